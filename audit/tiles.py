@@ -1,0 +1,163 @@
+"""Decides how the tree is cut into immutable tiles and entry bundles, for storage and for whoever mirrors the log.
+
+The layout is C2SP's tlog-tiles: a tile is up to 256 hashes of one level, a bundle up to 256 entries, each entry
+preceded by its length in two bytes. Only full tiles need storing: a partial one follows from what is below it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from audit.merkle import EMPTY_ROOT, HASH_BYTES, node_hash, root_of
+
+TILE_WIDTH: Final = 256
+TILE_BYTES: Final = TILE_WIDTH * HASH_BYTES
+MAX_ENTRY_BYTES: Final = 65_535
+MAX_BUNDLE_BYTES: Final = TILE_WIDTH * (MAX_ENTRY_BYTES + 2)
+
+ReadTile = Callable[[int, int], bytes]
+
+
+class BrokenBundle(ValueError):
+    """The bytes are not a sequence of length-prefixed entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class FullTile:
+    """One tile of 256 hashes (8,192 bytes) at `level`, the n-th from the left."""
+
+    level: int
+    n: int
+    hashes: bytes
+
+
+@dataclass(slots=True)
+class RightEdge:
+    """The partial tiles along the right side of a tree of `size` entries: all that is needed to append to it.
+
+    `levels[i]` holds the concatenated hashes of the partial tile at level i (0 to 255 of them).
+    """
+
+    size: int = 0
+    levels: list[bytearray] = field(default_factory=list)
+
+    def append(self, leaf_hashes: Iterable[bytes]) -> list[FullTile]:
+        """Take the next entries' leaf hashes; the tiles that became full, in the order in which they did."""
+        finished: list[FullTile] = []
+        for leaf in leaf_hashes:
+            self.size += 1
+            self._push(0, leaf, finished)
+        return finished
+
+    def _push(self, level: int, entry: bytes, finished: list[FullTile]) -> None:
+        if level == len(self.levels):
+            self.levels.append(bytearray())
+        tile = self.levels[level]
+        tile += entry
+        if len(tile) == TILE_BYTES:
+            hashes = bytes(tile)
+            tile.clear()
+            finished.append(FullTile(level, (self.size >> (8 * (level + 1))) - 1, hashes))
+            self._push(level + 1, root_of(hashes), finished)
+
+    def root(self) -> bytes:
+        """The root of the tree of `size` entries."""
+        root: bytes | None = None
+        for tile in self.levels:
+            if tile:
+                left = _fold(bytes(tile))
+                root = _fold_onto(left, root)
+        return EMPTY_ROOT if root is None else root
+
+    def copy(self) -> "RightEdge":
+        """An edge of its own, so that a transaction that fails leaves this one as it was."""
+        return RightEdge(self.size, [bytearray(tile) for tile in self.levels])
+
+
+def _fold(hashes: bytes) -> list[bytes]:
+    """The roots of the maximal perfect subtrees of a partial tile, largest first."""
+    count, start, peaks = len(hashes) // HASH_BYTES, 0, []
+    while count:
+        width = 1 << (count.bit_length() - 1)
+        peaks.append(root_of(hashes[start * HASH_BYTES : (start + width) * HASH_BYTES]))
+        start += width
+        count -= width
+    return peaks
+
+
+def _fold_onto(peaks: Sequence[bytes], right: bytes | None) -> bytes:
+    """The root of perfect subtrees, largest first, followed by a smaller tree to their right."""
+    rest = list(peaks)
+    root = rest.pop() if right is None else right
+    while rest:
+        root = node_hash(rest.pop(), root)
+    return root
+
+
+def right_edge(size: int, read_tile: ReadTile) -> RightEdge:
+    """The right edge of the tree of `size` entries, read through `read_tile(level, n)` (at least as wide as needed)."""
+    edge = RightEdge(size)
+    level = 0
+    while size >> (8 * level):
+        hashes = size >> (8 * level)
+        width, n = hashes % TILE_WIDTH, hashes // TILE_WIDTH
+        tile = read_tile(level, n)[: width * HASH_BYTES] if width else b""
+        if len(tile) != width * HASH_BYTES:
+            raise LookupError(f"tile {level}/{n} holds fewer than the {width} hashes that {size} entries need")
+        edge.levels.append(bytearray(tile))
+        level += 1
+    return edge
+
+
+@dataclass(frozen=True, slots=True)
+class TileNodes:
+    """Nodes for proofs, taken from tiles."""
+
+    read_tile: ReadTile
+
+    def node(self, level: int, index: int) -> bytes:
+        """The hash of a perfect subtree (see `audit.merkle.Nodes`)."""
+        tile_level, height = divmod(level, 8)
+        n, offset = divmod(index << height, TILE_WIDTH)
+        hashes = self.read_tile(tile_level, n)[offset * HASH_BYTES : (offset + (1 << height)) * HASH_BYTES]
+        if len(hashes) != HASH_BYTES << height:
+            raise LookupError(f"tile {tile_level}/{n} is missing or too narrow")
+        return root_of(hashes)
+
+
+def encode_bundle(entries: Iterable[bytes]) -> bytes:
+    """The entries as one bundle: each preceded by its length as a big-endian uint16."""
+    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+
+
+def decode_bundle(bundle: bytes) -> list[bytes]:
+    """The entries of a bundle; raises `BrokenBundle` where the lengths do not add up."""
+    entries, position = [], 0
+    while position < len(bundle):
+        start = position + 2
+        position = start + int.from_bytes(bundle[position:start], "big")
+        if start > len(bundle) or position > len(bundle):
+            raise BrokenBundle("an entry is longer than its bundle")
+        entries.append(bundle[start:position])
+    return entries
+
+
+def tile_path(level: int, n: int, width: int = TILE_WIDTH) -> str:
+    """Where a mirror keeps a tile, for example `tile/0/x001/x234/067.p/12`."""
+    return f"tile/{level}/{_index_path(n)}{_partial(width)}"
+
+
+def bundle_path(n: int, width: int = TILE_WIDTH) -> str:
+    """Where a mirror keeps an entry bundle, for example `tile/entries/000.p/3`."""
+    return f"tile/entries/{_index_path(n)}{_partial(width)}"
+
+
+def _index_path(n: int) -> str:
+    groups = [f"{n % 1000:03}"]
+    while n := n // 1000:
+        groups.insert(0, f"x{n % 1000:03}")
+    return "/".join(groups)
+
+
+def _partial(width: int) -> str:
+    return "" if width == TILE_WIDTH else f".p/{width}"
