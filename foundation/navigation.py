@@ -1,0 +1,67 @@
+"""The main navigation: which rooms are named where, on a wide screen and on a phone.
+
+Entries are named by URL; `entries_for` marks the one whose address is the longest beginning of the current path.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.urls import NoReverseMatch, reverse
+
+
+@dataclass(frozen=True)
+class Room:
+    """`places`: `bar` and `more` on a wide screen, `tab` and `tabmore` on a phone. `key` is the second key after `g`."""
+
+    label: str
+    url_name: str
+    icon: str
+    places: frozenset[str]
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A room as it stands in the navigation of one page."""
+
+    label: str
+    url: str
+    icon: str
+    key: str
+    current: bool
+
+
+def _room(label: str, url_name: str, icon: str, places: str, key: str = "") -> Room:
+    return Room(label, url_name, icon, frozenset(places.split()), key)
+
+
+ROOMS: Final = (
+    _room("Inbox", "reviews:inbox", "inbox", "bar tab", "i"),
+    _room("Models", "registry:models", "box", "bar tab", "m"),
+    _room("Datasets", "datasets:list", "database", "bar tabmore", "d"),
+    _room("Training", "training:list", "cpu", "bar tab", "t"),
+    _room("Deployments", "serving:deployments", "rocket", "bar tabmore", "p"),
+    _room("Monitoring", "monitoring:list", "activity", "bar tab", "o"),
+    _room("Policies", "reviews:policies", "policy", "more tabmore"),
+    _room("Audit log", "audit:log", "history", "more tabmore", "l"),
+    _room("People", "access:people", "users", "more tabmore"),
+)
+
+
+def _address(room: Room) -> str:
+    try:
+        return reverse(room.url_name)
+    except NoReverseMatch:
+        return ""
+
+
+def entries_for(path: str, place: str = "") -> list[Entry]:
+    """Entries standing in `place` (all when empty); a room whose address does not exist is left out."""
+    rooms = [(room, _address(room)) for room in ROOMS]
+    inside = [url for _, url in rooms if url and (path == url or (url != "/" and path.startswith(url)))]
+    current = max(inside, key=len, default=None)
+    return [
+        Entry(room.label, url, room.icon, room.key, url == current)
+        for room, url in rooms
+        if url and (not place or place in room.places)
+    ]

@@ -1,0 +1,80 @@
+"""How every state in the product is shown: a colour class, an icon and a word, for people who cannot see the colour.
+
+The one table that pages, fragments and the palette read. A state that is not listed is shown in grey with its own name.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Look:
+    """`css` is the suffix of `badge--…`, `icon` a name in the sprite, `label` the word on the badge."""
+
+    css: str
+    icon: str
+    label: str
+
+
+LOOKS: Final[dict[str, Look]] = {
+    # model versions and reviews
+    "quarantined": Look("warn", "shield-lock", "In quarantine"),
+    "refused": Look("bad", "shield-x", "Refused"),
+    "draft": Look("draft", "pencil", "Draft"),
+    "registered": Look("draft", "box", "Registered"),
+    "in_review": Look("in_review", "eye", "In review"),
+    "changes_requested": Look("changes_requested", "undo", "Changes requested"),
+    "approved": Look("approved", "check-circle", "Approved"),
+    "in_production": Look("in_production", "broadcast", "In production"),
+    "live": Look("in_production", "broadcast", "Live"),
+    "staged": Look("info", "rocket", "Staged"),
+    "rejected": Look("bad", "x", "Rejected"),
+    "revoked": Look("revoked", "ban", "Revoked"),
+    "expired": Look("expired", "hourglass", "Expired"),
+    "withdrawn": Look("draft", "undo", "Withdrawn"),
+    "superseded": Look("draft", "history", "Superseded"),
+    "archived": Look("draft", "box", "Archived"),
+    "retired": Look("draft", "box", "Retired"),
+    # decisions
+    "approve": Look("approved", "check-circle", "Approved"),
+    "approve_with_conditions": Look("approved", "check-circle", "Approved with conditions"),
+    "conditional": Look("approved", "check-circle", "Approved with conditions"),
+    "request_changes": Look("changes_requested", "undo", "Changes requested"),
+    "reject": Look("bad", "x", "Rejected"),
+    # policies
+    "published": Look("ok", "policy", "Published"),
+    # jobs
+    "queued": Look("draft", "clock", "Queued"),
+    "running": Look("info", "progress", "Running"),
+    "succeeded": Look("ok", "check-circle", "Succeeded"),
+    "failed": Look("bad", "x", "Failed"),
+    "cancelled": Look("draft", "ban", "Cancelled"),
+    "cancelling": Look("warn", "stop", "Cancelling"),
+    # deployments
+    "starting": Look("info", "progress", "Starting"),
+    "serving": Look("in_production", "broadcast", "Serving"),
+    "stopping": Look("warn", "stop", "Stopping"),
+    "stopped": Look("draft", "stop", "Stopped"),
+    "unhealthy": Look("bad", "alert", "Unhealthy"),
+    # alerts and findings
+    "open": Look("warn", "flag", "Open"),
+    "acknowledged": Look("info", "eye", "Acknowledged"),
+    "resolved": Look("ok", "check-circle", "Resolved"),
+    # measurements
+    "ok": Look("ok", "check-circle", "Within limits"),
+    "warn": Look("warn", "alert", "Warning"),
+    "fail": Look("bad", "x", "Outside limits"),
+    # people, tokens, datasets
+    "active": Look("ok", "check-circle", "Active"),
+    "inactive": Look("draft", "lock", "Inactive"),
+    "ready": Look("ok", "check-circle", "Ready"),
+    "pending": Look("draft", "clock", "Pending"),
+    "profiling": Look("info", "progress", "Profiling"),
+}
+
+
+def look(state: object) -> Look:
+    """The look of `state`; matching ignores case and reads a blank or hyphen as an underscore."""
+    name = str(state or "").strip()
+    key = name.lower().replace("-", "_").replace(" ", "_")
+    return LOOKS.get(key) or Look("draft", "circle", key.replace("_", " ").capitalize() or "Unknown")
