@@ -1,0 +1,178 @@
+"""Decides the words of the ledger: what can happen, how it can end, who did it and what it was done to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Literal, Protocol
+
+
+class Action(StrEnum):
+    """Everything that the ledger records, as `noun.verb`.
+
+    The noun is the kind of thing that it happened to, in the words of the design, singular, with underscores; the verb is
+    in the present tense and says what was asked for. An entry of a refused attempt has the same action with the outcome
+    `denied`. Members are `NOUN_VERB`, sorted within their room. A member is never renamed or reused: old entries keep their word.
+    """
+
+    # audit
+    LEDGER_EXPORT = "ledger.export"
+    LEDGER_VERIFY = "ledger.verify"
+
+    # access
+    ACCESS_GRANT = "access.grant"
+    ACCESS_WITHDRAW = "access.withdraw"
+    GROUP_ADD = "group.add"
+    GROUP_REMOVE = "group.remove"
+    PERSON_CREATE = "person.create"
+    PERSON_DEACTIVATE = "person.deactivate"
+    PERSON_REACTIVATE = "person.reactivate"
+    ROLE_ASSIGN = "role.assign"
+    ROLE_WITHDRAW = "role.withdraw"
+    SERVICE_CREATE = "service.create"
+    SESSION_END = "session.end"
+    SESSION_REAUTHENTICATE = "session.reauthenticate"
+    SESSION_START = "session.start"
+    TOKEN_ISSUE = "token.issue"
+    TOKEN_REVOKE = "token.revoke"
+    TOKEN_USE = "token.use"
+
+    # jobs
+    JOB_CANCEL = "job.cancel"
+    JOB_ENQUEUE = "job.enqueue"
+    JOB_FAIL = "job.fail"
+    JOB_FINISH = "job.finish"
+    JOB_RETRY = "job.retry"
+
+    # datasets
+    DATASET_REGISTER = "dataset.register"
+    DATASET_VERSION_ADD = "dataset_version.add"
+    DATASET_VERSION_PROFILE = "dataset_version.profile"
+    RECIPE_ADD = "recipe.add"
+
+    # registry
+    ALIAS_DELETE = "alias.delete"
+    ALIAS_SET = "alias.set"
+    CARD_REVISE = "card.revise"
+    EVIDENCE_ADD = "evidence.add"
+    MODEL_ARCHIVE = "model.archive"
+    MODEL_CREATE = "model.create"
+    MODEL_TAG = "model.tag"
+    MODEL_UNTAG = "model.untag"
+    MODEL_UPDATE = "model.update"
+    MODEL_VIEW = "model.view"
+    VERSION_ADMIT = "version.admit"
+    VERSION_DOWNLOAD = "version.download"
+    VERSION_MOVE = "version.move"
+    VERSION_REGISTER = "version.register"
+    VERSION_RETIRE = "version.retire"
+    VERSION_TAG = "version.tag"
+    VERSION_UNTAG = "version.untag"
+    VERSION_UPDATE = "version.update"
+
+    # reviews
+    COMMENT_ADD = "comment.add"
+    POLICY_DRAFT = "policy.draft"
+    POLICY_PUBLISH = "policy.publish"
+    REVIEW_READ = "review.read"
+    REVIEW_REQUEST = "review.request"
+    REVIEW_WITHDRAW = "review.withdraw"
+    ROUND_CLOSE = "round.close"
+    ROUND_OPEN = "round.open"
+    SIGN_OFF_DISMISS = "sign_off.dismiss"
+    SIGN_OFF_GIVE = "sign_off.give"
+    SIGN_OFF_WITHDRAW = "sign_off.withdraw"
+    VERSION_PROMOTE = "version.promote"
+    VERSION_REVOKE = "version.revoke"
+    VERSION_ROLL_BACK = "version.roll_back"
+
+    # training
+    TRAINING_CANCEL = "training.cancel"
+    TRAINING_FAIL = "training.fail"
+    TRAINING_FINISH = "training.finish"
+    TRAINING_REQUEST = "training.request"
+    TRAINING_START = "training.start"
+
+    # serving
+    DEPLOYMENT_CREATE = "deployment.create"
+    DEPLOYMENT_PAUSE = "deployment.pause"
+    DEPLOYMENT_RESUME = "deployment.resume"
+    DEPLOYMENT_START = "deployment.start"
+    DEPLOYMENT_STOP = "deployment.stop"
+    MODEL_SCORE = "model.score"
+    VERSION_PULL = "version.pull"
+
+    # monitoring
+    ALERT_ACKNOWLEDGE = "alert.acknowledge"
+    ALERT_RAISE = "alert.raise"
+    ALERT_RESOLVE = "alert.resolve"
+    OUTCOMES_FEED = "outcomes.feed"
+    RETRAINING_REQUEST = "retraining.request"
+    WINDOW_CLOSE = "window.close"
+
+    # reports
+    CERTIFICATE_ISSUE = "certificate.issue"
+
+    @property
+    def noun(self) -> str:
+        """The kind of thing that it happened to."""
+        return self.value.partition(".")[0]
+
+
+PROMPT: Final = frozenset(
+    {
+        Action.POLICY_PUBLISH,
+        Action.SIGN_OFF_GIVE,
+        Action.SIGN_OFF_WITHDRAW,
+        Action.VERSION_PROMOTE,
+        Action.VERSION_REVOKE,
+        Action.VERSION_ROLL_BACK,
+    }
+)
+"""Actions whose callers wait for the signed receipt: the sequencer signs these at once instead of within a second."""
+
+
+class Outcome(StrEnum):
+    """How it ended: done, refused by a rule, or failed by a fault."""
+
+    OK = "ok"
+    DENIED = "denied"
+    ERROR = "error"
+
+
+ActorKind = Literal["person", "service", "system", "anonymous"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it. `private` (address, user agent, name) enters the ledger as salted digests only and can be erased."""
+
+    kind: ActorKind
+    id: str
+    via: str
+    request_id: str = ""
+    private: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def actor(self) -> Actor:
+        """Itself, so that an actor can stand wherever something that has one is asked for."""
+        return self
+
+
+class HasActor(Protocol):
+    """Whoever can answer for an entry; `access.principal.Principal` does."""
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obj:
+    """What it was done to: a kind of thing and its identifier; name and version as they were at that moment."""
+
+    kind: str
+    id: str
+    name: str = ""
+    version: str = ""

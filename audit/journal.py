@@ -1,0 +1,83 @@
+"""Decides how checkpoints are kept outside the database: one line each in a file that only grows.
+
+A database that is restored, cut short or rewritten cannot take these lines with it. A crash may leave a torn last line,
+which is cut off by the next append; a line that is not the last and cannot be read is reported as damage.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+
+class JournalDamaged(RuntimeError):
+    """A line that is not the last cannot be read: somebody or something has changed the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A signed checkpoint with the size that it covers and the time at which it was written (µs since 1970)."""
+
+    t: int
+    size: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """A file of checkpoints."""
+
+    path: Path
+
+    def append(self, line: Line) -> None:
+        """Add a line and return when it is on the disk."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        record = orjson.dumps({"t": line.t, "size": line.size, "note": line.note}) + b"\n"
+        created = not self.path.exists()
+        with self.path.open("ab+") as file:
+            _cut_torn_end(file.fileno())
+            file.write(record)
+            file.flush()
+            os.fsync(file.fileno())
+        if created:
+            _sync_folder(self.path.parent)
+
+    def lines(self) -> list[Line]:
+        """Every line, oldest first; none where there is no file."""
+        if not self.path.exists():
+            return []
+        *whole, _torn = self.path.read_bytes().split(b"\n")
+        return [_parse(record, number, self.path.name) for number, record in enumerate(whole, 1)]
+
+    def last(self) -> Line | None:
+        """The newest line."""
+        lines = self.lines()
+        return lines[-1] if lines else None
+
+
+def _parse(record: bytes, number: int, name: str) -> Line:
+    try:
+        fields = orjson.loads(record)
+        return Line(t=int(fields["t"]), size=int(fields["size"]), note=str(fields["note"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise JournalDamaged(f"line {number} of {name} cannot be read") from error
+
+
+def _cut_torn_end(descriptor: int) -> None:
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    position = end
+    while position and os.pread(descriptor, 1, position - 1) != b"\n":
+        position -= 1
+    if position != end:
+        os.ftruncate(descriptor, position)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

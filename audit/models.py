@@ -1,0 +1,109 @@
+"""The ledger's tables. Nothing here is written through the ORM by the app: `actions` and `sequencer` say how.
+
+None has a foreign key: the ledger outlives what it describes. Triggers (see `triggers`) refuse what must not happen; whoever
+owns the database can switch them off, which is why the evidence does not rest on them.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+
+class Pending(models.Model):
+    """An entry that is committed and waits for the sequencer, who takes it away. Never updated."""
+
+    id = models.BigAutoField(primary_key=True)
+    mac = models.TextField()
+    payload = models.BinaryField()
+    private = models.BinaryField()
+    prompt = models.BooleanField(help_text="somebody waits for the receipt")
+
+    class Meta:
+        indexes = [models.Index(fields=["id"], condition=Q(prompt=True), name="audit_pending_prompt")]
+
+
+class Bundle(models.Model):
+    """Up to 256 entries, compressed; a partial bundle goes when a wider one stands."""
+
+    pk = models.CompositePrimaryKey("n", "w")
+    n = models.BigIntegerField()
+    w = models.IntegerField()
+    entries = models.BinaryField(help_text="zstd of a tlog-tiles entry bundle")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(w__gte=1, w__lte=256, n__gte=0), name="audit_bundle_width")]
+
+
+class Tile(models.Model):
+    """256 hashes of one level (8,192 bytes). Partial tiles are not stored: they follow from what is below them."""
+
+    pk = models.CompositePrimaryKey("level", "n")
+    level = models.IntegerField()
+    n = models.BigIntegerField()
+    hashes = models.BinaryField()
+
+
+class Checkpoint(models.Model):
+    """The signed root of the first `size` entries."""
+
+    size = models.BigIntegerField(primary_key=True)
+    t = models.BigIntegerField(help_text="when it was signed, µs since 1970")
+    note = models.TextField()
+
+
+class Anchor(models.Model):
+    """Where and when a checkpoint was put outside the database."""
+
+    pk = models.CompositePrimaryKey("size", "sink")
+    size = models.BigIntegerField()
+    sink = models.CharField(max_length=40)
+    receipt = models.TextField()
+    t = models.BigIntegerField(help_text="µs since 1970")
+
+
+class IndexRow(models.Model):
+    """What an entry says, for searching. Derived from the bundles and rebuildable from them."""
+
+    seq = models.BigIntegerField(primary_key=True)
+    t = models.BigIntegerField(help_text="µs since 1970")
+    action = models.CharField(max_length=200)
+    actor_kind = models.CharField(max_length=200)
+    actor_id = models.CharField(max_length=200)
+    obj_kind = models.CharField(max_length=200)
+    obj_id = models.CharField(max_length=200)
+    outcome = models.CharField(max_length=200)
+    writer = models.CharField(max_length=200)
+    n = models.BigIntegerField()
+
+    class Meta:
+        db_table = "audit_index"
+        constraints = [models.UniqueConstraint(fields=["writer", "n"], name="audit_index_writer_n")]
+        indexes = [
+            models.Index(fields=["obj_kind", "obj_id", "seq"], name="audit_index_obj"),
+            models.Index(fields=["actor_id", "seq"], name="audit_index_actor"),
+            models.Index(fields=["action", "seq"], name="audit_index_action"),
+            models.Index(fields=["t"], name="audit_index_t"),
+        ]
+
+
+class Private(models.Model):
+    """The openings of an entry's disclosures: personal data, deletable without touching the tree."""
+
+    seq = models.BigIntegerField(primary_key=True)
+    disclosures = models.BinaryField()
+
+
+class Quarantined(models.Model):
+    """A pending row that the sequencer refused to log, as it was found, and why."""
+
+    id = models.BigAutoField(primary_key=True)
+    t = models.BigIntegerField(help_text="when it was refused, µs since 1970")
+    why = models.TextField()
+    pending_id = models.BigIntegerField()
+    mac = models.TextField()
+    payload = models.BinaryField()
+    private = models.BinaryField()
+
+    class Meta:
+        db_table = "audit_quarantine"

@@ -1,0 +1,135 @@
+"""Decides what the database itself refuses: changing, removing or replacing what the ledger holds.
+
+Seat-belts against mistakes and stray SQL, on SQLite and on PostgreSQL alike. A superuser can take them off; verification
+then says that they are missing, and the signed tree shows what was done without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What one table refuses: every update, and deletion unless said otherwise. `key` is its primary key."""
+
+    table: str
+    key: tuple[str, ...]
+    delete: bool = True
+    delete_unless: str = ""
+
+
+GUARDS: Final = (
+    Guard("audit_pending", ("id",), delete=False),
+    Guard(
+        "audit_bundle",
+        ("n", "w"),
+        # A partial bundle may go once a wider one holds the same entries.
+        delete_unless="EXISTS (SELECT 1 FROM audit_bundle AS wider WHERE wider.n = OLD.n AND wider.w > OLD.w)",
+    ),
+    Guard("audit_tile", ("level", "n")),
+    Guard("audit_checkpoint", ("size",)),
+    Guard("audit_anchor", ("size", "sink")),
+    Guard("audit_index", ("seq",), delete=False),
+    Guard("audit_private", ("seq",), delete=False),
+    Guard("audit_quarantine", ("id",)),
+)
+
+_FUNCTION: Final = "audit_refuse"
+_RAISE: Final = "RAISE EXCEPTION 'the ledger keeps what it holds: % on % is refused', TG_OP, TG_TABLE_NAME"
+
+
+def install(editor: BaseDatabaseSchemaEditor) -> None:
+    """Create the triggers."""
+    _execute(editor.connection, _create_statements(editor.connection.vendor))
+
+
+def remove(editor: BaseDatabaseSchemaEditor) -> None:
+    """Drop the triggers, as the reverse of the migration that creates them."""
+    _execute(editor.connection, _drop_statements(editor.connection.vendor))
+
+
+def expected(vendor: str) -> frozenset[str]:
+    """The names of the triggers that have to be there."""
+    return frozenset(name for guard in GUARDS for name, _ in _triggers(vendor, guard))
+
+
+def missing(connection: BaseDatabaseWrapper) -> frozenset[str]:
+    """The names of the triggers that are not there, or are switched off."""
+    query = (
+        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        if connection.vendor == "sqlite"
+        else "SELECT tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A')"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return expected(connection.vendor) - {name for (name,) in cursor.fetchall()}
+
+
+def _execute(connection: BaseDatabaseWrapper, statements: Sequence[str]) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def _create_statements(vendor: str) -> list[str]:
+    triggers = [statement for guard in GUARDS for _, statement in _triggers(vendor, guard)]
+    if vendor == "sqlite":
+        return triggers
+    return [_postgres_function(_FUNCTION, ""), *triggers]
+
+
+def _drop_statements(vendor: str) -> list[str]:
+    if vendor == "sqlite":
+        return [f"DROP TRIGGER {name}" for name in sorted(expected(vendor))]
+    own = [_name(guard.table, "DELETE") for guard in GUARDS if guard.delete_unless]
+    return [f"DROP FUNCTION {name}() CASCADE" for name in (_FUNCTION, *own)]
+
+
+def _triggers(vendor: str, guard: Guard) -> list[tuple[str, str]]:
+    """The name and the statement of every trigger of one table."""
+    build = _sqlite_trigger if vendor == "sqlite" else _postgres_trigger
+    triggers = [build(guard.table, "UPDATE", "")]
+    if guard.delete:
+        triggers.append(build(guard.table, "DELETE", guard.delete_unless and f"NOT {guard.delete_unless}"))
+    if vendor == "postgresql":
+        triggers.append(build(guard.table, "TRUNCATE", ""))
+    elif guard.delete:
+        # INSERT OR REPLACE removes the old row without firing a DELETE trigger.
+        same = " AND ".join(f"there.{column} = NEW.{column}" for column in guard.key)
+        triggers.append(build(guard.table, "INSERT", f"EXISTS (SELECT 1 FROM {guard.table} AS there WHERE {same})"))
+    return triggers
+
+
+def _name(table: str, event: str) -> str:
+    return f"{table}_no_{'replace' if event == 'INSERT' else event.lower()}"
+
+
+def _sqlite_trigger(table: str, event: str, when: str) -> tuple[str, str]:
+    name = _name(table, event)
+    condition = f"WHEN {when} " if when else ""
+    return name, (
+        f"CREATE TRIGGER {name} BEFORE {event} ON {table} {condition}"
+        f"BEGIN SELECT RAISE(ABORT, 'the ledger keeps what it holds: {event} on {table} is refused'); END"
+    )
+
+
+def _postgres_trigger(table: str, event: str, when: str) -> tuple[str, str]:
+    name = _name(table, event)
+    rows = "STATEMENT" if event == "TRUNCATE" else "ROW"
+    # PostgreSQL allows no subquery in WHEN, so a condition goes into a function of its own.
+    function = f"{_postgres_function(name, when)}; " if when else ""
+    return name, (
+        f"{function}CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH {rows} "
+        f"EXECUTE FUNCTION {name if when else _FUNCTION}()"
+    )
+
+
+def _postgres_function(name: str, when: str) -> str:
+    condition = f"IF {when} THEN {_RAISE}; END IF; RETURN OLD;" if when else f"{_RAISE};"
+    return f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {condition} END $$"
