@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +43,14 @@ _FUNCTION: Final = "audit_refuse"
 _RAISE: Final = "RAISE EXCEPTION 'the ledger keeps what it holds: % on % is refused', TG_OP, TG_TABLE_NAME"
 
 
-def install(editor: BaseDatabaseSchemaEditor) -> None:
+def install(connection: BaseDatabaseWrapper) -> None:
     """Create the triggers."""
-    _execute(editor.connection, _create_statements(editor.connection.vendor))
+    _execute(connection, _create_statements(connection.vendor))
 
 
-def remove(editor: BaseDatabaseSchemaEditor) -> None:
+def remove(connection: BaseDatabaseWrapper) -> None:
     """Drop the triggers, as the reverse of the migration that creates them."""
-    _execute(editor.connection, _drop_statements(editor.connection.vendor))
+    _execute(connection, _drop_statements(connection.vendor))
 
 
 def expected(vendor: str) -> frozenset[str]:

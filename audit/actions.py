@@ -1,0 +1,149 @@
+"""Decides how an entry gets into the ledger: as the last step of the action it records, in the same transaction, or not at all.
+
+`append` is for every other room. Its row waits in the pending table until the sequencer logs it; where it cannot be
+written, the action fails with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from audit.events import PROMPT, Action, Actor, HasActor, Obj, Outcome
+from audit.keys import mac
+from audit.merkle import leaf_hash
+from audit.models import Checkpoint, IndexRow
+from audit.payload import VERSION, Disclosure, Fields, Json, difference, encode, encode_disclosures, plain
+from audit.writer import current
+
+_INSERT: Final = "INSERT INTO audit_pending (mac, payload, private, prompt) VALUES (%s, %s, %s, %s) RETURNING id"
+_POLL_SECONDS: Final = 0.02
+
+
+class NotAppended(RuntimeError):
+    """The entry could not be written; the transaction must not commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What to ask for later: the writer and its number, and the hash (32 bytes) under which the entry will be logged."""
+
+    writer: str
+    n: int
+    t: int
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SequencedEntry:
+    """An entry's place in the ledger and a signed checkpoint that covers it."""
+
+    seq: int
+    size: int
+    checkpoint: str
+
+
+def append(
+    action: Action,
+    *,
+    by: HasActor,
+    obj: Obj,
+    outcome: Outcome = Outcome.OK,
+    why: str = "",
+    before: Fields | None = None,
+    after: Fields | None = None,
+    private: Mapping[str, str] | None = None,
+) -> Receipt:
+    """Record that `by` did `action` to `obj`, inside the caller's transaction: both happen or neither does.
+
+    `before` and `after` hold the fields concerned (equal ones are left out); values are text, whole numbers, booleans, null,
+    lists and objects: no floats, no dates. `private` is personal data: the entry holds salted digests of it only.
+    Raises `NotAppended` where there is no transaction or the database swallowed the row, `NotRecordable` for other values.
+    """
+    if not connection.in_atomic_block:
+        raise NotAppended(f"{action} was to be recorded outside a transaction; use `governed`, or `append_alone`.")
+    actor, writer = by.actor, current()
+    disclosures = _disclosures(actor, private or {})
+    t = time.time_ns() // 1_000
+    n, previous = writer.count(connection)
+    payload = encode(
+        {
+            "v": VERSION,
+            "t": t,
+            "w": writer.name,
+            "n": n,
+            "p": previous,
+            "action": action.value,
+            "actor": {"kind": actor.kind, "id": plain(actor.id), "via": plain(actor.via)},
+            "obj": {"kind": plain(obj.kind), "id": plain(obj.id), "name": plain(obj.name), "version": plain(obj.version)},
+            "outcome": outcome.value,
+            "why": plain(why),
+            "req": plain(actor.request_id),
+            "d": difference(before, after),
+            "sd": _digests(disclosures),
+        }
+    )
+    _insert(payload, encode_disclosures(disclosures), prompt=action in PROMPT and outcome is Outcome.OK)
+    writer.keep(n, connection)
+    return Receipt(writer.name, n, t, leaf_hash(payload))
+
+
+def append_alone(
+    action: Action,
+    *,
+    by: HasActor,
+    obj: Obj,
+    outcome: Outcome = Outcome.OK,
+    why: str = "",
+    before: Fields | None = None,
+    after: Fields | None = None,
+    private: Mapping[str, str] | None = None,
+) -> Receipt:
+    """Record what has no transaction of its own: a login, a page that was read, an attempt that was refused or failed."""
+    with transaction.atomic():
+        return append(action, by=by, obj=obj, outcome=outcome, why=why, before=before, after=after, private=private)
+
+
+def wait_until_sequenced(receipt: Receipt, timeout_seconds: float | None = None) -> SequencedEntry | None:
+    """Where the entry was logged, once a signed checkpoint covers it; None when that takes longer than the timeout.
+
+    For after the commit. Inside a transaction nothing can have been logged yet, so the answer is None at once.
+    The default is `settings.AUDIT_WAIT_SECONDS`, else 2 seconds; the entry is safe either way and is only logged later.
+    """
+    if connection.in_atomic_block:
+        return None
+    limit: float = getattr(settings, "AUDIT_WAIT_SECONDS", 2.0) if timeout_seconds is None else timeout_seconds
+    deadline = time.monotonic() + limit
+    while (found := _sequenced(receipt)) is None:
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(_POLL_SECONDS)
+    return found
+
+
+def _sequenced(receipt: Receipt) -> SequencedEntry | None:
+    seq = IndexRow.objects.filter(writer=receipt.writer, n=receipt.n).values_list("seq", flat=True).first()
+    if seq is None:
+        return None
+    covering = Checkpoint.objects.filter(size__gt=seq).order_by("size").first()
+    return covering and SequencedEntry(seq, covering.size, covering.note)
+
+
+def _insert(payload: bytes, private: bytes, *, prompt: bool) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [mac(payload), payload, private, prompt])
+        if cursor.fetchone() is None:
+            raise NotAppended("The database did not keep the ledger entry, so the action is undone. Look for a trigger on audit_pending.")
+
+
+def _disclosures(actor: Actor, private: Mapping[str, str]) -> list[Disclosure]:
+    return [Disclosure.conceal(name, value) for name, value in {**actor.private, **private}.items() if value]
+
+
+def _digests(disclosures: list[Disclosure]) -> list[Json]:
+    return [*sorted(one.digest for one in disclosures)]
