@@ -11,7 +11,7 @@ from django.urls import NoReverseMatch, reverse
 
 @dataclass(frozen=True)
 class Room:
-    """`places`: `bar` and `more` on a wide screen, `tab` and `tabmore` on a phone. `key` is the second key after `g`."""
+    """`places`: `bar`, `more` on a wide screen; `tab`, `tabmore` on a phone. `key`: the second key after `g`."""
 
     label: str
     url_name: str

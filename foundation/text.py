@@ -12,7 +12,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 TAGS: Final = frozenset(
-    "a blockquote br code del em h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split()
+    {"a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong"}
+    | {"table", "tbody", "td", "th", "thead", "tr", "ul"}
 )
 SCHEMES: Final = frozenset({"http", "https", "mailto"})
 HEADING_SHIFT: Final = 2  # the page owns h1 and h2

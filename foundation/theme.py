@@ -36,7 +36,7 @@ def _back(request: HttpRequest) -> str:
 
 @require_POST
 def set_theme(request: HttpRequest) -> HttpResponse:
-    """Keep the posted `theme` for a year and go back to the page; anything but a known theme means: follow the system."""
+    """Keep the posted `theme` for a year and go back; anything but a known theme means: follow the system."""
     response = HttpResponseRedirect(_back(request))
     asked = request.POST.get("theme", "")
     if asked in THEMES:

@@ -1,7 +1,8 @@
 """Charts drawn on the server as SVG (see `foundation.charts.plot` for the rules all drawings keep).
 
-Every function takes plain numbers and names and returns a `Drawing`, which templates print as it is; where there is nothing to draw
-the drawing is a sentence. `forest`, `series` and `heat` return the drawing for wide screens and the one for phones together.
+Every function takes plain numbers and names and returns a `Drawing`, which templates print as it is; where there is
+nothing to draw the drawing is a sentence. `forest`, `series` and `heat` return the drawing for wide screens and the
+one for phones together.
 """
 
 from foundation.charts.curves import Bin, Curve, Reliability, calibration, pr, roc

@@ -60,6 +60,10 @@ def _stairs(edges: Sequence[float], heights: Sequence[float]) -> list[tuple[floa
     return [(edges[0], 0.0), *steps, (edges[len(heights)], 0.0)]
 
 
+def _between(edges: Sequence[float], i: int) -> str:
+    return f"from {plain(edges[i])} to {plain(edges[i + 1])}"
+
+
 def histogram(label: str, edges: Sequence[float], reference: Shares, current: Shares | None = None) -> Drawing:
     """Share of rows by bin, filled for `reference`, outlined for `current`. `edges` is one longer than the shares."""
     first, second = _known(reference), _known(current)
@@ -70,10 +74,10 @@ def histogram(label: str, edges: Sequence[float], reference: Shares, current: Sh
     peak = first.index(max(first))
     described = f"Share of rows by bin for {reference.title}"
     described += f" against {current.title}. " if current else ". "
-    described += f"Most rows of {reference.name} ({percent1(first[peak])}) are from {plain(known[peak])} to {plain(known[peak + 1])}"
+    described += f"Most rows of {reference.name} ({percent1(first[peak])}) are {_between(known, peak)}"
     if second:
         crest = second.index(max(second))
-        described += f"; of {current.name if current else ''} ({percent1(second[crest])}) from {plain(known[crest])} to {plain(known[crest + 1])}"
+        described += f"; of {current.name if current else ''} ({percent1(second[crest])}) {_between(known, crest)}"
     low, high = (known[0], known[-1]) if known[-1] > known[0] else span(known)
     plot = Plot(f"Distribution of {label}", described + ".", x=(low, high), y=(0, top))
     plot.axes(ticks(low, high), ticks(0, top, 4), xlabel=short(label, 44), ylabel="Share of rows", ynumber=percent)

@@ -35,7 +35,7 @@ def heat(
     title: str = "Drift by feature and time",
     period: str = "",
 ) -> Drawing:
-    """One row a feature, one column a window, coloured by the limits; the phone's drawing shows the newest ten windows."""
+    """One row a feature, one column a window, coloured by the limits; on a phone the newest ten windows."""
     if not rows or not columns:
         return nothing("There is no drift over time yet: no window has been compared.")
     worst = sorted(
@@ -100,7 +100,7 @@ def _cell(
 
 
 def correlation(names: Sequence[str], matrix: Sequence[Sequence[float | None]], *, most: int = 24) -> Drawing:
-    """A square of correlations from -1 to 1: colour for the sign, strength of colour for the size, the number in larger cells."""
+    """A square of correlations from -1 to 1: colour is the sign, its strength the size; at most `most` columns."""
     shown = list(names)[:most]
     if len(shown) < 2:
         return nothing("There is no correlation to show: it takes two numeric columns.")

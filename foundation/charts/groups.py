@@ -28,7 +28,7 @@ HEADING: Final = 20
 
 @dataclass(frozen=True)
 class Slice:
-    """One group of one attribute: rows, the share with its 95 % interval, and the same share of the version in production."""
+    """One group of one attribute: rows, the share with its 95 % interval, and the share in production."""
 
     attribute: str
     group: str
@@ -83,10 +83,10 @@ def forest(
     candidate: str = "this version",
     baseline: str = "production",
 ) -> Drawing:
-    """One line a group, by attribute: dot and interval for the candidate, hollow dot for production, a red diamond outside `band`.
+    """One line a group, by attribute: dot and interval, hollow dot for production, red diamond outside `band`.
 
-    Shares from 0 to 1; `overall` is the share over all groups and `band` the allowed distance from it. Returns the drawing for wide
-    screens and the one for phones together; the style sheet shows one of them.
+    Shares from 0 to 1; `overall` is the share over all groups and `band` the allowed distance from it. Returns the
+    drawing for wide screens and the one for phones together; the style sheet shows one of them.
     """
     known = [_clean(r) for r in rows if is_number(r.value)]
     if not known:

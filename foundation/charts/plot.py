@@ -1,8 +1,9 @@
 """The paper of every chart: scales, ticks, axes and text, drawn as SVG on the server.
 
-No script, no style attribute, no `<style>`, no ids: colour and type come from classes in `assets/app.css`, so one drawing serves
-light, dark, print and PDF, passes `style-src 'self'`, and the same numbers always give the same bytes, so that it can be hashed as
-evidence. Hover is an extra: elements with `data-tip` are picked up by `app.js`. Pure: knows numbers and names only.
+No script, no style attribute, no `<style>`, no ids: colour and type come from classes in `assets/app.css`, so one
+drawing serves light, dark, print and PDF, passes `style-src 'self'`, and the same numbers always give the same bytes,
+so that it can be hashed as evidence. Hover is an extra: elements with `data-tip` are picked up by `app.js`. Pure:
+knows numbers and names only.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def at(value: float) -> str:
 
 
 def span(values: Iterable[float | None], *, zero: bool = False, room: float = 0.06) -> Point:
-    """A domain that holds all values with some `room` (a share of the width); never empty. `zero` starts it at nought."""
+    """A domain that holds all values with some `room` (a share of it); never empty. `zero` starts it at nought."""
     known = finite(values)
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     if zero:
@@ -134,7 +135,7 @@ def points_text(difference: float) -> str:
 
 
 class Plot:
-    """One drawing. `size` is (width, height) and `pad` is (top, right, bottom, left), in pixels; `x` and `y` are domains."""
+    """One drawing: `size` (width, height) and `pad` (top, right, bottom, left) in pixels, `x` and `y` domains."""
 
     def __init__(
         self,

@@ -68,7 +68,8 @@ def spark(values: Sequence[float | None]) -> Drawing:
     x, y = course[-1].split(",")
     return Drawing(
         '<svg xmlns="http://www.w3.org/2000/svg" class="spark" viewBox="0 0 80 24" aria-hidden="true">'
-        f'<polyline class="c-spark" points="{" ".join(course)}"/><circle class="c-dot" cx="{x}" cy="{y}" r="2.4"/></svg>'
+        f'<polyline class="c-spark" points="{" ".join(course)}"/>'
+        f'<circle class="c-dot" cx="{x}" cy="{y}" r="2.4"/></svg>'
     )
 
 
@@ -89,8 +90,8 @@ def series(
 ) -> Drawing:
     """`values` over time, one a label; a missing value leaves a gap. Returns the wide and the phone's drawing together.
 
-    `band`: a 95 % interval for each value; `worse`: the direction in which passing a limit is marked; `half`: the wide drawing is
-    for a card of half the page; `period`: words before a label in tooltips ("Week of").
+    `band`: a 95 % interval for each value; `worse`: the direction in which passing a limit is marked; `half`: the wide
+    drawing is for a card of half the page; `period`: words before a label in tooltips ("Week of").
     """
     if len(labels) != len(values):
         raise ValueError("a series needs one label for each value")
@@ -127,7 +128,8 @@ def _frame(
     edges = [v for pair in band if pair for v in pair]
     y = span([*known, *edges, *(limit.value for limit in limits)], zero=bars)
     low, high, last = min(known), max(known), known[-1]
-    described = f"{measure} from {labels[0]} to {labels[-1]}: last {number(last)}, lowest {number(low)}, highest {number(high)}."
+    described = f"{measure} from {labels[0]} to {labels[-1]}: last {number(last)}, "
+    described += f"lowest {number(low)}, highest {number(high)}."
     described += "".join(f" Limit: {limit.label}." for limit in limits)
     count = len(values)
     plot = Plot(

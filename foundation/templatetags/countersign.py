@@ -1,6 +1,7 @@
 """Template filters and tags shared by every page: how a state, a digest, a moment and a number are written.
 
-Numbers that are missing or not finite are written "n/a", never "nan" or an empty cell. Moments are always in UTC and say so.
+Numbers that are missing or not finite are written "n/a", never "nan" or an empty cell. Moments are always in UTC and
+say so.
 """
 
 import math
@@ -102,7 +103,7 @@ def when(moment: object) -> SafeString:
         return format_html('<time datetime="{}">{}</time>', f"{exact:%Y-%m-%dT%H:%M:%SZ}", utc(moment))
     if isinstance(moment, date):
         return format_html('<time datetime="{}">{}</time>', moment.isoformat(), utc(moment))
-    return mark_safe("")  # noqa: S308 - a constant
+    return mark_safe("")
 
 
 @register.filter
