@@ -1,0 +1,222 @@
+"""How a model treats groups of people: selection, true and false positive rates and AUC by group, with intervals. Pure.
+
+Equal-opportunity gap: the group's true positive rate minus the overall one (Hardt, Price, Srebro 2016). Demographic parity
+difference: largest minus smallest selection rate. A group too small to say anything is marked, never hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from training.measures import Estimate, Floats, Ranked, auc, estimate, resample
+
+MIN_ROWS: Final = 200
+MIN_POSITIVES: Final = 50
+MAX_WIDTH: Final = 0.15
+CELLS: Final = 4
+Groups = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """One group of one attribute. `why_insufficient` is empty when the evidence suffices."""
+
+    attribute: str
+    group: str
+    n: int
+    positives: int
+    selection_rate: Estimate
+    tpr: Estimate
+    fpr: Estimate
+    accuracy: Estimate
+    auc: Estimate
+    equal_opportunity_gap: Estimate
+    why_insufficient: str
+
+    @property
+    def sufficient(self) -> bool:
+        """Whether there are enough people, positives and precision to judge this group."""
+        return not self.why_insufficient
+
+
+@dataclass(frozen=True)
+class AttributeResult:
+    """All groups of one attribute; `worst` is the sufficient group with the largest gap in either direction, None without one."""
+
+    attribute: str
+    groups: tuple[GroupResult, ...]
+    worst: GroupResult | None
+    worst_gap: Estimate
+    demographic_parity_difference: Estimate
+
+
+@dataclass(frozen=True)
+class FairnessResult:
+    """Every attribute, intersections included, and the overall true positive rate that the gaps refer to."""
+
+    attributes: tuple[AttributeResult, ...]
+    overall_tpr: Estimate
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One attribute counted: group names and, for the point and each resample, rows in cells of (label, decision): `(b, g, 4)`."""
+
+    names: tuple[str, ...]
+    point: Floats
+    draws: Floats
+
+    def rates(self, numerator: Sequence[int], denominator: Sequence[int]) -> tuple[Floats, Floats]:
+        """The ratio of two sums of cells, for the point `(g,)` and the draws `(b, g)`; NaN for an empty denominator."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return tuple(  # type: ignore[return-value]  # a generator of two is a pair
+                cells[..., list(numerator)].sum(axis=-1) / cells[..., list(denominator)].sum(axis=-1)
+                for cells in (self.point[0], self.draws)
+            )
+
+
+# Cells: 0 true negative, 1 false positive, 2 false negative, 3 true positive
+ALL: Final = (0, 1, 2, 3)
+SELECTED: Final = (1, 3)
+POSITIVE: Final = (2, 3)
+NEGATIVE: Final = (0, 1)
+
+
+def fairness(
+    ranked: Ranked, groups: Mapping[str, Groups], cutoff: float, *, seed: int, resamples: int
+) -> FairnessResult:
+    """The result for each attribute in `groups`, whose arrays `(n,)` follow the ranked rows."""
+    encoded = {name: pd.factorize(values, sort=True) for name, values in groups.items()}
+    indicator = _indicator(ranked, {name: codes for name, (codes, _) in encoded.items()}, cutoff)
+    members = {name: [np.flatnonzero(codes == g) for g in range(len(found))] for name, (codes, found) in encoded.items()}
+    blocks = list(_count(ranked, indicator, members, seed=seed, resamples=resamples))
+    cells = np.concatenate([counted for counted, _ in blocks])
+    point = (indicator.T @ np.ones(ranked.n)).reshape(1, -1)
+    overall = _Table(("overall",), point[:, :CELLS].reshape(1, 1, CELLS), cells[:, :CELLS].reshape(-1, 1, CELLS))
+    results, column = [], CELLS
+    for name, (_, found) in encoded.items():
+        width = len(found) * CELLS
+        part = slice(column, column + width)
+        table = _Table(
+            tuple(str(group) for group in found),
+            point[:, part].reshape(1, -1, CELLS),
+            cells[:, part].reshape(len(cells), -1, CELLS),
+        )
+        areas = np.concatenate([drawn[name] for _, drawn in blocks])
+        results.append(_attribute(name, table, overall, _auc_points(ranked, members[name]), areas))
+        column += width
+    tpr, draws = overall.rates((3,), POSITIVE)
+    return FairnessResult(tuple(results), estimate(float(tpr[0]), draws[:, 0], int(ranked.label.sum())))
+
+
+def intersect(first: Groups, second: Groups) -> Groups:
+    """The groups of two attributes together, as text `(n,)`: `female, Asian`."""
+    return np.array([f"{a}, {b}" for a, b in zip(first, second, strict=True)], dtype=object)
+
+
+def _indicator(ranked: Ranked, codes: Mapping[str, npt.NDArray[np.intp]], cutoff: float) -> Any:
+    """Sparse `(n, 4 + Σ 4 * groups)`: one for the cell of the row overall, and one for its cell in each attribute."""
+    cell = (2 * ranked.label + (ranked.score >= cutoff)).astype(np.int64)
+    places, column = [cell], CELLS
+    for values in codes.values():
+        places.append(column + values * CELLS + cell)
+        column += (int(values.max()) + 1) * CELLS
+    rows = np.tile(np.arange(ranked.n), len(places))
+    ones = np.ones(rows.size)
+    return sparse.csr_matrix((ones, (rows, np.concatenate(places))), shape=(ranked.n, column))
+
+
+def _count(
+    ranked: Ranked, indicator: Any, members: Mapping[str, list[Any]], *, seed: int, resamples: int
+) -> Iterator[tuple[Floats, dict[str, Floats]]]:
+    """For each block of resamples: the cells `(b, cells)` and, by attribute, the groups' AUC `(b, g)`."""
+    transposed = indicator.T.tocsr()
+    subsets = {name: [_subset(ranked, rows) for rows in groups] for name, groups in members.items()}
+    for weights in resample(ranked.label, seed=seed, resamples=resamples):
+        areas = {
+            name: np.column_stack([auc(label, starts, weights[:, rows]) for rows, label, starts in groups])
+            for name, groups in subsets.items()
+        }
+        yield (transposed @ weights.T).T, areas
+
+
+def _subset(ranked: Ranked, rows: Any) -> tuple[Any, Floats, Any]:
+    score = ranked.score[rows]
+    return rows, ranked.label[rows], np.flatnonzero(np.r_[True, score[1:] != score[:-1]])
+
+
+def _auc_points(ranked: Ranked, groups: Sequence[Any]) -> Floats:
+    found = []
+    for rows in groups:
+        _, label, starts = _subset(ranked, rows)
+        found.append(auc(label, starts, np.ones((1, len(rows))))[0])
+    return np.array(found)
+
+
+def _attribute(name: str, table: _Table, overall: _Table, auc_point: Floats, auc_draws: Floats) -> AttributeResult:
+    rates = {
+        "selection_rate": table.rates(SELECTED, ALL),
+        "tpr": table.rates((3,), POSITIVE),
+        "fpr": table.rates((1,), NEGATIVE),
+        "accuracy": table.rates((0, 3), ALL),
+        "auc": (auc_point, auc_draws),
+    }
+    base, base_draws = overall.rates((3,), POSITIVE)
+    rates["gap"] = (rates["tpr"][0] - base, rates["tpr"][1] - base_draws)
+    groups = tuple(_group(name, number, table, rates) for number in range(len(table.names)))
+    judged = [number for number, group in enumerate(groups) if group.sufficient]
+    if not judged:
+        nothing = Estimate(None, None, None, 0)
+        return AttributeResult(name, groups, None, nothing, nothing)
+    worst = max(judged, key=lambda number: abs(rates["gap"][0][number]))
+    size = np.abs(rates["gap"][1][:, worst])
+    n = sum(groups[number].n for number in judged)
+    selected, drawn = (values[..., judged] for values in rates["selection_rate"])
+    return AttributeResult(
+        name,
+        groups,
+        groups[worst],
+        estimate(float(abs(rates["gap"][0][worst])), size, groups[worst].positives),
+        estimate(float(np.ptp(selected)), np.ptp(drawn, axis=-1), n),
+    )
+
+
+def _group(name: str, number: int, table: _Table, rates: Mapping[str, tuple[Floats, Floats]]) -> GroupResult:
+    cells = table.point[0, number]
+    n, positives = int(cells.sum()), int(cells[list(POSITIVE)].sum())
+    support = {"tpr": positives, "gap": positives, "fpr": n - positives}
+    found = {
+        key: estimate(float(point[number]), draws[:, number], support.get(key, n)) for key, (point, draws) in rates.items()
+    }
+    return GroupResult(
+        attribute=name,
+        group=table.names[number],
+        n=n,
+        positives=positives,
+        selection_rate=found["selection_rate"],
+        tpr=found["tpr"],
+        fpr=found["fpr"],
+        accuracy=found["accuracy"],
+        auc=found["auc"],
+        equal_opportunity_gap=found["gap"],
+        why_insufficient=_why_insufficient(n, positives, found["gap"]),
+    )
+
+
+def _why_insufficient(n: int, positives: int, gap: Estimate) -> str:
+    if n < MIN_ROWS:
+        return f"{n} people are fewer than {MIN_ROWS}"
+    if positives < MIN_POSITIVES:
+        return f"{positives} positive outcomes are fewer than {MIN_POSITIVES}"
+    if gap.low is None or gap.high is None:
+        return "the interval of the gap is undefined"
+    if gap.high - gap.low > MAX_WIDTH:
+        return f"the interval of the gap is {gap.high - gap.low:.2f} wide, more than {MAX_WIDTH}"
+    return ""
