@@ -130,7 +130,12 @@ def correlation(names: Sequence[str], matrix: Sequence[Sequence[float | None]], 
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    return _tenth(value, "+.2f")
+
+
+def _tenth(value: float, digits: str = ".1f") -> str:
+    written = format(value, digits)
+    return written.replace("-", "−") if float(written) else written.lstrip("+-")
 
 
 def _correlated(plot: Plot, place: tuple[float, float, float], value: float | None, names: tuple[str, str]) -> None:
@@ -146,7 +151,7 @@ def _correlated(plot: Plot, place: tuple[float, float, float], value: float | No
         plot.word(
             x + cell / 2,
             y + cell / 2,
-            f"{value:.1f}".replace("-", "−"),
+            _tenth(value),
             f"c-mid {'c-on' if strength > 3 else 'c-off'}",
             middle=True,
         )

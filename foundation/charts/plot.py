@@ -113,6 +113,14 @@ def plain(value: float) -> str:
     return f"{value:.4g}"
 
 
+def aligned(values: Sequence[float]) -> list[str]:
+    """The numbers of one axis, all with the same decimals: `0.78`, `0.80`, `0.82`."""
+    words = [plain(value) for value in values]
+    places = max((len(word.partition(".")[2]) for word in words if word[-1].isdigit() and "e" not in word), default=0)
+    same = all(word[-1].isdigit() and "e" not in word for word in words)
+    return [f"{value:.{places}f}" for value in values] if same else words
+
+
 def percent(value: float) -> str:
     """A tick's share: `25%`, `2.5%`."""
     return f"{100 * value:.3g}%"
@@ -132,6 +140,10 @@ def points_text(difference: float) -> str:
     """A difference of shares in points with its sign: `−15.8`; one that rounds to nothing has none."""
     signed = f"{100 * difference:+.1f}"
     return "0.0" if signed[1:] == "0.0" else signed.replace("-", "−")
+
+
+def _words(values: Sequence[float], number: Number) -> list[str]:
+    return aligned(values) if number is plain else [number(value) for value in values]
 
 
 class Plot:
@@ -212,11 +224,11 @@ class Plot:
     ) -> None:
         """Grid, ticks and the names of both axes."""
         left, right, ground = self.left, self.width - self.right, self.height - self.bottom
-        for value in yticks:
+        for value, word in zip(yticks, _words(yticks, ynumber), strict=True):
             self.line(left, right, self.Y(value), self.Y(value), "c-grid")
-            self.word(left - 6, self.Y(value), ynumber(value), "c-tick c-end", middle=True)
-        for value in xticks:
-            self.word(self.X(value), ground + 15, xnumber(value), "c-tick c-mid")
+            self.word(left - 6, self.Y(value), word, "c-tick c-end", middle=True)
+        for value, word in zip(xticks, _words(xticks, xnumber), strict=True):
+            self.word(self.X(value), ground + 15, word, "c-tick c-mid")
         self.line(left, right, ground, ground, "c-axis")
         if xlabel:
             self.word((left + right) / 2, self.height - 4, xlabel, "c-label c-mid")

@@ -100,7 +100,7 @@ def series(
     wide = HALF if half else WIDE
     parts = []
     for sheet in (wide, NARROW):
-        plot = _frame(title, labels, values, measure, limits, band, bars, sheet, number)
+        plot = _frame(title, labels, values, measure, limits, band, events, bars, sheet, number)
         _limits(plot, limits)
         _course(plot, values, bars)
         _events(plot, events, named=sheet is not NARROW)
@@ -120,6 +120,7 @@ def _frame(
     measure: str,
     limits: Sequence[Limit],
     band: Sequence[tuple[float, float] | None],
+    events: Sequence[Event],
     bars: bool,
     sheet: _Sheet,
     number: Number,
@@ -127,6 +128,7 @@ def _frame(
     known = finite(values)
     edges = [v for pair in band if pair for v in pair]
     y = span([*known, *edges, *(limit.value for limit in limits)], zero=bars)
+    y = (y[0], y[1] + 0.14 * (y[1] - y[0])) if events else y
     low, high, last = min(known), max(known), known[-1]
     described = f"{measure} from {labels[0]} to {labels[-1]}: last {number(last)}, "
     described += f"lowest {number(low)}, highest {number(high)}."

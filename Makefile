@@ -1,0 +1,89 @@
+# Two commands matter: `make run` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+MANAGE := $(PY) manage.py
+UNIT := -m "not postgres and not browser and not story"
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check setup install install-dev lint types floors templates migrations-check unit postgres browser story lock format clean openapi screenshots
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+run: setup ## set everything up, tell the main job on real data once, keep the portal running
+	@$(MANAGE) run --story
+
+test: install-dev lint types floors templates migrations-check unit postgres browser story ## set up what is missing and run every check and test
+
+check: test ## the same as `make test`: exactly what CI runs
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Countersign needs Python 3.11 or newer; set PYTHON=/path/to/python3.11."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv) and try again."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.base: $(BIN)/uv requirements/base.txt pyproject.toml
+	@echo "Installing the locked dependencies …"
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/base.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+install: $(VENV)/.base ## the virtual environment with what the product needs
+install-dev: $(VENV)/.dev ## … and with what its tests need
+
+setup: install ## folders, keys, database, static files, the demo's people
+	@$(MANAGE) setup --demo
+
+lint: install-dev ## ruff: format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: install-dev ## let ruff and djade mend what they can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/djade --target-version 5.2 $$(git ls-files 'templates/*.html' 'templates/**/*.html')
+
+types: install-dev ## mypy, strict
+	$(BIN)/mypy .
+
+floors: install-dev ## import-linter: imports go down only
+	$(BIN)/lint-imports
+
+templates: install-dev ## djade and djlint
+	$(BIN)/djade --check --target-version 5.2 $$(git ls-files 'templates/*.html' 'templates/**/*.html')
+	$(BIN)/djlint --lint --quiet templates
+
+migrations-check: install-dev ## no model without its migration
+	$(MANAGE) makemigrations --check --dry-run
+
+unit: install-dev ## unit and flow tests on SQLite
+	$(PY) -m pytest $(UNIT) -n 2 --dist loadgroup
+
+postgres: install-dev ## races, triggers and the ledger on PostgreSQL (started for the occasion)
+	$(PY) -m tests.services postgres -- $(PY) -m pytest -m postgres
+
+browser: install-dev ## pages in a real browser
+	$(PY) -m tests.services chromium
+	$(PY) -m pytest -m browser
+
+story: install-dev ## real processes: workers, servers, the MLflow client
+	$(PY) -m pytest -m story
+
+openapi: install-dev ## write docs/openapi.yaml
+	$(MANAGE) spectacular --file docs/openapi.yaml --validate
+
+lock: $(BIN)/uv ## compile requirements/*.txt from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/base.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements/base.txt pyproject.toml -o requirements/dev.txt
+
+clean: ## remove what `make run` made: database, keys, artifacts, logs (asks first)
+	@read -p "This deletes var/ with the database, the keys and the ledger. Type yes to go on: " answer && [ "$$answer" = yes ] && rm -rf var || echo "Nothing was deleted."

@@ -1,0 +1,174 @@
+"""Who there is: people and service accounts in one model, roles as lists of permissions, tokens, and proofs of re-authentication."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import AbstractUser, Group, UserManager
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from audit.events import Obj
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    """Questions about people and service accounts."""
+
+    def people(self) -> UserQuerySet:
+        """Human beings, who alone can sign."""
+        return self.filter(kind=User.Kind.PERSON)
+
+    def services(self) -> UserQuerySet:
+        """Service accounts, each owned by a person."""
+        return self.filter(kind=User.Kind.SERVICE)
+
+    def active(self) -> UserQuerySet:
+        """Those who may act at all."""
+        return self.filter(is_active=True)
+
+
+class User(AbstractUser):
+    """A person or a service account; a service account always has a person who answers for it."""
+
+    class Kind(models.TextChoices):
+        """Who is behind the account."""
+
+        PERSON = "person", "Person"
+        SERVICE = "service", "Service account"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON)
+    display_name = models.CharField(max_length=120, blank=True)
+    owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="service_accounts")
+    description = models.CharField(max_length=300, blank=True)
+
+    objects = UserManager.from_queryset(UserQuerySet)()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="person", owner=None) | Q(kind="service", owner__isnull=False),
+                name="user_service_has_owner",
+            ),
+            models.CheckConstraint(condition=Q(kind__in=["person", "service"]), name="user_kind_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.username
+
+    @property
+    def initials(self) -> str:
+        """Up to two letters for the avatar."""
+        words = str(self).replace("-", " ").replace("_", " ").split()
+        return "".join(word[0] for word in words[:2]).upper()
+
+    @property
+    def is_person(self) -> bool:
+        """Whether a human being is behind the account."""
+        return self.kind == User.Kind.PERSON
+
+    def ledger_ref(self) -> Obj:
+        """How the ledger names this account: by number only, since names are personal data."""
+        return Obj(kind=self.kind, id=str(self.uuid))
+
+
+class Role(models.Model):
+    """A named list of permissions. Roles grant access; none grants the right to sign (slots and groups do)."""
+
+    name = models.CharField(max_length=80, unique=True)
+    description = models.CharField(max_length=300, blank=True)
+    permissions = models.JSONField(default=list, help_text="values of access.permissions.Permission")
+    built_in = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def ledger_ref(self) -> Obj:
+        """How the ledger names this role."""
+        return Obj(kind="role", id=str(self.pk), name=self.name)
+
+
+class RoleAssignment(models.Model):
+    """A role held by one user or one group, over every object of the product."""
+
+    role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="assignments")
+    user = models.ForeignKey(User, null=True, blank=True, on_delete=models.CASCADE, related_name="role_assignments")
+    group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.CASCADE, related_name="role_assignments")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(user__isnull=False, group=None) | Q(user=None, group__isnull=False), name="role_held_by_one"
+            ),
+            models.UniqueConstraint(
+                fields=["role", "user"], condition=Q(user__isnull=False), name="role_once_per_user"
+            ),
+            models.UniqueConstraint(
+                fields=["role", "group"], condition=Q(group__isnull=False), name="role_once_per_group"
+            ),
+        ]
+
+
+class ServiceTokenQuerySet(models.QuerySet["ServiceToken"]):
+    """Questions about tokens."""
+
+    def usable(self, at: datetime) -> ServiceTokenQuerySet:
+        """Tokens that let somebody in at this moment."""
+        return self.filter(revoked_at=None, expires_at__gt=at, user__is_active=True)
+
+
+class ServiceToken(models.Model):
+    """A service account's credential: shown once, kept as SHA-256, narrowed by scopes and objects, expiring within 90 days."""
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="tokens")
+    name = models.CharField(max_length=80)
+    prefix = models.CharField(max_length=12, unique=True)
+    digest = models.CharField(max_length=64, unique=True)
+    scopes = models.JSONField(default=list, help_text="permissions that the token keeps of its account's")
+    objects_scope = models.JSONField(default=list, blank=True, help_text="names of registered models; empty means all")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+
+    objects = ServiceTokenQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(revoked_at=None, revoked_by=None) | Q(revoked_at__isnull=False, revoked_by__isnull=False),
+                name="token_revoked_paired",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def ledger_ref(self) -> Obj:
+        """How the ledger names this token."""
+        return Obj(kind="token", id=self.prefix, name=self.name)
+
+
+class Reauthentication(models.Model):
+    """Proof that a person confirmed at one moment that it was them; a sign-off consumes one no older than five minutes."""
+
+    class Method(models.TextChoices):
+        """How the person confirmed it."""
+
+        PASSWORD = "password", "Password"
+        TOTP = "totp", "Authenticator code"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="reauthentications")
+    method = models.CharField(max_length=12, choices=Method.choices)
+    at = models.DateTimeField(default=timezone.now)
+    consumed_at = models.DateTimeField(null=True, blank=True)

@@ -1,0 +1,58 @@
+"""Whether this process lives, and whether it can do its work: the two questions of a supervisor and a load balancer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+
+from audit.models import Pending
+
+LEDGER_MAY_LAG: Final = timedelta(seconds=30)
+
+
+def alive(request: HttpRequest) -> HttpResponse:
+    """200 as long as the process answers."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """200 when database, migrations, keys and ledger are in order; else 503 naming each part that is not."""
+    checks = {"database": _database(), "keys": _keys(), "ledger": _ledger()}
+    good = all(answer == "ok" for answer in checks.values())
+    return JsonResponse({"ready": good, "checks": checks}, status=200 if good else 503)
+
+
+def _database() -> str:
+    try:
+        executor = MigrationExecutor(connection)
+        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError:
+        return "The database does not answer."
+    return "ok" if not pending else "Migrations are pending; run manage.py migrate."
+
+
+def _keys() -> str:
+    return (
+        "ok" if settings.REGISTRY_KEY_FILE.exists() else "The registry's signing key is missing; run manage.py setup."
+    )
+
+
+def _ledger() -> str:
+    try:
+        waiting = Pending.objects.order_by("pk").first()
+    except DatabaseError:
+        return "The ledger cannot be read."
+    if waiting is None:
+        return "ok"
+    age = timezone.now() - waiting.written_at
+    return (
+        "ok"
+        if age < LEDGER_MAY_LAG
+        else f"Ledger entries have waited {age.seconds} seconds to be sequenced; is the sequencer running?"
+    )

@@ -1,0 +1,51 @@
+"""`manage.py setup`: folders, keys, database, ledger, static files; with `--demo`, the demo's people. Safe to repeat."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from config import demo, service_accounts
+from foundation.keys import create_key
+
+
+class Command(BaseCommand):
+    """Prepares this machine; what is there already stays as it is."""
+
+    help = __doc__ or ""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--demo", action="store_true", help="also create the demo's people, with known passwords")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for folder in (settings.SECRETS_DIR, settings.ENV.run_dir, settings.VAR_DIR / "logs", settings.VAR_DIR / "run" / "queue"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in ("secret_key", "audit_mac_key"):
+            _write_secret_once(settings.SECRETS_DIR / name)
+        settings.SECRET_KEY = settings.ENV.secret("secret_key", settings.ENV.secret_key)
+        settings.AUDIT_MAC_KEY = settings.ENV.secret("audit_mac_key", settings.ENV.audit_mac_key).encode()
+        create_key(settings.REGISTRY_KEY_FILE)
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("audit", "init")
+        call_command("collectstatic", verbosity=0, interactive=False)
+        if options["demo"]:
+            demo.create_people()
+            service_accounts.create()
+        self.stdout.write(f"Countersign is set up: database, keys and files are in {os.path.relpath(settings.VAR_DIR)}/.")
+
+
+def _write_secret_once(path: Path) -> None:
+    """A random secret in a file of mode 0600, where there is none yet."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(48))

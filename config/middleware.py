@@ -1,0 +1,48 @@
+"""The one place where a refusal becomes what a person or a program reads: an HTML page, an htmx fragment, or problem JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+
+from foundation.refusals import Refusal, Unauthenticated, Unavailable
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+
+class RefusalMiddleware:
+    """Answers for every view that let a `Refusal` through."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Nothing on the way in."""
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The response for a refusal, and for a database that is locked; anything else is a real error."""
+        if isinstance(exception, OperationalError) and "locked" in str(exception):
+            exception = Unavailable(
+                "The database is busy and nothing was saved. Please try again in a moment.", code="database-busy"
+            )
+        if isinstance(exception, Refusal):
+            return refusal_response(request, exception)
+        return None
+
+
+def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    """`refusal` for whoever asked: problem JSON under /api/, a fragment for htmx, else a page."""
+    if request.path.startswith("/api/"):
+        return JsonResponse(
+            refusal.as_problem(instance=request.path), status=refusal.status, content_type="application/problem+json"
+        )
+    if isinstance(refusal, Unauthenticated) and not getattr(request, "htmx", False):
+        from django.contrib.auth.views import redirect_to_login
+
+        return redirect_to_login(request.get_full_path())
+    template = "errors/_refusal.html" if getattr(request, "htmx", False) else "errors/refusal.html"
+    return render(request, template, {"refusal": refusal}, status=refusal.status)
