@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         for folder in (settings.SECRETS_DIR, settings.ENV.run_dir, settings.VAR_DIR / "logs", settings.VAR_DIR / "run" / "queue"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in ("secret_key", "audit_mac_key"):
-            _write_secret_once(settings.SECRETS_DIR / name)
-        settings.SECRET_KEY = settings.ENV.secret("secret_key", settings.ENV.secret_key)
-        settings.AUDIT_MAC_KEY = settings.ENV.secret("audit_mac_key", settings.ENV.audit_mac_key).encode()
+        written = [_write_secret_once(settings.SECRETS_DIR / name) for name in ("secret_key", "audit_mac_key")]
+        if any(written):
+            # Settings read the secrets when they load: start over now that there are some.
+            os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - this very command again
         create_key(settings.REGISTRY_KEY_FILE)
         call_command("migrate", verbosity=0, interactive=False)
         call_command("audit", "init")
@@ -41,11 +42,12 @@ class Command(BaseCommand):
         self.stdout.write(f"Countersign is set up: database, keys and files are in {os.path.relpath(settings.VAR_DIR)}/.")
 
 
-def _write_secret_once(path: Path) -> None:
-    """A random secret in a file of mode 0600, where there is none yet."""
+def _write_secret_once(path: Path) -> bool:
+    """Put a random secret in a file of mode 0600 where there is none yet; says whether it did."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return
+        return False
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(48))
+    return True
