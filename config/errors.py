@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 
 from config.middleware import refusal_response
 from foundation.refusals import Forbidden, Invalid, NotFound, Unavailable
@@ -31,13 +32,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, with the request's id as reference."""
+    """500, with the request's id as reference. The page asks nothing of the database, which may be what went wrong."""
     principal = getattr(request, "principal", None)
     reference = getattr(principal, "request_id", "") or "none"
-    refusal = Unavailable(
-        f"Something went wrong on our side and was logged. Try again; if it stays, quote reference {reference}.",
-        code="server-error",
-        title="Something went wrong",
-        status=500,
-    )
-    return refusal_response(request, refusal)
+    if request.path.startswith("/api/"):
+        refusal = Unavailable(
+            f"Something went wrong on our side and was logged. Try again; if it stays, quote reference {reference}.",
+            code="server-error",
+            title="Something went wrong",
+            status=500,
+        )
+        return refusal_response(request, refusal)
+    return HttpResponse(render_to_string("errors/500.html", {"reference": reference}), status=500)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from access.permissions import Permission, visible_to
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from access.permissions import Permission, visible_to
 from access.principal import Principal
 from datasets.models import Dataset
 from registry.models import ModelVersion, RegisteredModel

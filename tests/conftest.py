@@ -15,6 +15,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth.models import Group
 from django.test import Client
 from pytest_django.fixtures import SettingsWrapper
+from pytest_django.plugin import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from access import actions as access_actions
@@ -24,6 +25,7 @@ from access.principal import Principal
 from foundation.keys import create_key
 from registry import actions as registry_actions
 from registry.models import ModelVersion, RegisteredModel, Stage
+from tests import databases
 
 PASSWORD = "correct horse battery"
 
@@ -34,6 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     create_key(django_settings.REGISTRY_KEY_FILE)
     create_key(django_settings.AUDIT_LOG_KEY_FILE)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """The test database, with a way to empty it after tests that commit."""
+    with django_db_blocker.unblock():
+        databases.remember_baseline()
+    databases.install()
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +123,9 @@ def root(db: None) -> User:
 def scorer(erin: User) -> User:
     """A service account that may pull."""
     setup = Principal.system("setup")
-    account = access_actions.create_service_account("scorer", owner=erin, description="Pulls approved versions", by=setup)
+    account = access_actions.create_service_account(
+        "scorer", owner=erin, description="Pulls approved versions", by=setup
+    )
     access_actions.assign_role(Role.objects.get(name="Service: pull"), to=account, by=setup)
     return account
 
@@ -168,7 +180,12 @@ def production(db: None) -> Stage:
 def model(alice: User) -> RegisteredModel:
     """A tier 1 model that alice owns."""
     return registry_actions.create_model(
-        "credit", tier=1, description="Credit default", intended_use="Limits for existing customers", owner=alice, by=as_(alice)
+        "credit",
+        tier=1,
+        description="Credit default",
+        intended_use="Limits for existing customers",
+        owner=alice,
+        by=as_(alice),
     )
 
 
