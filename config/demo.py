@@ -37,7 +37,7 @@ PEOPLE: Final = (
 
 def create_people() -> None:
     """Create whoever of the demo is missing, with roles and groups."""
-    setup = Principal.system("setup")
+    operator = Principal.system("operator")
     for person in PEOPLE:
         if User.objects.filter(username=person.username).exists():
             continue
@@ -46,9 +46,9 @@ def create_people() -> None:
             display_name=person.display_name,
             email=f"{person.username}@demo.example",
             password=PASSWORD,
-            by=setup,
+            by=operator,
         )
         for role in person.roles:
-            actions.assign_role(Role.objects.get(name=role), to=user, by=setup)
+            actions.assign_role(Role.objects.get(name=role), to=user, by=operator)
         for group in person.groups:
-            actions.add_to_group(Group.objects.get(name=group), user, by=setup)
+            actions.add_to_group(Group.objects.get(name=group), user, by=operator)

@@ -53,16 +53,16 @@ def accounts() -> tuple[WorkerAccount, ...]:
 
 def create(owner_name: str = "erin") -> None:
     """Create the workers' accounts under a person who answers for them, and see that each token file holds a token that still works."""
-    setup = Principal.system("setup")
+    operator = Principal.system("operator")
     owner = User.objects.people().get(username=owner_name)
     for account in accounts():
         user = User.objects.services().filter(username=account.name).first()
         if user is None:
-            user = actions.create_service_account(account.name, owner=owner, description=account.description, by=setup)
-            actions.assign_role(Role.objects.get(name=account.role), to=user, by=setup)
+            user = actions.create_service_account(account.name, owner=owner, description=account.description, by=operator)
+            actions.assign_role(Role.objects.get(name=account.role), to=user, by=operator)
         if _needs_token(user, account.token_file):
             issued = actions.issue_token(
-                user, name="worker", scopes=list(account.scopes), models=[], days=TOKEN_DAYS, by=setup
+                user, name="worker", scopes=list(account.scopes), models=[], days=TOKEN_DAYS, by=operator
             )
             _write(account.token_file, issued.secret)
 

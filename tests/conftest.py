@@ -66,14 +66,14 @@ def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _person(username: str, *, display_name: str, role: str = "", group: str = "") -> User:
-    setup = Principal.system("setup")
+    operator = Principal.system("operator")
     user = access_actions.create_person(
-        username, display_name=display_name, email=f"{username}@example.org", password=PASSWORD, by=setup
+        username, display_name=display_name, email=f"{username}@example.org", password=PASSWORD, by=operator
     )
     if role:
-        access_actions.assign_role(Role.objects.get(name=role), to=user, by=setup)
+        access_actions.assign_role(Role.objects.get(name=role), to=user, by=operator)
     if group:
-        access_actions.add_to_group(Group.objects.get(name=group), user, by=setup)
+        access_actions.add_to_group(Group.objects.get(name=group), user, by=operator)
     return user
 
 
@@ -122,11 +122,11 @@ def root(db: None) -> User:
 @pytest.fixture
 def scorer(erin: User) -> User:
     """A service account that may pull."""
-    setup = Principal.system("setup")
+    operator = Principal.system("operator")
     account = access_actions.create_service_account(
-        "scorer", owner=erin, description="Pulls approved versions", by=setup
+        "scorer", owner=erin, description="Pulls approved versions", by=operator
     )
-    access_actions.assign_role(Role.objects.get(name="Service: pull"), to=account, by=setup)
+    access_actions.assign_role(Role.objects.get(name="Service: pull"), to=account, by=operator)
     return account
 
 
@@ -134,7 +134,7 @@ def scorer(erin: User) -> User:
 def scorer_token(scorer: User) -> str:
     """The scorer's credential, as it would stand in an Authorization header."""
     return access_actions.issue_token(
-        scorer, name="tests", scopes=list(Permission), models=[], days=30, by=Principal.system("setup")
+        scorer, name="tests", scopes=list(Permission), models=[], days=30, by=Principal.system("operator")
     ).secret
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -19,7 +18,7 @@ from tests.conftest import as_
 
 
 @pytest.fixture
-def effects(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def effects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What handlers of the kind `test.count` did; the registry of handlers is put back afterwards."""
     done: list[str] = []
     monkeypatch.setattr(work, "_handlers", {})
@@ -31,7 +30,7 @@ def effects(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             done.append(f"attempt {attempt.attempt}")
             job.result = {"counted": len(done)}
 
-    yield done
+    return done
 
 
 def lose_the_worker(job: Job) -> None:
