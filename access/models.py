@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import AbstractUser, Group, UserManager
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from audit.events import Obj
@@ -30,6 +30,10 @@ class UserQuerySet(models.QuerySet["User"]):
     def active(self) -> UserQuerySet:
         """Those who may act at all."""
         return self.filter(is_active=True)
+
+    def locked(self, pk: int) -> User:
+        """The row, locked until the transaction ends."""
+        return self.select_for_update().get(pk=pk)
 
 
 class User(AbstractUser):
@@ -72,6 +76,10 @@ class User(AbstractUser):
         """Whether a human being is behind the account."""
         return self.kind == User.Kind.PERSON
 
+    def get_full_name(self) -> str:
+        """The display name; people have one, service accounts are known by their account name."""
+        return str(self)
+
     def ledger_ref(self) -> Obj:
         """How the ledger names this account: by number only, since names are personal data."""
         return Obj(kind=self.kind, id=str(self.uuid))
@@ -100,7 +108,9 @@ class RoleAssignment(models.Model):
     user = models.ForeignKey(User, null=True, blank=True, on_delete=models.CASCADE, related_name="role_assignments")
     group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.CASCADE, related_name="role_assignments")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    created_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(
+        User, null=True, on_delete=models.PROTECT, related_name="+", help_text="empty: the installation's setup"
+    )
 
     class Meta:
         constraints = [
@@ -134,20 +144,26 @@ class ServiceToken(models.Model):
     scopes = models.JSONField(default=list, help_text="permissions that the token keeps of its account's")
     objects_scope = models.JSONField(default=list, blank=True, help_text="names of registered models; empty means all")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(
+        User, null=True, on_delete=models.PROTECT, related_name="+", help_text="empty: the installation's setup"
+    )
     expires_at = models.DateTimeField()
-    last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="to the minute")
+    last_refused_at = models.DateTimeField(null=True, blank=True, help_text="to the minute")
     revoked_at = models.DateTimeField(null=True, blank=True)
-    revoked_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    revoked_by = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="empty: the installation's setup"
+    )
 
     objects = ServiceTokenQuerySet.as_manager()
 
     class Meta:
+        ordering = ["-created_at"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(revoked_at=None, revoked_by=None) | Q(revoked_at__isnull=False, revoked_by__isnull=False),
-                name="token_revoked_paired",
-            )
+                condition=Q(revoked_by=None) | Q(revoked_at__isnull=False), name="token_revoked_paired"
+            ),
+            models.CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="token_expires_after_issue"),
         ]
 
     def __str__(self) -> str:
@@ -156,6 +172,22 @@ class ServiceToken(models.Model):
     def ledger_ref(self) -> Obj:
         """How the ledger names this token."""
         return Obj(kind="token", id=self.prefix, name=self.name)
+
+    def state(self, at: datetime) -> str:
+        """`revoked`, `expired`, `inactive` (its account is) or `active`."""
+        if self.revoked_at:
+            return "revoked"
+        if self.expires_at <= at:
+            return "expired"
+        return "active" if self.user.is_active else "inactive"
+
+
+class ReauthenticationQuerySet(models.QuerySet["Reauthentication"]):
+    """Questions about proofs."""
+
+    def locked(self, pk: int) -> Reauthentication:
+        """The row, locked until the transaction ends."""
+        return self.select_for_update().get(pk=pk)
 
 
 class Reauthentication(models.Model):
@@ -172,3 +204,15 @@ class Reauthentication(models.Model):
     method = models.CharField(max_length=12, choices=Method.choices)
     at = models.DateTimeField(default=timezone.now)
     consumed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ReauthenticationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(consumed_at=None) | Q(consumed_at__gte=F("at")), name="reauthentication_consumed_after"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_method_display()} at {self.at:%Y-%m-%d %H:%M:%S} UTC"

@@ -20,7 +20,7 @@ class Principal:
     """Who asks, through which door, and how far the credential reaches. It says nothing of what is allowed: `permissions` does.
 
     `scopes` and `models` narrow what a token may use of its account's permissions; None means that they do not narrow.
-    `system` names a part of the installation that acts without a user (see `permissions.SYSTEM`).
+    `part` names a part of the installation that acts without a user (see `permissions.SYSTEM`).
     """
 
     user: User | None
@@ -30,7 +30,7 @@ class Principal:
     request_id: str = ""
     ip: str = ""
     user_agent: str = ""
-    system: str = ""
+    part: str = ""
 
     @classmethod
     def of(
@@ -48,9 +48,9 @@ class Principal:
         return cls(None, "anonymous", request_id=request_id, ip=ip, user_agent=user_agent)
 
     @classmethod
-    def system_of(cls, name: str) -> Principal:
-        """The same as `Principal.system(name)`, for callers that hold an instance."""
-        return cls(None, name, system=name)
+    def system(cls, name: str) -> Principal:
+        """A part of the installation without a user; `permissions.SYSTEM` says what each may do, most of them nothing."""
+        return cls(None, name, part=name)
 
     @property
     def actor(self) -> Actor:
@@ -68,17 +68,17 @@ class Principal:
     def _identity(self) -> tuple[str, str]:
         if self.user:
             return self.user.kind, str(self.user.uuid)
-        return ("system", self.system) if self.system else ("anonymous", "")
+        return ("system", self.part) if self.part else ("anonymous", "")
 
     @property
     def is_anonymous(self) -> bool:
         """Whether neither a user nor a part of the installation asks."""
-        return self.user is None and not self.system
+        return self.user is None and not self.part
 
     @property
     def name(self) -> str:
         """What people read: the user's display name, the part of the installation, or "somebody"."""
-        return str(self.user) if self.user else self.system or "somebody who is not signed in"
+        return str(self.user) if self.user else self.part or "somebody who is not signed in"
 
     def allows(self, permission: Permission, obj: Model | None = None) -> bool:
         """Whether `permissions.verdict` allows it: for showing or hiding a button. Actions call `permit`."""

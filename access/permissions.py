@@ -1,0 +1,442 @@
+"""Decides who may do what, with the reason; every call to guardian's tables is in this module.
+
+A permission comes from a role (held by the user or by one of their groups, over every object), from a grant on one
+registered model, or from owning that model. Nothing else counts: neither `is_superuser` nor `is_staff` is read here, an inactive user
+has none, and a token can only narrow what its account may do. Whether something is possible *now* is for gates and lifecycles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from django.contrib.auth.models import Group
+from django.contrib.auth.models import Permission as StoredPermission
+from django.db.models import Model, Q, QuerySet
+from guardian.models import BaseGenericObjectPermission
+from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
+
+from access.models import Role, User
+from audit.actions import append
+from audit.events import Action
+from audit.governed import governed
+from foundation.refusals import Conflict, Forbidden, Unauthenticated
+
+if TYPE_CHECKING:
+    from access.principal import Principal
+
+_M = TypeVar("_M", bound=Model)
+
+
+class Permission(StrEnum):
+    """Everything that can be permitted.
+
+    A permission over every object is `noun.verb` in lower case. One that can also be granted on a single registered model is
+    `verb_noun`, the codename under which that model declares it. Members are `VERB_NOUN`. No permission says "may sign": a
+    person signs by being in a slot's group and independent of the version, which `reviews` decides.
+    """
+
+    # on registered models, one by one or all
+    SEE_MODEL = "see_model"
+    EDIT_MODEL = "edit_model"
+    REGISTER_VERSION = "register_version"
+    SET_ALIAS = "set_alias"
+    REQUEST_REVIEW = "request_review"
+    PROMOTE_VERSION = "promote_version"
+    PULL_VERSION = "pull_version"
+    SCORE_MODEL = "score_model"
+    REVOKE_VERSION = "revoke_version"
+    MANAGE_ACCESS = "manage_access"
+
+    # over everything
+    CREATE_MODEL = "model.create"
+    SEE_DATASETS = "datasets.see"
+    EDIT_DATASETS = "datasets.edit"
+    RUN_TRAINING = "training.run"
+    WRITE_POLICIES = "policies.write"
+    PUBLISH_POLICIES = "policies.publish"
+    SEE_AUDIT = "audit.see"
+    SEE_MONITORING = "monitoring.see"
+    MANAGE_DEPLOYMENTS = "deployments.manage"
+    MANAGE_PEOPLE = "people.manage"
+    SEE_PEOPLE = "people.see"
+    MANAGE_TOKENS = "tokens.manage"
+    FEED_OUTCOMES = "outcomes.feed"
+
+    @property
+    def on_models(self) -> bool:
+        """Whether it can be granted on one registered model."""
+        return "." not in self.value
+
+    @property
+    def label(self) -> str:
+        """What it lets somebody do, to be read after "may"."""
+        return LABELS[self]
+
+
+LABELS: Final[dict[Permission, str]] = {
+    Permission.SEE_MODEL: "see models, their versions and evidence",
+    Permission.EDIT_MODEL: "edit a model's description, tags and card",
+    Permission.REGISTER_VERSION: "register versions and attach evidence",
+    Permission.SET_ALIAS: "move free aliases",
+    Permission.REQUEST_REVIEW: "request and withdraw reviews",
+    Permission.PROMOTE_VERSION: "promote an approved version",
+    Permission.PULL_VERSION: "pull approved versions",
+    Permission.SCORE_MODEL: "ask for predictions",
+    Permission.REVOKE_VERSION: "revoke an approval",
+    Permission.MANAGE_ACCESS: "grant others access to a model",
+    Permission.CREATE_MODEL: "create registered models",
+    Permission.SEE_DATASETS: "see datasets and their profiles",
+    Permission.EDIT_DATASETS: "register datasets, versions and recipes",
+    Permission.RUN_TRAINING: "run training jobs",
+    Permission.WRITE_POLICIES: "draft admission policies",
+    Permission.PUBLISH_POLICIES: "publish admission policies",
+    Permission.SEE_AUDIT: "read and verify the audit log",
+    Permission.SEE_MONITORING: "see drift and performance",
+    Permission.MANAGE_DEPLOYMENTS: "create, pause and stop deployments",
+    Permission.MANAGE_PEOPLE: "manage people, groups and roles",
+    Permission.SEE_PEOPLE: "see people, groups and roles",
+    Permission.MANAGE_TOKENS: "manage service accounts and their tokens",
+    Permission.FEED_OUTCOMES: "feed back observed outcomes",
+}
+
+OWNER_MAY: Final = frozenset(
+    {
+        Permission.SEE_MODEL,
+        Permission.EDIT_MODEL,
+        Permission.REGISTER_VERSION,
+        Permission.SET_ALIAS,
+        Permission.REQUEST_REVIEW,
+        Permission.MANAGE_ACCESS,
+    }
+)
+"""What the owner of a registered model may do with it without any role or grant."""
+
+PEOPLE_ONLY: Final = frozenset(
+    {
+        Permission.PROMOTE_VERSION,
+        Permission.REVOKE_VERSION,
+        Permission.MANAGE_ACCESS,
+        Permission.WRITE_POLICIES,
+        Permission.PUBLISH_POLICIES,
+        Permission.MANAGE_PEOPLE,
+        Permission.MANAGE_TOKENS,
+    }
+)
+"""What no service account may do, whatever it holds: otherwise an owner could decide twice, once by proxy."""
+
+GRANTED_BY_ADMINISTRATORS: Final = frozenset(
+    {Permission.PROMOTE_VERSION, Permission.REVOKE_VERSION, Permission.MANAGE_ACCESS}
+)
+"""What a model's owner cannot hand out: otherwise the owner could choose who releases the owner's work."""
+
+SYSTEM: Final[dict[str, frozenset[Permission]]] = {
+    "setup": frozenset({Permission.MANAGE_PEOPLE, Permission.MANAGE_TOKENS}),
+    "operator": frozenset({Permission.MANAGE_PEOPLE, Permission.MANAGE_TOKENS}),
+    "monitoring": frozenset({Permission.SEE_MONITORING}),
+}
+"""What a part of the installation may do without a user; parts that are not named here may do nothing.
+
+`setup` makes the first administrator and may do nothing once somebody manages people. `operator` is whoever runs `manage.py` on the
+machine, and so could write to the database as well; going through the actions puts it on record. `monitoring` counts predictions on
+a timer. None of them is reachable by a request.
+"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether it is allowed, and why or why not in a sentence."""
+
+    allowed: bool
+    reason: str
+
+
+def verdict(by: Principal, permission: Permission, obj: Model | None = None) -> Verdict:
+    """Whether `by` may use `permission` on `obj`: a registered model, or None for everything. Reads the tables anew at every call."""
+    if permission.on_models and obj is not None:
+        _grant_tables(type(obj))  # refuses objects that cannot carry grants, before anything else is decided
+    if by.user is None:
+        return _verdict_without_user(by, permission)
+    narrowed = _narrowed(by, permission, obj)
+    if narrowed:
+        return Verdict(False, narrowed)
+    held = _held(by.user)
+    if not held.active:
+        return Verdict(False, f"{by.name} is deactivated.")
+    if not held.person and permission in PEOPLE_ONLY:
+        return Verdict(False, f"{by.name} is a service account, and only people may {permission.label}.")
+    if permission in held.permissions:
+        return Verdict(True, f"The role {held.permissions[permission]} allows it.")
+    return _verdict_on_object(by.user, permission, obj)
+
+
+def _verdict_without_user(by: Principal, permission: Permission) -> Verdict:
+    if by.is_anonymous:
+        return Verdict(False, "Nobody is signed in.")
+    if permission not in SYSTEM.get(by.part, ()):
+        return Verdict(False, f"The {by.part} process may not {permission.label}.")
+    if by.part == "setup" and somebody_administers():
+        return Verdict(False, "This installation is set up: people and tokens are managed by its administrators.")
+    return Verdict(True, f"The {by.part} process may {permission.label}.")
+
+
+def _narrowed(by: Principal, permission: Permission, obj: Model | None) -> str:
+    """Why the credential does not reach this far, or nothing."""
+    if by.scopes is not None and permission not in by.scopes:
+        return f"This token does not carry the scope {permission.value}."
+    if by.models is None or not (permission.on_models or permission is Permission.CREATE_MODEL):
+        return ""
+    if obj is None:
+        return "This token is for certain models only."
+    return "" if str(getattr(obj, "name", "")) in by.models else "This token is for other models."
+
+
+def _verdict_on_object(user: User, permission: Permission, obj: Model | None) -> Verdict:
+    if obj is None or not permission.on_models:
+        return Verdict(False, f"{user} holds no role that allows it.")
+    if permission in OWNER_MAY and getattr(obj, "owner_id", None) == user.pk:
+        return Verdict(True, f"{user} owns {obj}.")
+    users, groups = _grant_tables(type(obj))
+    if _grants(users, permission).filter(user=user, content_object=obj).exists():
+        return Verdict(True, f"{user} was granted it on {obj}.")
+    if _grants(groups, permission).filter(group__user=user, content_object=obj).exists():
+        return Verdict(True, f"A group of {user} was granted it on {obj}.")
+    return Verdict(False, f"{user} holds no role and no grant on {obj} that allows it.")
+
+
+def permit(by: Principal, permission: Permission, obj: Model | None = None) -> None:
+    """Return when `verdict` allows it; else raise `Forbidden` (or `Unauthenticated`) saying what it takes and who gives it."""
+    answer = verdict(by, permission, obj)
+    if answer.allowed:
+        return
+    if by.is_anonymous:
+        raise Unauthenticated("Sign in first, or send a token in the Authorization header.")
+    raise Forbidden(f"{answer.reason} {_remedy(by, permission)}", extra={"permission": permission.value})
+
+
+def _remedy(by: Principal, permission: Permission) -> str:
+    """What it takes and who gives it, as a sentence or two."""
+    roles = " or ".join(role.name for role in Role.objects.order_by("name") if permission in role.permissions)
+    takes = f"To {permission.label} takes the permission {permission.value}"
+    takes += f", which comes with the role {roles}." if roles else "."
+    if by.scopes is not None and permission not in by.scopes:
+        return f"{takes} Ask for a token that carries it."
+    administrators = [str(person) for person in people_with(Permission.MANAGE_PEOPLE)[:3]]
+    names = f" ({', '.join(administrators)})" if administrators else ""
+    return f"{takes} An administrator{names} can give it."
+
+
+def visible_to(queryset: QuerySet[_M], by: Principal, permission: Permission, *, through: str = "") -> QuerySet[_M]:
+    """The rows of `queryset` that `by` may use `permission` on; in one statement, and in agreement with `verdict`.
+
+    `through` is the path from a row to its registered model (`"model"`, `"version__model"`); empty when the rows are models.
+    For a permission over everything: all rows or none.
+    """
+    if not permission.on_models:
+        return queryset if verdict(by, permission).allowed else queryset.none()
+    if by.user is None or (by.scopes is not None and permission not in by.scopes):
+        return queryset.none()
+    held = _held(by.user)
+    if not held.active or (not held.person and permission in PEOPLE_ONLY):
+        return queryset.none()
+    step = f"{through}__" if through else ""
+    if by.models is not None:
+        queryset = queryset.filter(**{f"{step}name__in": by.models})
+    if permission in held.permissions:
+        return queryset
+    return queryset.filter(_granted(by.user, permission, _model_at(queryset.model, through), step))
+
+
+def _granted(user: User, permission: Permission, model: type[Model], step: str) -> Q:
+    """The condition on rows whose registered model carries a grant for the user or a group of theirs, or is theirs."""
+    users, groups = _grant_tables(model)
+    mine = _grants(users, permission).filter(user=user).values("content_object")
+    ours = _grants(groups, permission).filter(group__user=user).values("content_object")
+    condition = Q(**{f"{step}pk__in": mine}) | Q(**{f"{step}pk__in": ours})
+    return condition | Q(**{f"{step}owner": user}) if permission in OWNER_MAY else condition
+
+
+def _model_at(model: type[Model], path: str) -> type[Model]:
+    """The model class that a `__` path of relations leads to."""
+    for step in filter(None, path.split("__")):
+        related = model._meta.get_field(step).related_model
+        if not isinstance(related, type):
+            raise TypeError(f"{model.__name__}.{step} leads to no model.")
+        model = related
+    return model
+
+
+@governed(Action.ACCESS_GRANT)
+def grant(model: Model, permission: Permission, *, to: User | Group, by: Principal) -> None:
+    """Let one user or group use `permission` on one registered model. Granting twice is granting once."""
+    _permit_granting(model, permission, to, by)
+    table, holder = _table_for(model, to)
+    _, created = table._default_manager.get_or_create(
+        permission=_stored(model, permission), content_object=model, **holder
+    )
+    if created:
+        append(Action.ACCESS_GRANT, by=by, obj=_ref(model), after={"permission": permission.value, "holder": _holder(to)})
+
+
+@governed(Action.ACCESS_WITHDRAW)
+def withdraw(model: Model, permission: Permission, *, to: User | Group, by: Principal) -> None:
+    """Take back what `grant` gave; the next call of `verdict` knows. A grant that is not there is a `Conflict`."""
+    _permit_managing(model, permission, by)
+    table, holder = _table_for(model, to)
+    deleted, _ = table._default_manager.filter(
+        permission=_stored(model, permission), content_object=model, **holder
+    ).delete()
+    if not deleted:
+        raise Conflict(f"{to} was not granted {permission.value} on {model}; there is nothing to withdraw.", code="no-such-grant")
+    append(
+        Action.ACCESS_WITHDRAW, by=by, obj=_ref(model), before={"permission": permission.value, "holder": _holder(to)}
+    )
+
+
+def _permit_granting(model: Model, permission: Permission, to: User | Group, by: Principal) -> None:
+    _permit_managing(model, permission, by)
+    if by.user is not None and _includes(to, by.user):
+        raise Conflict(
+            f"Nobody grants a permission to themselves or to a group they are in. Ask somebody else who manages {model}.",
+            code="own-access",
+        )
+    if isinstance(to, User):
+        if not to.is_active:
+            raise Conflict(f"{to} is deactivated; reactivate the account first.", code="inactive")
+        if not to.is_person and permission in PEOPLE_ONLY:
+            raise Conflict(f"{to} is a service account, and only people may {permission.label}.", code="people-only")
+
+
+def _permit_managing(model: Model, permission: Permission, by: Principal) -> None:
+    if not permission.on_models:
+        raise Conflict(f"{permission.value} is not a permission on a model; it comes with a role.", code="not-on-models")
+    _grant_tables(type(model))
+    if verdict(by, Permission.MANAGE_PEOPLE).allowed:
+        return
+    if permission in GRANTED_BY_ADMINISTRATORS:
+        permit(by, Permission.MANAGE_PEOPLE)
+    permit(by, Permission.MANAGE_ACCESS, model)
+
+
+def _includes(holder: User | Group, user: User) -> bool:
+    if isinstance(holder, User):
+        return user.pk in {holder.pk, holder.owner_id}
+    return holder.user_set.filter(pk=user.pk).exists()
+
+
+def people_with(permission: Permission, obj: Model | None = None) -> QuerySet[User]:
+    """Active people who may use `permission` on `obj` (or on everything), through a role, a grant or ownership; by username."""
+    roles = [role.pk for role in Role.objects.all() if permission in role.permissions]
+    holds = Q(role_assignments__role__in=roles) | Q(groups__role_assignments__role__in=roles)
+    if obj is not None and permission.on_models:
+        users, groups = _grant_tables(type(obj))
+        holds |= Q(pk__in=_grants(users, permission).filter(content_object=obj).values("user"))
+        holds |= Q(groups__in=_grants(groups, permission).filter(content_object=obj).values("group"))
+        if permission in OWNER_MAY:
+            holds |= Q(pk=getattr(obj, "owner_id", None))
+    return User.objects.people().active().filter(holds).distinct().order_by("username")
+
+
+def somebody_administers() -> bool:
+    """Whether any active person may manage people; until then, setup may."""
+    return people_with(Permission.MANAGE_PEOPLE).exists()
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One permission on one registered model, as it stands in the tables."""
+
+    permission: Permission
+    holder: User | Group
+
+
+def grants_on(model: Model) -> list[Grant]:
+    """Every grant on one registered model, users first; a fixed number of statements."""
+    users, groups = _grant_tables(type(model))
+    rows = users._default_manager.filter(content_object=model).select_related("user", "permission")
+    group_rows = groups._default_manager.filter(content_object=model).select_related("group", "permission")
+    return [Grant(Permission(row.permission.codename), row.user) for row in rows] + [
+        Grant(Permission(row.permission.codename), row.group) for row in group_rows
+    ]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a user's roles give: each permission with the name of one role that gives it."""
+
+    active: bool
+    person: bool
+    permissions: dict[Permission, str]
+
+
+def permissions_of(user: User) -> dict[Permission, str]:
+    """What the user may do over everything, with the role that gives it; empty when deactivated."""
+    held = _held(user)
+    if not held.active:
+        return {}
+    return {one: role for one, role in held.permissions.items() if held.person or one not in PEOPLE_ONLY}
+
+
+def _held(user: User) -> Held:
+    """Read anew from the tables, since `user` may have been loaded before something was withdrawn; one statement."""
+    rows = list(
+        User.objects.filter(pk=user.pk).values_list(
+            "is_active",
+            "kind",
+            "role_assignments__role__name",
+            "role_assignments__role__permissions",
+            "groups__role_assignments__role__name",
+            "groups__role_assignments__role__permissions",
+        )
+    )
+    if not rows:
+        return Held(active=False, person=False, permissions={})
+    active, kind, *_ = rows[0]
+    return Held(active, kind == User.Kind.PERSON, dict(_role_permissions(rows)))
+
+
+def _role_permissions(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Permission, str]]:
+    known = set(Permission)
+    for _, _, own, own_values, of_group, group_values in rows:
+        for name, values in ((own, own_values), (of_group, group_values)):
+            # A value that this release does not know (a role written by a newer one) gives nothing.
+            yield from ((Permission(value), name) for value in values or () if value in known)
+
+
+def _grant_tables(model: type[Model]) -> tuple[type[Any], type[Any]]:
+    """The tables of user and group grants of a model class; they have a direct foreign key, or `TypeError` is raised.
+
+    Generic rows would survive the object, and a new object with its key would inherit them.
+    """
+    users, groups = get_user_obj_perms_model(model), get_group_obj_perms_model(model)
+    if issubclass(users, BaseGenericObjectPermission) or issubclass(groups, BaseGenericObjectPermission):
+        raise TypeError(f"{model.__name__} carries no grants: ask about the registered model that it belongs to.")
+    return users, groups
+
+
+def _grants(table: type[Any], permission: Permission) -> QuerySet[Any]:
+    rows: QuerySet[Any] = table._default_manager.filter(permission__codename=permission.value)
+    return rows
+
+
+def _table_for(model: Model, to: User | Group) -> tuple[type[Any], dict[str, Any]]:
+    users, groups = _grant_tables(type(model))
+    return (users, {"user": to}) if isinstance(to, User) else (groups, {"group": to})
+
+
+def _stored(model: Model, permission: Permission) -> StoredPermission:
+    return StoredPermission.objects.get(
+        content_type__app_label=model._meta.app_label,
+        content_type__model=model._meta.model_name,
+        codename=permission.value,
+    )
+
+
+def _holder(holder: User | Group) -> str:
+    return f"{holder.kind}:{holder.uuid}" if isinstance(holder, User) else f"group:{holder.name}"
+
+
+def _ref(model: Any) -> Any:
+    return model.ledger_ref()

@@ -1,0 +1,107 @@
+"""Decides whether a person has just proved again that it is them, which a signature asks for.
+
+Failures are counted by axes under a name of their own and per person, whatever the address: whoever holds a stolen session
+cannot try passwords in the signature dialog, and locking it does not lock the person out of logging in.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from allauth.mfa.models import Authenticator
+from axes.handlers.proxy import AxesProxyHandler
+from django.conf import settings
+from django.contrib.auth.hashers import check_password
+from django.db import transaction
+from django.http import HttpRequest
+
+from access.models import Reauthentication, User
+from access.principal import Principal
+from audit.actions import append
+from audit.events import Action
+from audit.governed import governed
+from foundation.refusals import Conflict, Forbidden, Invalid
+
+FRESH: Final = timedelta(minutes=5)
+_COUNTED_AT: Final = "0.0.0.0"  # noqa: S104 - no address to listen on: the count is per person, from wherever they try
+
+_WRONG: Final[dict[str, str]] = {
+    Reauthentication.Method.PASSWORD: "The password is not right.",
+    Reauthentication.Method.TOTP: "The code is not right; wait for the next one, each works once.",
+}
+
+
+def reauthenticate(user: User, *, method: str, secret: str, by: Principal) -> Reauthentication:
+    """Proof that `user` knows the password or the current authenticator code; good for one signature within five minutes.
+
+    Raises `Invalid` for a wrong secret, `Conflict` after too many. Runs in no transaction of the caller: failures stay counted.
+    """
+    if by.user is None or by.user.pk != user.pk:
+        raise Forbidden("Everyone confirms their own identity; sign in as yourself.", code="not-yourself")
+    if method not in methods_of(user):
+        raise Invalid(f"Confirm with your {methods_of(user)[0].label.lower()}.", code="wrong-method", errors={"method": "Choose another way."})
+    with transaction.atomic(durable=True):
+        correct = _try(user, method, secret, by)
+    return _record(user, method=method, correct=correct, by=by)
+
+
+def _try(user: User, method: str, secret: str, by: Principal) -> bool | None:
+    """Whether the secret is right; None when it may not be tried. A wrong one is counted."""
+    attempt, credentials = _attempt(by), {"username": f"step-up:{user.uuid}"}
+    # The person's row is the lock: parallel attempts are counted one after the other.
+    current = User.objects.locked(user.pk)
+    if not current.is_active or not AxesProxyHandler.is_allowed(attempt, credentials):
+        return None
+    correct = _is_correct(current, method, secret)
+    if correct:
+        AxesProxyHandler.reset_attempts(username=credentials["username"])
+    else:
+        AxesProxyHandler.user_login_failed(__name__, credentials, attempt)
+    return correct
+
+
+def _is_correct(user: User, method: str, secret: str) -> bool:
+    if method == Reauthentication.Method.PASSWORD:
+        return check_password(secret, user.password)
+    totp = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).first()
+    return totp is not None and totp.wrap().validate_code(secret)
+
+
+@governed(Action.SESSION_REAUTHENTICATE)
+def _record(user: User, *, method: str, correct: bool | None, by: Principal) -> Reauthentication:
+    if correct is None:
+        minutes = round(settings.AXES_COOLOFF_TIME * 60)
+        raise Conflict(f"Too many wrong attempts to confirm that it is you. Try again in {minutes} minutes.", code="locked-out")
+    if not correct:
+        raise Invalid(_WRONG[method], code="not-you", errors={"secret": _WRONG[method]})
+    proof = Reauthentication.objects.create(user=user, method=method)
+    append(Action.SESSION_REAUTHENTICATE, by=by, obj=user.ledger_ref(), after={"method": method})
+    return proof
+
+
+def methods_of(user: User) -> list[Reauthentication.Method]:
+    """How this person can confirm that it is them: by code where an authenticator is set up, and only then; else by password."""
+    has_totp = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
+    return [Reauthentication.Method.TOTP if has_totp else Reauthentication.Method.PASSWORD]
+
+
+def consume(reauthentication: Reauthentication, *, user: User, now: datetime) -> Reauthentication:
+    """Use up a proof, inside the transaction of the signature it is for: theirs, unused, at most five minutes old."""
+    proof = Reauthentication.objects.locked(reauthentication.pk)
+    if proof.user_id != user.pk:
+        raise Forbidden("This confirmation of identity is somebody else's.", code="not-yourself")
+    if proof.consumed_at is not None:
+        raise Conflict("This confirmation of identity was already used for a signature. Confirm again.", code="proof-used")
+    if not timedelta(0) <= now - proof.at <= FRESH:
+        raise Conflict("You confirmed your identity more than 5 minutes ago. Confirm again.", code="proof-stale")
+    proof.consumed_at = now
+    proof.save(update_fields=["consumed_at"])
+    return proof
+
+
+def _attempt(by: Principal) -> HttpRequest:
+    """The attempt in the only form that axes counts: a request, which carries no secret."""
+    request = HttpRequest()
+    request.META.update(REMOTE_ADDR=_COUNTED_AT, HTTP_USER_AGENT=by.user_agent, PATH_INFO="step-up")
+    return request
