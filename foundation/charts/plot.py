@@ -101,7 +101,8 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     magnitude = 10.0 ** math.floor(math.log10(raw))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [0.0 if i == 0 else float(f"{i * step:.10g}") for i in range(first, last + 1)]
+    places = 2 - math.floor(math.log10(step))
+    return [round(i * step, places) for i in range(first, last + 1)]
 
 
 def plain(value: float) -> str:
