@@ -80,7 +80,12 @@ def append(
             "p": previous,
             "action": action.value,
             "actor": {"kind": actor.kind, "id": plain(actor.id), "via": plain(actor.via)},
-            "obj": {"kind": plain(obj.kind), "id": plain(obj.id), "name": plain(obj.name), "version": plain(obj.version)},
+            "obj": {
+                "kind": plain(obj.kind),
+                "id": plain(obj.id),
+                "name": plain(obj.name),
+                "version": plain(obj.version),
+            },
             "outcome": outcome.value,
             "why": plain(why),
             "req": plain(actor.request_id),
@@ -131,14 +136,16 @@ def _sequenced(receipt: Receipt) -> SequencedEntry | None:
     if seq is None:
         return None
     covering = Checkpoint.objects.filter(size__gt=seq).order_by("size").first()
-    return covering and SequencedEntry(seq, covering.size, covering.note)
+    return None if covering is None else SequencedEntry(seq, covering.size, covering.note)
 
 
 def _insert(payload: bytes, private: bytes, *, prompt: bool) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, [mac(payload), payload, private, prompt])
         if cursor.fetchone() is None:
-            raise NotAppended("The database did not keep the ledger entry, so the action is undone. Look for a trigger on audit_pending.")
+            raise NotAppended(
+                "The database did not keep the ledger entry, so the action is undone. Look for a trigger on audit_pending."
+            )
 
 
 def _disclosures(actor: Actor, private: Mapping[str, str]) -> list[Disclosure]:

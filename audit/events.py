@@ -34,9 +34,9 @@ class Action(StrEnum):
     SESSION_END = "session.end"
     SESSION_REAUTHENTICATE = "session.reauthenticate"
     SESSION_START = "session.start"
-    TOKEN_ISSUE = "token.issue"
-    TOKEN_REVOKE = "token.revoke"
-    TOKEN_USE = "token.use"
+    TOKEN_ISSUE = "token.issue"  # noqa: S105 - the name of an action
+    TOKEN_REVOKE = "token.revoke"  # noqa: S105 - the name of an action
+    TOKEN_USE = "token.use"  # noqa: S105 - the name of an action
 
     # jobs
     JOB_CANCEL = "job.cancel"
@@ -108,8 +108,10 @@ class Action(StrEnum):
     ALERT_RAISE = "alert.raise"
     ALERT_RESOLVE = "alert.resolve"
     OUTCOMES_FEED = "outcomes.feed"
+    PREDICTIONS_COUNT = "predictions.count"
     RETRAINING_REQUEST = "retraining.request"
-    WINDOW_CLOSE = "window.close"
+    THRESHOLDS_SET = "thresholds.set"
+    WINDOW_MEASURE = "window.measure"
 
     # reports
     CERTIFICATE_ISSUE = "certificate.issue"

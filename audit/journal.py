@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import orjson
+
+_TAIL_BYTES: Final = 65_536
 
 
 class JournalDamaged(RuntimeError):
@@ -52,10 +55,17 @@ class Journal:
         *whole, _torn = self.path.read_bytes().split(b"\n")
         return [_parse(record, number, self.path.name) for number, record in enumerate(whole, 1)]
 
-    def last(self) -> Line | None:
-        """The newest line."""
-        lines = self.lines()
-        return lines[-1] if lines else None
+    def largest(self) -> Line | None:
+        """The line that covers most, among the last ones: two sequencers that hand over may write them out of order."""
+        if not self.path.exists():
+            return None
+        with self.path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            *whole, _torn = file.read().split(b"\n")
+            # The first record read may have lost its beginning, except at the beginning of the file.
+            records = whole[1:] if file.tell() > _TAIL_BYTES else whole
+        lines = [_parse(record, number - len(records), self.path.name) for number, record in enumerate(records)]
+        return max(lines, key=lambda line: line.size, default=None)
 
 
 def _parse(record: bytes, number: int, name: str) -> Line:
@@ -63,7 +73,9 @@ def _parse(record: bytes, number: int, name: str) -> Line:
         fields = orjson.loads(record)
         return Line(t=int(fields["t"]), size=int(fields["size"]), note=str(fields["note"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise JournalDamaged(f"line {number} of {name} cannot be read") from error
+        raise JournalDamaged(
+            f"line {number} of {name} cannot be read (a negative number counts from the end)"
+        ) from error
 
 
 def _cut_torn_end(descriptor: int) -> None:

@@ -47,9 +47,13 @@ def load_log_key() -> Signer:
     """The signing key; raises `KeyRefused` where anyone but its owner can read it."""
     path = _key_file()
     if not path.exists():
-        raise KeyRefused(f"The ledger's signing key {path.name} is missing. Run `manage.py audit init`, or restore it from your backup.")
+        raise KeyRefused(
+            f"The ledger's signing key {path.name} is missing. Run `manage.py audit init`, or restore it from your backup."
+        )
     if path.stat().st_mode & 0o077:
-        raise KeyRefused(f"Others can read the ledger's signing key {path.name}. Run `chmod 600` on it; if they may have, rotate it.")
+        raise KeyRefused(
+            f"Others can read the ledger's signing key {path.name}. Run `chmod 600` on it; if they may have, rotate it."
+        )
     private = load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(private, Ed25519PrivateKey):
         raise KeyRefused(f"{path.name} holds no Ed25519 key.")
@@ -60,7 +64,9 @@ def trusted_verifiers() -> list[Verifier]:
     """The public keys whose checkpoints count; raises `KeyRefused` where there are none."""
     path = _public_file()
     if not path.exists():
-        raise KeyRefused(f"The ledger's public key {path.name} is missing: without it no checkpoint can be believed. Run `manage.py audit init`.")
+        raise KeyRefused(
+            f"The ledger's public key {path.name} is missing, so no checkpoint can be believed. Run `manage.py audit init`."
+        )
     try:
         return [Verifier.parse(line) for line in path.read_text().split()]
     except NoteRefused as error:

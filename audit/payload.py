@@ -17,7 +17,7 @@ import orjson
 
 from audit.tiles import MAX_ENTRY_BYTES
 
-Json: TypeAlias = "str | int | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 Fields: TypeAlias = Mapping[str, Json]
 
 VERSION: Final = 1
@@ -114,8 +114,9 @@ def encode(fields: dict[str, Json]) -> bytes:
     payload = canonical(fields)
     if len(payload) <= MAX_ENTRY_BYTES:
         return payload
-    difference = fields["d"]
-    assert isinstance(difference, dict)
+    difference = fields.get("d")
+    if not isinstance(difference, dict):
+        raise NotRecordable("an entry without a difference is larger than 65,535 bytes")
     by_field: dict[str, Json] = {side: _digest_large(value) for side, value in difference.items()}
     payload = canonical(fields | {"d": by_field})
     if len(payload) > MAX_ENTRY_BYTES:

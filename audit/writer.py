@@ -39,7 +39,8 @@ class Writer:
 
     def _previous(self, connection: BaseDatabaseWrapper) -> int:
         # Django drops the callbacks of a savepoint that is rolled back, so what is left here will commit together with us.
-        for _savepoints, callback, _robust in reversed(connection.run_on_commit):
+        for registered in reversed(connection.run_on_commit):
+            callback = registered[1]
             if isinstance(callback, _Commit) and callback.writer is self:
                 return callback.number
         return self.committed
@@ -56,6 +57,9 @@ class _Commit:
         self.writer.committed = max(self.writer.committed, self.number)
 
 
+_free: Final[list[Writer]] = []
+
+
 class _Lease:
     """A writer in the hands of one thread; it goes back when the thread ends."""
 
@@ -64,11 +68,10 @@ class _Lease:
     def __init__(self) -> None:
         self.writer = _take()
 
-    def __del__(self) -> None:
-        _free.append(self.writer)
+    def __del__(self, free: list[Writer] = _free) -> None:
+        free.append(self.writer)
 
 
-_free: list[Writer] = []
 _thread = threading.local()
 
 

@@ -1,0 +1,157 @@
+"""Decides which pending rows are logged: those that the app wrote, whole, and once. The others go to quarantine, kept as found.
+
+Nothing that stands in a row may stop the sequencer: whatever cannot be understood is quarantined too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from django.db import connection
+
+from audit.entries import INDEX_COLUMNS, Entry, Malformed
+from audit.keys import mac_is_ours
+from audit.models import IndexRow, Quarantined
+from audit.payload import Disclosure, decode_disclosures
+from audit.tiles import MAX_ENTRY_BYTES
+
+log = structlog.get_logger(__name__)
+
+_LOOKUP: Final = 500
+
+_TAKE: Final = "DELETE FROM audit_pending WHERE id IN (SELECT id FROM audit_pending ORDER BY id LIMIT %s) "
+    "RETURNING id, mac, payload, private"
+_WAITING: Final = "SELECT EXISTS (SELECT 1 FROM audit_pending), EXISTS (SELECT 1 FROM audit_pending WHERE prompt)"
+INSERT_INDEX_ROW: Final = (
+    f"INSERT INTO audit_index ({', '.join(INDEX_COLUMNS)}) VALUES ({', '.join(['%s'] * len(INDEX_COLUMNS))})"  # noqa: S608 - constants only
+)
+_PRIVATE: Final = "INSERT INTO audit_private (seq, disclosures) VALUES (%s, %s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A pending row as it was found."""
+
+    id: int
+    mac: str
+    payload: bytes
+    private: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A row that is to be logged."""
+
+    payload: bytes
+    private: bytes
+    entry: Entry
+
+
+def waiting() -> tuple[bool, bool]:
+    """Whether anything is pending, and whether somebody waits for its receipt."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING)
+        anything, prompt = cursor.fetchone()
+    return bool(anything), bool(prompt)
+
+
+def take(limit: int) -> list[Row]:
+    """Remove the oldest pending rows and return them in order.
+
+    Taken by deletion and not by "id greater than the last": with several writers a lower id can commit later than a higher one.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, [limit])
+        found = cursor.fetchall()
+    return sorted(
+        (Row(id_, _text(mac), _blob(payload), _blob(private)) for id_, mac, payload, private in found),
+        key=lambda row: row.id,
+    )
+
+
+def admit(rows: Sequence[Row]) -> list[Accepted]:
+    """The rows to log, in order; the others are put into quarantine."""
+    accepted, refused, seen = list[Accepted](), list[tuple[Row, str]](), set[tuple[str, int]]()
+    examined = [(row, _examine(row)) for row in rows]
+    known = _already_logged(outcome.entry for _, outcome in examined if isinstance(outcome, Accepted))
+    for row, outcome in examined:
+        if isinstance(outcome, str):
+            refused.append((row, outcome))
+        elif (number := (outcome.entry.writer, outcome.entry.n)) in known or number in seen:
+            refused.append((row, f"replayed: entry {number[1]} of writer {number[0]} is in the ledger already"))
+        else:
+            seen.add(number)
+            accepted.append(outcome)
+    _quarantine(refused)
+    return accepted
+
+
+def write_index(size: int, accepted: Sequence[Accepted]) -> None:
+    """Write the search rows and the openings of entries that are logged from position `size` on."""
+    index = [one.entry.index_row(seq) for seq, one in enumerate(accepted, size)]
+    private = [(seq, one.private) for seq, one in enumerate(accepted, size) if one.private]
+    with connection.cursor() as cursor:
+        cursor.executemany(INSERT_INDEX_ROW, index)
+        if private:
+            cursor.executemany(_PRIVATE, private)
+
+
+def _examine(row: Row) -> Accepted | str:
+    """The row with its entry, or the reason for which it is refused."""
+    if not mac_is_ours(row.payload, row.mac):
+        return "forged: its authentication code is not the app's"
+    if len(row.payload) > MAX_ENTRY_BYTES:
+        return "malformed: it is larger than 65,535 bytes"
+    try:
+        entry = Entry.parse(row.payload)
+        disclosures = decode_disclosures(row.private)
+    except Malformed as error:
+        return f"malformed: {error}"
+    except ValueError:
+        return "altered: its private data cannot be read"
+    if sorted(_digests(disclosures)) != sorted(entry.digests):
+        return "altered: its private data is not what the entry commits to"
+    return Accepted(row.payload, row.private, entry)
+
+
+def _digests(disclosures: Iterable[Disclosure]) -> list[str]:
+    return [one.digest for one in disclosures]
+
+
+def _already_logged(entries: Iterable[Entry]) -> set[tuple[str, int]]:
+    numbers = defaultdict[str, list[int]](list)
+    for entry in entries:
+        numbers[entry.writer].append(entry.n)
+    return {
+        (writer, n)
+        for writer, own in numbers.items()
+        for start in range(0, len(own), _LOOKUP)
+        for n in IndexRow.objects.filter(writer=writer, n__in=own[start : start + _LOOKUP]).values_list("n", flat=True)
+    }
+
+
+def _quarantine(refused: Sequence[tuple[Row, str]]) -> None:
+    now = time.time_ns() // 1_000
+    Quarantined.objects.bulk_create(
+        Quarantined(t=now, why=why, pending_id=row.id, mac=row.mac, payload=row.payload, private=row.private)
+        for row, why in refused
+    )
+    for row, why in refused:
+        log.error("ledger.quarantined", pending_id=row.id, why=why)
+
+
+def _blob(value: object) -> bytes:
+    """The bytes of a column; SQLite lets a row made by hand hold anything."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    return str(value).encode("utf-8", "replace")
+
+
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else _blob(value).decode("utf-8", "replace")
+    return text.replace("\0", "\ufffd")

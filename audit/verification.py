@@ -1,0 +1,277 @@
+"""Decides whether the ledger is what was signed: recomputes it from its bytes and compares with every checkpoint there is.
+
+Full verification rehashes every entry, rebuilds every tile and compares the root at every checkpoint in the database and
+every one held outside it. Incremental verification does the same from a size that was verified before. Deep verification
+adds what hashes cannot show: repeated and missing entries of a writer, the search index, private data, the clock.
+
+What it cannot detect: that every later entry of one writer was suppressed before it was sequenced; current events that whoever
+runs the app makes up; anything at all where no checkpoint is held outside the database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from django.db import connection
+from django.db.models import Max
+
+from audit import keys, store, triggers
+from audit.deep import DeepCheck
+from audit.journal import Journal, JournalDamaged
+from audit.merkle import leaf_hash
+from audit.models import Checkpoint, IndexRow, Private, Quarantined, Tile
+from audit.note import NoteRefused, TreeHead, open_checkpoint
+from audit.problems import Problem, Problems
+from audit.sequencer import anchor_journal, state_journal
+from audit.tiles import TILE_WIDTH, BrokenBundle, FullTile, RightEdge, right_edge
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was compared and what was found. `since` is the size from which entries were read again."""
+
+    size: int
+    root: str
+    since: int
+    deep: bool
+    checkpoints: int
+    outside: int
+    quarantined: int
+    seconds: float
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything agrees."""
+        return not self.problems
+
+    @property
+    def sentence(self) -> str:
+        """The result for a person."""
+        if not self.ok:
+            return f"The ledger is NOT as it was signed: {_count(len(self.problems), 'problem')} found."
+        read = f"all {_count(self.size, 'entry', 'entries')}"
+        if self.since:
+            read = f"{_count(self.size - self.since, 'entry', 'entries')} after the first {self.since:,}"
+        deep = ", every writer's links, the index and the private data" if self.deep else ""
+        refused = (
+            f" {_count(self.quarantined, 'waiting row')} refused: see `manage.py audit status`."
+            if self.quarantined
+            else ""
+        )
+        return (
+            f"Verified {read}: hashes, tiles{deep} agree with {_count(self.checkpoints, 'signed checkpoint')}; "
+            f"{self.outside:,} of them held outside the database.{refused}"
+        )
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+@dataclass(slots=True)
+class _Heads:
+    """The signed heads to meet: at each size, the roots that were claimed and where."""
+
+    roots: dict[int, list[tuple[bytes, str]]] = field(default_factory=dict)
+    checkpoints: int = 0
+    outside: set[int] = field(default_factory=set)
+
+    def add(self, head: TreeHead, place: str) -> None:
+        self.roots.setdefault(head.size, []).append((head.root, place))
+
+
+def verify(since: int = 0, *, deep: bool = False) -> Verification:
+    """Recompute the ledger from entry `since` on (0: all of it) and compare; deep only together with `since=0`.
+
+    Reads while the sequencer writes: what is outside is read first and the database's checkpoints after its bundles were
+    counted, so that a log that grows meanwhile is no problem and a log that shrank is one.
+    """
+    if deep and since:
+        raise ValueError("deep verification starts at the first entry")
+    started, problems = time.monotonic(), Problems()
+    heads = _Heads()
+    _read_outside(heads, problems)
+    stored = store.stored_size()
+    size = _read_checkpoints(heads, problems)
+    _compare_extent(heads, stored, size, problems)
+    edge = _walk(since, size, heads, DeepCheck(problems) if deep else None, problems)
+    _check_leftovers(problems)
+    _check_triggers(problems)
+    return Verification(
+        size=size,
+        root=edge.root().hex(),
+        since=since,
+        deep=deep,
+        checkpoints=heads.checkpoints,
+        outside=len(heads.outside),
+        quarantined=Quarantined.objects.count(),
+        seconds=time.monotonic() - started,
+        problems=problems.found,
+    )
+
+
+def _read_outside(heads: _Heads, problems: Problems) -> None:
+    for journal in (state_journal(), anchor_journal()):
+        _read_journal(journal, heads, problems)
+    if not heads.outside:
+        problems.add(
+            "nothing-outside",
+            "No checkpoint is held outside the database, so a shortened or rewritten ledger would look whole.",
+        )
+
+
+def _read_journal(journal: Journal, heads: _Heads, problems: Problems) -> None:
+    try:
+        for number, line in enumerate(journal.lines(), 1):
+            place = f"line {number} of {journal.path.name}"
+            if (head := _open(line.note, place, problems)) is not None:
+                heads.add(head, place)
+                heads.outside.add(head.size)
+    except JournalDamaged as error:
+        problems.add("outside-damaged", f"What is held outside the database is damaged: {error}.")
+
+
+def _read_checkpoints(heads: _Heads, problems: Problems) -> int:
+    """Add the database's checkpoints; the size of the largest."""
+    size = 0
+    for claimed, note in Checkpoint.objects.order_by("size").values_list("size", "note").iterator():
+        heads.checkpoints += 1
+        head = _open(note, f"the checkpoint over {claimed} entries", problems)
+        if head is None:
+            continue
+        if head.size != claimed:
+            problems.add("checkpoint-misplaced", f"The checkpoint filed under {claimed} entries signs {head.size}.")
+        heads.add(head, "the database")
+        size = max(size, head.size)
+    if not heads.checkpoints:
+        problems.add(
+            "no-checkpoint", "The database holds no checkpoint. Run `manage.py audit init`, or restore the database."
+        )
+    return size
+
+
+def _open(note: str, place: str, problems: Problems) -> TreeHead | None:
+    try:
+        return open_checkpoint(note, keys.origin(), keys.trusted_verifiers())
+    except NoteRefused as error:
+        problems.add("signature", f"The signature of {place} does not hold: {error}.")
+        return None
+
+
+def _compare_extent(heads: _Heads, stored: int, size: int, problems: Problems) -> None:
+    held = max(heads.outside, default=0)
+    if held > size:
+        problems.add(
+            "cut-short",
+            f"The database's ledger ends at {size} entries, but {held} were signed and are held outside it: "
+            "it was cut short, or restored from an old backup.",
+        )
+    if stored > size:
+        problems.add("unsigned", f"The database holds {stored - size} entries after the last signed one.")
+
+
+def _walk(since: int, size: int, heads: _Heads, deep: DeepCheck | None, problems: Problems) -> RightEdge:
+    """Read the entries from `since` to `size`, comparing roots and tiles on the way; the edge reached."""
+    edge = _starting_edge(since, heads, problems)
+    targets = sorted(target for target in heads.roots if edge.size < target <= size)
+    for seq, entries in _entries_from(edge.size, size, problems):
+        leaves = [leaf_hash(entry) for entry in entries]
+        here = edge.size
+        while targets and targets[0] <= seq + len(entries):
+            target = targets.pop(0)
+            _check_tiles(edge.append(leaves[edge.size - seq : target - seq]), problems)
+            _check_root(edge, heads, problems)
+        _check_tiles(edge.append(leaves[edge.size - seq :]), problems)
+        if deep is not None:
+            deep.entries(here, entries)
+    return edge
+
+
+def _starting_edge(since: int, heads: _Heads, problems: Problems) -> RightEdge:
+    if since == 0:
+        edge = RightEdge()
+        _check_root(edge, heads, problems)
+        return edge
+    if since not in heads.roots:
+        problems.add(
+            "no-checkpoint-there",
+            f"No checkpoint signs exactly the first {since} entries, so verification began at the first one.",
+        )
+        return RightEdge()
+    try:
+        edge = right_edge(since, store.read_tile)
+    except (LookupError, ValueError) as error:
+        problems.add(
+            "tile",
+            f"The tree of the first {since} entries cannot be read: {error}. Verification began at the first entry.",
+        )
+        return RightEdge()
+    _check_root(edge, heads, problems)
+    return edge
+
+
+def _entries_from(start: int, end: int, problems: Problems) -> Iterator[tuple[int, list[bytes]]]:
+    """Runs of entries with the position of their first one, from `start` up to `end`; stops where some are missing."""
+    while start < end:
+        n, offset = divmod(start, TILE_WIDTH)
+        try:
+            entries = store.read_bundle(n)[offset : end - n * TILE_WIDTH]
+        except BrokenBundle as error:
+            problems.add("bundle", f"The entries from {start} on cannot be read: {error}.")
+            return
+        expected = min(TILE_WIDTH - offset, end - start)
+        if entries:
+            yield start, entries
+        if len(entries) < expected:
+            problems.add("missing", f"{expected - len(entries)} entries from {start + len(entries)} on are missing.")
+            return
+        start += len(entries)
+
+
+def _check_root(edge: RightEdge, heads: _Heads, problems: Problems) -> None:
+    root = edge.root()
+    for claimed, place in heads.roots.get(edge.size, ()):
+        if claimed != root:
+            problems.add(
+                "root",
+                f"The first {edge.size} entries are not the ones that were signed: they hash to {root.hex()[:16]}…, "
+                f"{place} says {claimed.hex()[:16]}….",
+            )
+
+
+def _check_tiles(tiles: list[FullTile], problems: Problems) -> None:
+    for tile in tiles:
+        stored = Tile.objects.filter(level=tile.level, n=tile.n).values_list("hashes", flat=True).first()
+        if stored is None:
+            problems.add("tile", f"Tile {tile.level}/{tile.n} is missing.")
+        elif bytes(stored) != tile.hashes:
+            problems.add("tile", f"Tile {tile.level}/{tile.n} does not hold the hashes of its entries.")
+
+
+def _check_leftovers(problems: Problems) -> None:
+    """Look for rows that no signed entry accounts for."""
+    tiles = list(Tile.objects.values_list("level").annotate(Max("n")))
+    last = {
+        "search index": IndexRow.objects.aggregate(seq=Max("seq"))["seq"],
+        "private data": Private.objects.aggregate(seq=Max("seq"))["seq"],
+    }
+    # Read after the others: whoever writes them commits a larger checkpoint together with them.
+    size: int = Checkpoint.objects.aggregate(size=Max("size"))["size"] or 0
+    for level, n in tiles:
+        if n >= size >> (8 * (level + 1)):
+            problems.add("tile", f"Tile {level}/{n} stands for entries that were never signed.")
+    for what, seq in last.items():
+        if seq is not None and seq >= size:
+            problems.add("leftover", f"The {what} has a row for entry {seq}, which was never signed.")
+
+
+def _check_triggers(problems: Problems) -> None:
+    missing = triggers.missing(connection)
+    if missing:
+        problems.add(
+            "triggers",
+            f"The database no longer guards the ledger: {', '.join(sorted(missing))} missing or switched off.",
+        )
