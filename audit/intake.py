@@ -24,8 +24,10 @@ log = structlog.get_logger(__name__)
 
 _LOOKUP: Final = 500
 
-_TAKE: Final = "DELETE FROM audit_pending WHERE id IN (SELECT id FROM audit_pending ORDER BY id LIMIT %s) "
+_TAKE: Final = (
+    "DELETE FROM audit_pending WHERE id IN (SELECT id FROM audit_pending ORDER BY id LIMIT %s) "
     "RETURNING id, mac, payload, private"
+)
 _WAITING: Final = "SELECT EXISTS (SELECT 1 FROM audit_pending), EXISTS (SELECT 1 FROM audit_pending WHERE prompt)"
 INSERT_INDEX_ROW: Final = (
     f"INSERT INTO audit_index ({', '.join(INDEX_COLUMNS)}) VALUES ({', '.join(['%s'] * len(INDEX_COLUMNS))})"  # noqa: S608 - constants only
