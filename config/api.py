@@ -1,4 +1,4 @@
-"""What all API endpoints share: pagination, and errors as RFC 9457 problem JSON."""
+"""Errors of all API endpoints as RFC 9457 problem JSON."""
 
 from __future__ import annotations
 
@@ -8,21 +8,12 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework.exceptions import APIException, ValidationError
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from foundation.refusals import PROBLEM_TYPE_BASE, Forbidden, NotFound, Refusal
 
 PROBLEM_JSON = "application/problem+json"
-
-
-class Pages(PageNumberPagination):
-    """50 rows a page, at most 500, by `?page=` and `?page_size=`."""
-
-    page_size = 50
-    page_size_query_param = "page_size"
-    max_page_size = 500
 
 
 def problem_response(exception: Exception, context: dict[str, Any]) -> Response | None:

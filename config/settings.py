@@ -151,7 +151,11 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_RESET_ON_SUCCESS = True
 AXES_IPWARE_PROXY_COUNT = ENV.trusted_proxies
+AXES_CLIENT_IP_CALLABLE = "access.clients.address_of_request"  # counts the trusted proxies from the right
 AXES_LOCKOUT_CALLABLE = "access.lockout.locked_out"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # so that the time the page names stays true
+AXES_DISABLE_ACCESS_LOG = True  # logins are in the ledger, where names and addresses can be erased
+AXES_ENABLE_ADMIN = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600
 SECURE_COOKIES = ENV.origin.startswith("https://")
@@ -248,7 +252,7 @@ DEFAULT_FROM_EMAIL = ENV.mail_from
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["access.authentication.PrincipalAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["access.authentication.SignedIn"],
-    "DEFAULT_PAGINATION_CLASS": "config.api.Pages",
+    "DEFAULT_PAGINATION_CLASS": "config.pagination.Pages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
