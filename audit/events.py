@@ -28,6 +28,7 @@ class Action(StrEnum):
     PERSON_CREATE = "person.create"
     PERSON_DEACTIVATE = "person.deactivate"
     PERSON_REACTIVATE = "person.reactivate"
+    PERSON_SET_PASSWORD = "person.set_password"  # noqa: S105 - a word, not a password
     ROLE_ASSIGN = "role.assign"
     ROLE_WITHDRAW = "role.withdraw"
     SERVICE_CREATE = "service.create"
@@ -92,6 +93,7 @@ class Action(StrEnum):
     TRAINING_FAIL = "training.fail"
     TRAINING_FINISH = "training.finish"
     TRAINING_REQUEST = "training.request"
+    TRAINING_RETRY = "training.retry"
     TRAINING_START = "training.start"
 
     # serving
