@@ -9,10 +9,19 @@ from django.db.models import Q
 from django.utils import timezone
 
 from audit.events import Obj
+from datasets.schema import TableSchema, parse
 
 slug = RegexValidator(
     r"^[a-z0-9][a-z0-9_-]{0,62}$", "Use lower-case letters, digits, hyphens and underscores, at most 63."
 )
+
+
+class DatasetQuerySet(models.QuerySet["Dataset"]):
+    """Questions about datasets."""
+
+    def locked(self, pk: int) -> Dataset:
+        """The row, locked until the transaction ends."""
+        return self.select_for_update(of=("self",)).get(pk=pk)
 
 
 class Dataset(models.Model):
@@ -25,14 +34,25 @@ class Dataset(models.Model):
     target = models.CharField(max_length=128)
     time_column = models.CharField(max_length=128, blank=True)
     protected = models.JSONField(default=list, help_text="names of columns that hold protected attributes")
+    schema = models.JSONField(default=dict, blank=True, help_text="declared columns, kinds, codes and bands (datasets.schema); set once")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="datasets")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = DatasetQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+    def declared_schema(self) -> TableSchema:
+        """What its columns are; raises `SchemaMistakes` before the first version has settled it."""
+        return parse(self.schema)
+
+    def newest(self) -> DatasetVersion | None:
+        """The version with the highest number, if there is one."""
+        return self.versions.order_by("-number").first()
 
     def ledger_ref(self) -> Obj:
         """How the ledger names this dataset."""

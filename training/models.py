@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
+from access.permissions import Permission, visible_to
+from access.principal import Principal
 from audit.events import Obj
 from datasets.models import DatasetVersion, Recipe
 from jobs.models import Job
 from registry.models import ModelVersion, RegisteredModel
+
+
+class TrainingJobQuerySet(models.QuerySet["TrainingJob"]):
+    """Questions about training jobs."""
+
+    def seen_by(self, by: Principal) -> TrainingJobQuerySet:
+        """The jobs of models that `by` may see."""
+        return self.filter(model__in=visible_to(RegisteredModel.objects.all(), by, Permission.SEE_MODEL))
+
+    def with_everything_shown(self) -> TrainingJobQuerySet:
+        """With the rows that lists and pages name, in one query."""
+        return self.select_related("job", "model", "dataset_version__dataset", "recipe", "version", "requested_by", "retrain_of")
 
 
 class TrainingJob(models.Model):
@@ -21,8 +37,9 @@ class TrainingJob(models.Model):
     recipe = models.ForeignKey(Recipe, on_delete=models.PROTECT, related_name="training_jobs")
     algorithm = models.CharField(max_length=40)
     parameters = models.JSONField(default=dict)
-    split = models.JSONField(default=dict, help_text="{train: [years], test: [years]}")
+    split = models.JSONField(default=dict, help_text="{train: [periods], test: [periods]} or {test_fraction: share}")
     seed = models.PositiveIntegerField(default=0)
+    cutoff = models.FloatField(default=0.5, help_text="score from which the decision is positive")
     retrain_of = models.ForeignKey(
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="retraining_jobs"
     )
@@ -34,8 +51,20 @@ class TrainingJob(models.Model):
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="training_jobs")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = TrainingJobQuerySet.as_manager()
+
     class Meta:
         ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(cutoff__gt=0) & Q(cutoff__lt=1), name="training_cutoff_between_0_and_1")
+        ]
+
+    def __str__(self) -> str:
+        return f"Training of {self.model.name} ({self.algorithm.replace('_', ' ')})"
+
+    def get_absolute_url(self) -> str:
+        """Its page in the portal."""
+        return reverse("training:detail", args=[self.job.uuid])
 
     def ledger_ref(self) -> Obj:
         """How the ledger names this training job."""

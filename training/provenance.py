@@ -52,8 +52,3 @@ def data_fingerprint(
         "recipe": recipe.as_dict(),
     }
 
-
-def signature(frame: pd.DataFrame, recipe: Recipe) -> dict[str, Any]:
-    """The evidence `signature`: the columns that the model reads with their types, and what it answers."""
-    inputs = [{"name": name, "type": str(frame[name].dtype)} for name in recipe.features]
-    return {"inputs": inputs, "outputs": [{"name": "probability", "type": "float64", "of": f"{recipe.target} is positive"}]}

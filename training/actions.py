@@ -1,0 +1,235 @@
+"""Every write on training jobs: ask for one, repeat it with newer data, cancel, retry, and keep what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from access.permissions import Permission, permit
+from access.principal import Principal
+from audit.actions import append
+from audit.events import Action
+from audit.governed import governed
+from datasets.models import DatasetVersion, Recipe
+from datasets.recipes import RecipeMistakes
+from datasets.recipes import parse as parse_recipe
+from foundation.refusals import Conflict, Forbidden, Invalid
+from jobs.actions import enqueue, request_cancel
+from jobs.actions import retry as retry_job
+from registry.actions import add_evidence, register_version
+from registry.manifest import ManifestFile
+from registry.models import ModelVersion, RegisteredModel
+from training.models import TrainingJob
+from training.pipelines import Algorithm, SettingMistakes, settings_for
+from training.request import Answer
+from training.splits import SplitMistake
+from training.splits import check as check_split
+
+TRAIN_JOB: Final = "training.train"
+ATTEMPTS: Final = 2
+
+
+@governed(Action.TRAINING_REQUEST)
+def start_training(
+    model: RegisteredModel,
+    *,
+    data: DatasetVersion,
+    recipe: Recipe,
+    by: Principal,
+    algorithm: str = Algorithm.LOGISTIC_REGRESSION,
+    parameters: Mapping[str, Any] | None = None,
+    split: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    cutoff: float = 0.5,
+    retrain_of: ModelVersion | None = None,
+    reason: str = "",
+) -> TrainingJob:
+    """Ask a worker to train `model` on `data` by `recipe` and to register what comes of it as a version with evidence.
+
+    `split`: `{"train": [periods], "test": [periods]}` or `{"test_fraction": share}`; by default the newest period is held out.
+    Raises `Invalid` naming every mistake by field, `Conflict` for an archived model, `Forbidden`.
+    """
+    model = RegisteredModel.objects.locked(model.pk)
+    permit(by, Permission.RUN_TRAINING)
+    permit(by, Permission.REGISTER_VERSION, model)
+    if by.user is None:
+        raise Forbidden("Somebody has to be signed in to train, so that the record can say who did.")
+    if model.archived_at is not None:
+        raise Conflict(f"{model.name} is archived; nothing new is trained for it.", code="model-archived")
+    split = split or default_split(data)
+    settings = _checked(
+        model, data, recipe, algorithm, parameters or {}, split=split, seed=seed, cutoff=cutoff, retrain_of=retrain_of
+    )
+    job = enqueue(TRAIN_JOB, {"model": model.name}, by=by, max_attempts=ATTEMPTS)
+    training = TrainingJob.objects.create(
+        job=job,
+        model=model,
+        dataset_version=data,
+        recipe=recipe,
+        algorithm=algorithm,
+        parameters=settings,
+        split=dict(split),
+        seed=seed,
+        cutoff=cutoff,
+        retrain_of=retrain_of,
+        reason=reason,
+        requested_by=by.user,
+    )
+    append(
+        Action.TRAINING_REQUEST,
+        by=by,
+        obj=training.ledger_ref(),
+        after={
+            "data": str(data),
+            "data_digest": data.digest,
+            "recipe": str(recipe),
+            "algorithm": str(algorithm),
+            "retrain_of": str(retrain_of or ""),
+        },
+    )
+    return training
+
+
+def retrain(
+    version: ModelVersion,
+    *,
+    data: DatasetVersion,
+    by: Principal,
+    split: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> TrainingJob:
+    """Train again as `version` was trained (recipe, algorithm, settings, seed, cut-off), on newer `data`.
+
+    Raises `Conflict` when `version` was not trained here, so that nobody guesses what it was made of.
+    """
+    before = TrainingJob.objects.select_related("recipe", "model").filter(version=version).first()
+    if before is None:
+        raise Conflict(
+            f"{version} was not trained here, so its recipe and settings are unknown. Start a new training instead.",
+            code="not-trained-here",
+        )
+    return start_training(
+        before.model,
+        data=data,
+        recipe=before.recipe,
+        algorithm=before.algorithm,
+        parameters=before.parameters,
+        split=split,
+        seed=before.seed,
+        cutoff=before.cutoff,
+        retrain_of=version,
+        reason=reason,
+        by=by,
+    )
+
+
+@governed(Action.TRAINING_CANCEL)
+def cancel_training(training: TrainingJob, *, by: Principal) -> TrainingJob:
+    """Stop it: a waiting job ends at once, a running one within a second or two. Nothing is registered."""
+    _may_steer(training, by)
+    training.job = request_cancel(training.job, by=by)
+    append(Action.TRAINING_CANCEL, by=by, obj=training.ledger_ref(), after={"state": training.job.state})
+    return training
+
+
+@governed(Action.TRAINING_RETRY)
+def retry_training(training: TrainingJob, *, by: Principal) -> TrainingJob:
+    """Run a failed or cancelled training once more, as the same job: it can still register one version only."""
+    _may_steer(training, by)
+    training.job = retry_job(training.job, by=by)
+    append(Action.TRAINING_RETRY, by=by, obj=training.ledger_ref(), after={"attempt": training.job.attempt + 1})
+    return training
+
+
+@governed(Action.TRAINING_START)
+def note_start(training: TrainingJob, *, attempt: int, worker: str, by: Principal) -> None:
+    """Put on record that a worker began with this attempt."""
+    append(Action.TRAINING_START, by=by, obj=training.ledger_ref(), after={"attempt": attempt, "worker": worker})
+
+
+@governed(Action.TRAINING_FINISH)
+def keep_result(
+    training: TrainingJob, files: Sequence[ManifestFile], answer: Answer, *, code_reference: str, by: Principal
+) -> ModelVersion:
+    """Register what was trained, once per job, with its evidence; the worker calls it inside its job's last transaction."""
+    version = register_version(
+        training.model,
+        files,
+        by=by,
+        source=f"runs:/{answer.run_id}/model" if answer.run_id else "",
+        run_id=answer.run_id,
+        description=training.reason,
+        dataset_version=training.dataset_version,
+        recipe=training.recipe,
+        retrain_of=training.retrain_of,
+        trained_by=training.requested_by,
+        code_reference=code_reference,
+        job_uuid=training.job.uuid,
+    )
+    for kind, content in answer.evidence.items():
+        add_evidence(version, kind, content, by=by, run_id=answer.run_id)
+    training.version, training.run_id = version, answer.run_id
+    training.save(update_fields=["version", "run_id"])
+    append(Action.TRAINING_FINISH, by=by, obj=training.ledger_ref(), after={"version": version.number, "run": answer.run_id})
+    return version
+
+
+def default_split(data: DatasetVersion) -> dict[str, Any]:
+    """Train on all periods but the newest and hold that one out; a quarter of the rows where there are no periods.
+
+    Needs the profile of `data`, which names its periods; before it is there, a quarter of the rows.
+    """
+    profile = getattr(data, "profile", None)
+    periods = [time["group"] for time in profile.content["times"]] if profile else []
+    known = [int(period) if period.lstrip("-").isdigit() else period for period in periods]
+    return {"train": known[:-1], "test": known[-1:]} if len(known) > 1 else {"test_fraction": 0.25}
+
+
+def _may_steer(training: TrainingJob, by: Principal) -> None:
+    permit(by, Permission.RUN_TRAINING)
+    permit(by, Permission.REGISTER_VERSION, training.model)
+
+
+def _checked(
+    model: RegisteredModel,
+    data: DatasetVersion,
+    recipe: Recipe,
+    algorithm: str,
+    parameters: Mapping[str, Any],
+    *,
+    split: Mapping[str, Any],
+    seed: int,
+    cutoff: float,
+    retrain_of: ModelVersion | None,
+) -> dict[str, Any]:
+    """The complete settings of the algorithm; raises `Invalid` with one sentence for each field that is wrong."""
+    errors: dict[str, str] = {}
+    settings: dict[str, Any] = {}
+    if recipe.dataset_id != data.dataset_id:
+        errors["recipe"] = f"The recipe {recipe} belongs to another dataset than {data}."
+    else:
+        errors |= _recipe_mistakes(recipe)
+    try:
+        settings = settings_for(algorithm, parameters, seed=seed)
+    except SettingMistakes as error:
+        errors["parameters"] = str(error)
+    try:
+        check_split(split, time_column=data.dataset.time_column)
+    except SplitMistake as error:
+        errors["split"] = str(error)
+    if not 0 < cutoff < 1:
+        errors["cutoff"] = "The cut-off must lie between 0 and 1."
+    if retrain_of is not None and retrain_of.model_id != model.pk:
+        errors["retrain_of"] = f"{retrain_of} is a version of another model."
+    if errors:
+        raise Invalid(" ".join(errors.values()), code="training-malformed", errors=errors)
+    return settings
+
+
+def _recipe_mistakes(recipe: Recipe) -> dict[str, str]:
+    """A recipe was checked when it was added; the dataset's schema may not have changed since, but nothing rests on that."""
+    try:
+        parse_recipe(recipe.content, recipe.dataset.declared_schema())
+    except RecipeMistakes as error:
+        return {"recipe": str(error)}
+    return {}
