@@ -10,6 +10,7 @@ from foundation.charts.distributions import Shares, Weight, categories, histogra
 from foundation.charts.grids import correlation, heat
 from foundation.charts.groups import Slice, forest
 from foundation.charts.plot import Drawing, Plot, nothing, percent, plain
+from foundation.charts.printing import for_print
 from foundation.charts.time import Event, Limit, series, spark
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "calibration",
     "categories",
     "correlation",
+    "for_print",
     "forest",
     "heat",
     "histogram",

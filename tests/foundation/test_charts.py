@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from django.template import engines
@@ -208,3 +209,25 @@ def test_a_coordinate_is_never_minus_nought(value: float) -> None:
 def test_the_numbers_of_an_axis_have_the_same_decimals() -> None:
     assert aligned([0.78, 0.8, 0.82]) == ["0.78", "0.80", "0.82"]
     assert aligned([0, 20_000]) == ["0", "20k"]
+
+
+@pytest.mark.parametrize("kind", sorted(_all()))
+def test_on_paper_a_drawing_carries_its_ink_and_only_its_wide_form(kind: str) -> None:
+    printed = charts.for_print(_all()[kind])
+
+    assert len(_trees(printed)) == 1
+    assert printed.count("<style>") == 1
+    assert "data-tip" not in printed
+
+
+def test_weasyprint_prints_every_drawing_without_a_complaint(caplog: pytest.LogCaptureFixture) -> None:
+    weasyprint = pytest.importorskip("weasyprint")
+    sheet = Path(__file__).parents[2] / "assets" / "print.css"
+    body = "".join(f"<div>{charts.for_print(drawing)}</div>" for drawing in _all().values())
+
+    pdf = weasyprint.HTML(string=f'<html lang="en"><title>t</title><body><div class="charts">{body}</div>').write_pdf(
+        stylesheets=[weasyprint.CSS(filename=str(sheet))], pdf_variant="pdf/ua-1"
+    )
+
+    assert pdf.startswith(b"%PDF")
+    assert [record.message for record in caplog.records if record.name == "weasyprint"] == []
