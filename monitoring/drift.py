@@ -80,7 +80,8 @@ def score_reference(edges: Sequence[float], counts: Sequence[int]) -> Bins:
             inner.append(float(upper))
             merged.append(0)
     if len(merged) > 1 and merged[-1] < smallest:
-        merged[-2] += merged.pop()
+        rest = merged.pop()
+        merged[-1] += rest
         inner.pop()
     return Bins(Kind.NUMERIC, tuple(inner), (), (*merged, 0))
 

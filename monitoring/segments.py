@@ -66,7 +66,7 @@ def read(path: Path, start: int, *, limit: int = CHUNK_BYTES) -> Chunk | None:
     end = data.rfind(b"\n") + 1
     if not end:
         return Chunk(path.name, start, start + len(data), (), 1) if len(data) >= LONGEST_LINE_BYTES else None
-    found = [_prediction(line) for line in data[:end].splitlines() if line.strip()]
+    found = [_prediction(line) for line in data[:end].split(b"\n") if line.strip()]
     predictions = tuple(line for line in found if line is not None)
     return Chunk(path.name, start, start + end, predictions, len(found) - len(predictions))
 
@@ -83,10 +83,9 @@ def _prediction(line: bytes) -> Prediction | None:
 
 
 def _sensible(found: Prediction) -> bool:
-    """Whether the numbers can be kept: a probability, a time on this side of 1970 and before the year 10000, a short id."""
+    """Whether the numbers can be kept: a finite score, a time on this side of 1970 and before the year 10000, a short id."""
     return (
         math.isfinite(found.score)
-        and 0.0 <= found.score <= 1.0
         and 0 <= found.t < 253_402_300_800_000_000
         and 0 < len(found.id) <= 100
         and found.version > 0
