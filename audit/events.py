@@ -19,6 +19,7 @@ class Action(StrEnum):
     # audit
     LEDGER_EXPORT = "ledger.export"
     LEDGER_VERIFY = "ledger.verify"
+    LEDGER_VIEW = "ledger.view"
 
     # access
     ACCESS_GRANT = "access.grant"
