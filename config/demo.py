@@ -26,8 +26,18 @@ class DemoPerson:
 
 
 PEOPLE: Final = (
-    DemoPerson("erin", "Erin Osei", "administers people, tokens and deployments; can neither sign nor promote", ("Administrator",)),
-    DemoPerson("alice", "Alice Moreau", "prepares data, trains and asks for reviews; may not sign what she built", ("Data scientist",)),
+    DemoPerson(
+        "erin",
+        "Erin Osei",
+        "administers people, tokens and deployments; can neither sign nor promote",
+        ("Administrator",),
+    ),
+    DemoPerson(
+        "alice",
+        "Alice Moreau",
+        "prepares data, trains and asks for reviews; may not sign what she built",
+        ("Data scientist",),
+    ),
     DemoPerson("bob", "Bob Lindqvist", "signs as model validator", ("Reviewer",), ("Model validation",)),
     DemoPerson("carol", "Carol Adeyemi", "signs as risk officer", ("Reviewer",), ("Risk officers",)),
     DemoPerson("rita", "Rita Fernandes", "promotes what has been signed", ("Release manager",)),

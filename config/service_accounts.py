@@ -58,7 +58,9 @@ def create(owner_name: str = "erin") -> None:
     for account in accounts():
         user = User.objects.services().filter(username=account.name).first()
         if user is None:
-            user = actions.create_service_account(account.name, owner=owner, description=account.description, by=operator)
+            user = actions.create_service_account(
+                account.name, owner=owner, description=account.description, by=operator
+            )
             actions.assign_role(Role.objects.get(name=account.role), to=user, by=operator)
         if _needs_token(user, account.token_file):
             issued = actions.issue_token(

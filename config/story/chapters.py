@@ -11,11 +11,13 @@ from typing import Final
 from django.conf import settings
 from django.core.management import call_command
 from django.urls import reverse
+from reviews.actions import request_review, sign_off
+from reviews.promotion import promote
 
 from access.models import Reauthentication
 from access.stepup import reauthenticate
 from config import demo
-from config.story import clients, data, world
+from config.story import clients, data, watching, world
 from config.story.telling import Teller
 from datasets.actions import add_recipe, add_version, register_dataset
 from datasets.models import Dataset
@@ -23,9 +25,7 @@ from foundation.canonical import sha256_hex
 from foundation.refusals import Refusal
 from registry.actions import create_model
 from registry.models import ModelVersion, RegisteredModel
-from reviews.actions import request_review, sign_off
 from reviews.models import Review, SignOff
-from reviews.promotion import promote
 from training.actions import start_training
 
 MODEL: Final = "employment"
@@ -63,7 +63,11 @@ def data_is_registered(teller: Teller) -> None:
         by=alice,
     )
     version = dataset.versions.first() or add_version(
-        dataset, data.years(2015, 2016), filename="employment-2015-2016.parquet", note="Survey years 2015 and 2016", by=alice
+        dataset,
+        data.years(2015, 2016),
+        filename="employment-2015-2016.parquet",
+        note="Survey years 2015 and 2016",
+        by=alice,
     )
     teller.say(
         f"Alice registered the dataset {dataset.name}, version {version.number}: {version.rows:,} people, survey years 2015 and "
@@ -89,7 +93,7 @@ def version_one_is_trained(teller: Teller) -> None:
     )
     job = model.training_jobs.first() or start_training(
         model,
-        dataset_version=dataset.versions.get(number=1),
+        data=dataset.versions.get(number=1),
         recipe=dataset.recipes.get(name=RECIPE),
         algorithm="logistic_regression",
         parameters={},
@@ -98,7 +102,9 @@ def version_one_is_trained(teller: Teller) -> None:
         by=alice,
     )
     version = world.await_training(teller, job)
-    teller.say(f"Registered {version}, {len(version.manifest)} files, manifest sha256:{version.digest[:12]}…, MLflow run {version.run_id[:8]}.")
+    teller.say(
+        f"Registered {version}, {len(version.manifest)} files, manifest sha256:{version.digest[:12]}…, MLflow run {version.run_id[:8]}."
+    )
     for sentence in world.evidence_sentences(version):
         teller.say(sentence)
     world.write_card(version, by=alice)
@@ -126,7 +132,9 @@ def two_people_sign(teller: Teller) -> None:
         why="First version: a logistic regression on the 2015 survey, judged on 2016. Planning use only.",
         by=world.person("alice"),
     )
-    teller.say(f"Alice asked for a review of {version} for production, due {review.due_at:%d %b %Y}. Its subject is frozen:")
+    teller.say(
+        f"Alice asked for a review of {version} for production, due {review.due_at:%d %b %Y}. Its subject is frozen:"
+    )
     teller.say(f"sha256:{review.current_round.subject_digest}")
     try:
         _sign("alice", review, "validator", "I trained it, and I think it is fine.")
@@ -136,7 +144,11 @@ def two_people_sign(teller: Teller) -> None:
         raise StoryError("Alice could sign her own version.")
     for username, slot, reason in (
         ("bob", "validator", "Reproduced the metrics; calibration and slices are sound for planning use."),
-        ("carol", "risk", "The gaps between groups are disclosed and acceptable for planning; not for individual decisions."),
+        (
+            "carol",
+            "risk",
+            "The gaps between groups are disclosed and acceptable for planning; not for individual decisions.",
+        ),
     ):
         signature = _sign(username, review, slot, reason)
         teller.say(
@@ -180,15 +192,19 @@ def version_one_goes_live(teller: Teller) -> None:
     teller.show(command)
     if sha256_hex(pulled) != largest["sha256"]:
         raise StoryError(f"curl pulled other bytes than were signed: sha256:{sha256_hex(pulled)}.")
-    teller.say(f"curl pulled the same {len(pulled):,} bytes: sha256:{largest['sha256'][:12]}… as the signed manifest says.")
+    teller.say(
+        f"curl pulled the same {len(pulled):,} bytes: sha256:{largest['sha256'][:12]}… as the signed manifest says."
+    )
     deployment = world.deployment(DEPLOYMENT, MODEL)
     served = teller.wait_for("the scoring worker", lambda: world.serving(deployment), seconds=60)
-    teller.say(f"The scoring worker verified attestation and digests, loaded the model and serves {served.version} at {served.address}.")
+    teller.say(
+        f"The scoring worker verified attestation and digests, loaded the model and serves {served.version} at {served.address}."
+    )
 
 
 def later_rows_are_scored(teller: Teller) -> None:
     """Rows of 2017 go through the worker; drift and, with outcomes, performance can be seen."""
-    world.score_and_watch(teller, DEPLOYMENT, rows=SCORED_ROWS)
+    watching.score_and_watch(teller, DEPLOYMENT, rows=SCORED_ROWS)
 
 
 def version_two_waits(teller: Teller) -> None:
@@ -196,10 +212,16 @@ def version_two_waits(teller: Teller) -> None:
     alice = world.person("alice")
     dataset = Dataset.objects.get(name=DATASET)
     newer = dataset.versions.filter(number=2).first() or add_version(
-        dataset, data.years(2016, 2018), filename="employment-2016-2018.parquet", note="Survey years 2016 to 2018", by=alice
+        dataset,
+        data.years(2016, 2018),
+        filename="employment-2016-2018.parquet",
+        note="Survey years 2016 to 2018",
+        by=alice,
     )
-    teller.say(f"Alice added {newer}: {newer.rows:,} people, survey years 2016 to 2018; its profile compares it with version 1.")
-    job = world.retraining(MODEL, newer, by=alice)
+    teller.say(
+        f"Alice added {newer}: {newer.rows:,} people, survey years 2016 to 2018; its profile compares it with version 1."
+    )
+    job = watching.retraining(MODEL, newer, by=alice)
     version = world.await_training(teller, job)
     for sentence in world.evidence_sentences(version):
         teller.say(sentence)
@@ -211,7 +233,9 @@ def version_two_waits(teller: Teller) -> None:
             why="Retrained on the surveys of 2016 and 2017 after the drift alert, judged on 2018. Same recipe, same use.",
             by=alice,
         )
-    teller.say(f"Alice asked for a review of {version}. It stays open: Bob and Carol have it in their inboxes, and nothing goes live until both sign.")
+    teller.say(
+        f"Alice asked for a review of {version}. It stays open: Bob and Carol have it in their inboxes, and nothing goes live until both sign."
+    )
 
 
 def ledger_is_verified(teller: Teller) -> None:

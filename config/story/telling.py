@@ -47,7 +47,9 @@ class Teller:
         fresh.write_text(json.dumps(self.told))
         fresh.replace(self.memory)
 
-    def wait_for(self, what: str, ask: Callable[[], T | None], *, seconds: float, progress: Callable[[], str] | None = None) -> T:
+    def wait_for(
+        self, what: str, ask: Callable[[], T | None], *, seconds: float, progress: Callable[[], str] | None = None
+    ) -> T:
         """Ask until there is an answer; says what the wait is for whenever `progress` has something new; raises `TimeoutError`."""
         deadline = time.monotonic() + seconds
         last = ""

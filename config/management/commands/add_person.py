@@ -49,4 +49,6 @@ class Command(BaseCommand):
                     actions.assign_role(role, to=user, by=operator)
         except Refusal as refusal:
             raise CommandError(str(refusal)) from refusal
-        self.stdout.write(f"{user} can sign in now" + (f", as {', '.join(role.name for role in roles)}." if roles else "."))
+        self.stdout.write(
+            f"{user} can sign in now" + (f", as {', '.join(role.name for role in roles)}." if roles else ".")
+        )

@@ -26,7 +26,12 @@ class Command(BaseCommand):
         parser.add_argument("--demo", action="store_true", help="also create the demo's people, with known passwords")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for folder in (settings.SECRETS_DIR, settings.ENV.run_dir, settings.VAR_DIR / "logs", settings.VAR_DIR / "run" / "queue"):
+        for folder in (
+            settings.SECRETS_DIR,
+            settings.ENV.run_dir,
+            settings.VAR_DIR / "logs",
+            settings.VAR_DIR / "run" / "queue",
+        ):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         written = [_write_secret_once(settings.SECRETS_DIR / name) for name in ("secret_key", "audit_mac_key")]
         if any(written):
@@ -39,7 +44,9 @@ class Command(BaseCommand):
         if options["demo"]:
             demo.create_people()
             service_accounts.create()
-        self.stdout.write(f"Countersign is set up: database, keys and files are in {os.path.relpath(settings.VAR_DIR)}/.")
+        self.stdout.write(
+            f"Countersign is set up: database, keys and files are in {os.path.relpath(settings.VAR_DIR)}/."
+        )
 
 
 def _write_secret_once(path: Path) -> bool:

@@ -1,0 +1,95 @@
+"""The chapter in which the model works: rows of a later year are scored, watched, and compared with what really happened."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pandas as pd
+
+from access.principal import Principal
+from config.story import clients, data, world
+from config.story.telling import Teller
+from datasets.models import DatasetVersion
+from monitoring.actions import evaluate, feed_outcomes, set_thresholds
+from monitoring.ingest import ingest
+from monitoring.models import Alert, PerformanceWindow, PredictionWindow
+from monitoring.outcomes import Observed
+from registry.models import RegisteredModel
+from serving.models import Deployment
+from training.actions import retrain
+from training.models import TrainingJob
+
+LATER_YEAR: Final = 2017
+YOUNGER_BY: Final = 15
+SHIFTED_ROWS: Final = 1_000
+WINDOW_SECONDS: Final = 60
+
+
+def score_and_watch(teller: Teller, name: str, *, rows: int) -> None:
+    """Score `rows` people of 2017, then a batch with an injected shift; feed outcomes; say what monitoring found."""
+    deployment = Deployment.objects.get(name=name)
+    set_thresholds(deployment, {"window_seconds": WINDOW_SECONDS}, by=world.person("erin"))
+    token = world.application_token(deployment.model.name)
+    people = data.people_of(LATER_YEAR, rows)
+    predictions = _score(deployment, people, token=token)
+    share = sum(one["score"] >= 0.5 for one in predictions) / rows
+    teller.say(
+        f"{rows:,} people of {LATER_YEAR} were scored through the worker; {share:.1%} are estimated to be employed."
+    )
+    labels = people[data.TARGET].tolist()
+    fed = feed_outcomes(
+        deployment,
+        [Observed(one["id"], int(label)) for one, label in zip(predictions, labels, strict=True)],
+        by=world.person("alice"),
+    )
+    _measure(deployment)
+    teller.say(f"{fed.taken:,} outcomes were fed back. {_performance(deployment)}")
+    teller.say(_drift(deployment))
+    shifted = data.younger(people.head(SHIFTED_ROWS), by_years=YOUNGER_BY)
+    _score(deployment, shifted, token=token, note=f"injected shift: ages lowered by {YOUNGER_BY} years")
+    _measure(deployment)
+    alert = Alert.objects.filter(deployment=deployment, closed_at=None).order_by("-severity", "-measured").first()
+    teller.say(
+        f"Then {SHIFTED_ROWS:,} rows with an injected shift (ages lowered by {YOUNGER_BY} years, and marked so in the log) were scored."
+    )
+    teller.say(f"Monitoring raised an alert: {alert}." if alert else _drift(deployment))
+
+
+def _score(deployment: Deployment, people: pd.DataFrame, *, token: str, note: str = "") -> list[dict[str, Any]]:
+    answers = clients.scores(deployment.address, deployment.name, data.features(people), token=token, note=note)
+    return [prediction for answer in answers for prediction in answer["predictions"]]
+
+
+def _measure(deployment: Deployment) -> None:
+    """Count and measure now what the next tick would count and measure."""
+    ingest(deployment, by=Principal.system("monitoring"))
+    evaluate(deployment, by=world.person("erin"))
+
+
+def _performance(deployment: Deployment) -> str:
+    window = PerformanceWindow.objects.filter(deployment=deployment).order_by("starts_at").last()
+    if window is None:
+        return "There are not enough outcomes yet to measure performance."
+    return f"AUC on them: {window.auc:.4f} ({window.auc_low:.4f} to {window.auc_high:.4f})."
+
+
+def _drift(deployment: Deployment) -> str:
+    measures = [
+        measure
+        for window in PredictionWindow.objects.filter(deployment=deployment).prefetch_related("measures")
+        for measure in window.measures.all()
+        if measure.feature
+    ]
+    if not measures:
+        return "There are not enough rows in a window yet to measure drift."
+    worst = max(measures, key=lambda measure: measure.psi)
+    return f"Drift against the training data: the highest PSI of any feature is {worst.psi:.3f} ({worst.feature}); the limits are 0.10 and 0.25."
+
+
+def retraining(model: str, newer: DatasetVersion, *, by: Principal) -> TrainingJob:
+    """The retraining of version 1 on newer data: the one that is under way, the one that the alert asks for, or a plain one."""
+    first = RegisteredModel.objects.get(name=model).versions.get(number=1)
+    under_way = TrainingJob.objects.filter(retrain_of=first).first()
+    if under_way is not None:
+        return under_way
+    return retrain(first, data=newer, split={"train": [2016, 2017], "test": [2018]}, reason="Drift alert on age", by=by)
