@@ -64,14 +64,24 @@ def _create_person(newcomer: _Newcomer, *, password: str, by: Principal) -> User
     _check_account(person, password=password)
     person.set_password(password)
     person.save()
-    append(Action.PERSON_CREATE, by=by, obj=person.ledger_ref(), after={"active": True}, private={"username": person.username})
+    append(
+        Action.PERSON_CREATE,
+        by=by,
+        obj=person.ledger_ref(),
+        after={"active": True},
+        private={"username": person.username},
+    )
     return person
 
 
 def create_service_account(name: str, *, owner: User, description: str, by: Principal) -> User:
     """A new service account without any role. `owner` is the active person who answers for what it does."""
     account = User(
-        username=name.strip(), display_name=name.strip(), kind=User.Kind.SERVICE, owner=owner, description=description.strip()
+        username=name.strip(),
+        display_name=name.strip(),
+        kind=User.Kind.SERVICE,
+        owner=owner,
+        description=description.strip(),
     )
     return _create_service_account(_Newcomer(account), by=by)
 
@@ -83,7 +93,8 @@ def _create_service_account(newcomer: _Newcomer, *, by: Principal) -> User:
     owner = User.objects.locked(account.owner_id or 0)
     if not (owner.is_person and owner.is_active):
         raise Conflict(
-            f"{owner} cannot own a service account: its owner is an active person who answers for it.", code="owner-not-a-person"
+            f"{owner} cannot own a service account: its owner is an active person who answers for it.",
+            code="owner-not-a-person",
         )
     account.set_unusable_password()
     _check_account(account)
@@ -157,7 +168,9 @@ def reactivate(user: User, *, by: Principal) -> User:
     if user.is_active:
         raise Conflict(f"{user} is already active.", code="active")
     if user.owner is not None and not user.owner.is_active:
-        raise Conflict(f"{user.owner}, who answers for {user}, is deactivated; reactivate the owner first.", code="owner-inactive")
+        raise Conflict(
+            f"{user.owner}, who answers for {user}, is deactivated; reactivate the owner first.", code="owner-inactive"
+        )
     user.is_active = True
     user.save(update_fields=["is_active"])
     append(Action.PERSON_REACTIVATE, by=by, obj=user.ledger_ref(), before={"active": False}, after={"active": True})
@@ -234,7 +247,8 @@ def _refuse_raising_oneself(to: User | Group, by: Principal, what: str) -> None:
     itself = to.pk == by.user.pk if isinstance(to, User) else by.user.groups.filter(pk=to.pk).exists()
     if itself:
         raise Conflict(
-            f"Nobody gives {what} to themselves, and {by.name} would. Ask another administrator to do it.", code="own-powers"
+            f"Nobody gives {what} to themselves, and {by.name} would. Ask another administrator to do it.",
+            code="own-powers",
         )
 
 
@@ -252,7 +266,8 @@ def _keep_an_administrator() -> None:
 
 def _refuse_losing_the_last_administrator() -> None:
     raise Conflict(
-        "This would leave nobody who can manage people. Make somebody else an administrator first.", code="last-administrator"
+        "This would leave nobody who can manage people. Make somebody else an administrator first.",
+        code="last-administrator",
     )
 
 

@@ -36,6 +36,15 @@ class UserQuerySet(models.QuerySet["User"]):
         return self.select_for_update().get(pk=pk)
 
 
+_AccountManager = UserManager.from_queryset(UserQuerySet)
+
+
+class AccountManager(_AccountManager):
+    """Django's manager of users with our questions; migrations do without it."""
+
+    use_in_migrations = False
+
+
 class User(AbstractUser):
     """A person or a service account; a service account always has a person who answers for it."""
 
@@ -51,7 +60,7 @@ class User(AbstractUser):
     owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="service_accounts")
     description = models.CharField(max_length=300, blank=True)
 
-    objects = UserManager.from_queryset(UserQuerySet)()
+    objects = AccountManager()
 
     class Meta:
         constraints = [
@@ -152,7 +161,12 @@ class ServiceToken(models.Model):
     last_refused_at = models.DateTimeField(null=True, blank=True, help_text="to the minute")
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_by = models.ForeignKey(
-        User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="empty: the installation's setup"
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="empty: the installation's setup",
     )
 
     objects = ServiceTokenQuerySet.as_manager()

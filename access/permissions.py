@@ -277,7 +277,9 @@ def grant(model: Model, permission: Permission, *, to: User | Group, by: Princip
         permission=_stored(model, permission), content_object=model, **holder
     )
     if created:
-        append(Action.ACCESS_GRANT, by=by, obj=_ref(model), after={"permission": permission.value, "holder": _holder(to)})
+        append(
+            Action.ACCESS_GRANT, by=by, obj=_ref(model), after={"permission": permission.value, "holder": _holder(to)}
+        )
 
 
 @governed(Action.ACCESS_WITHDRAW)
@@ -289,7 +291,9 @@ def withdraw(model: Model, permission: Permission, *, to: User | Group, by: Prin
         permission=_stored(model, permission), content_object=model, **holder
     ).delete()
     if not deleted:
-        raise Conflict(f"{to} was not granted {permission.value} on {model}; there is nothing to withdraw.", code="no-such-grant")
+        raise Conflict(
+            f"{to} was not granted {permission.value} on {model}; there is nothing to withdraw.", code="no-such-grant"
+        )
     append(
         Action.ACCESS_WITHDRAW, by=by, obj=_ref(model), before={"permission": permission.value, "holder": _holder(to)}
     )
@@ -311,7 +315,9 @@ def _permit_granting(model: Model, permission: Permission, to: User | Group, by:
 
 def _permit_managing(model: Model, permission: Permission, by: Principal) -> None:
     if not permission.on_models:
-        raise Conflict(f"{permission.value} is not a permission on a model; it comes with a role.", code="not-on-models")
+        raise Conflict(
+            f"{permission.value} is not a permission on a model; it comes with a role.", code="not-on-models"
+        )
     _grant_tables(type(model))
     if verdict(by, Permission.MANAGE_PEOPLE).allowed:
         return

@@ -40,7 +40,11 @@ def reauthenticate(user: User, *, method: str, secret: str, by: Principal) -> Re
     if by.user is None or by.user.pk != user.pk:
         raise Forbidden("Everyone confirms their own identity; sign in as yourself.", code="not-yourself")
     if method not in methods_of(user):
-        raise Invalid(f"Confirm with your {methods_of(user)[0].label.lower()}.", code="wrong-method", errors={"method": "Choose another way."})
+        raise Invalid(
+            f"Confirm with your {methods_of(user)[0].label.lower()}.",
+            code="wrong-method",
+            errors={"method": "Choose another way."},
+        )
     with transaction.atomic(durable=True):
         correct = _try(user, method, secret, by)
     return _record(user, method=method, correct=correct, by=by)
@@ -72,7 +76,9 @@ def _is_correct(user: User, method: str, secret: str) -> bool:
 def _record(user: User, *, method: str, correct: bool | None, by: Principal) -> Reauthentication:
     if correct is None:
         minutes = round(settings.AXES_COOLOFF_TIME * 60)
-        raise Conflict(f"Too many wrong attempts to confirm that it is you. Try again in {minutes} minutes.", code="locked-out")
+        raise Conflict(
+            f"Too many wrong attempts to confirm that it is you. Try again in {minutes} minutes.", code="locked-out"
+        )
     if not correct:
         raise Invalid(_WRONG[method], code="not-you", errors={"secret": _WRONG[method]})
     proof = Reauthentication.objects.create(user=user, method=method)
@@ -92,7 +98,9 @@ def consume(reauthentication: Reauthentication, *, user: User, now: datetime) ->
     if proof.user_id != user.pk:
         raise Forbidden("This confirmation of identity is somebody else's.", code="not-yourself")
     if proof.consumed_at is not None:
-        raise Conflict("This confirmation of identity was already used for a signature. Confirm again.", code="proof-used")
+        raise Conflict(
+            "This confirmation of identity was already used for a signature. Confirm again.", code="proof-used"
+        )
     if not timedelta(0) <= now - proof.at <= FRESH:
         raise Conflict("You confirmed your identity more than 5 minutes ago. Confirm again.", code="proof-stale")
     proof.consumed_at = now

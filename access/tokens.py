@@ -61,7 +61,12 @@ def issue_token(
         Action.TOKEN_ISSUE,
         by=by,
         obj=token.ledger_ref(),
-        after={"account": str(account.uuid), "scopes": token.scopes, "models": names, "expires": token.expires_at.isoformat()},
+        after={
+            "account": str(account.uuid),
+            "scopes": token.scopes,
+            "models": names,
+            "expires": token.expires_at.isoformat(),
+        },
     )
     return IssuedToken(token, fresh.text)
 

@@ -1,0 +1,71 @@
+"""What allauth asks of us: nobody signs themselves up, and every login, failed login, logout and new password is on record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest
+
+from access.clients import address, client_of
+from access.models import User
+from access.principal import Principal
+from audit.actions import append_alone
+from audit.events import Action, Obj, Outcome
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
+    """The adapter's hooks are called on every path through allauth, so no signal is needed."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Never: an administrator creates people."""
+        return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """The address that allauth's rate limits count by; the same one as everywhere else."""
+        return address(request.META)
+
+    def pre_login(self, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> Any:
+        """A service account has no session, whatever credential somebody set for it."""
+        if isinstance(user, User) and not user.is_person:
+            return self.respond_user_inactive(request, user)
+        return super().pre_login(request, user, **kwargs)
+
+    def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
+        """Start the session (under a new key) and record it."""
+        super().login(request, user)
+        if isinstance(user, User):
+            append_alone(Action.SESSION_START, by=_acting(request, user), obj=user.ledger_ref())
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        """Record the attempt. The name that was tried enters as an erasable disclosure: it may be a password typed too early."""
+        locked = bool(getattr(request, "axes_locked_out", False))
+        append_alone(
+            Action.SESSION_START,
+            by=_acting(request, None),
+            obj=Obj(kind="person", id=""),
+            outcome=Outcome.DENIED,
+            why="locked-out" if locked else "wrong-credentials",
+            private={"username": str(credentials.get("username", ""))},
+        )
+
+    def logout(self, request: HttpRequest) -> None:
+        """End the session and record it."""
+        user = request.user
+        super().logout(request)
+        if isinstance(user, User):
+            append_alone(Action.SESSION_END, by=_acting(request, user), obj=user.ledger_ref())
+
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
+        """Keep a new password that its owner chose, and record that it changed."""
+        super().set_password(user, password)
+        if isinstance(user, User):
+            by = _acting(self.request, user) if self.request else Principal.of(user, via="session")
+            append_alone(Action.PERSON_SET_PASSWORD, by=by, obj=user.ledger_ref())
+
+
+def _acting(request: HttpRequest, user: User | None) -> Principal:
+    client = client_of(request.META)
+    origin = {"request_id": client.request_id, "ip": client.ip, "user_agent": client.user_agent}
+    return Principal.of(user, via="session", **origin) if user else Principal.anonymous(**origin)

@@ -1,0 +1,169 @@
+"""Decides who an API request comes from: a session with CSRF protection, or a service token as Bearer or as Basic password."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from django.db.models import Q
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from access.clients import client_of
+from access.models import ServiceToken, User
+from access.permissions import Permission
+from access.principal import Principal
+from access.token_format import matches, prefix_of
+from audit.actions import append_alone
+from audit.events import Action, Outcome
+from foundation.refusals import Forbidden, Unauthenticated
+
+CHALLENGE: Final = 'Bearer realm="Countersign"'
+NOTED_EVERY: Final = timedelta(minutes=1)
+_HOW: Final = "Send a service token that is in force: Authorization: Bearer cs_…"
+
+log = structlog.get_logger(__name__)
+
+
+def authenticate_credentials(header: str, request_meta: Mapping[str, Any]) -> Principal:
+    """Who an `Authorization` header stands for: `Bearer <token>`, or `Basic` with the token as password (any user name).
+
+    `request_meta` is the CGI-style environment (`REMOTE_ADDR`, `HTTP_USER_AGENT`, …). Every wrong credential raises the same
+    `Unauthenticated`, whether the token is unknown, altered, expired, revoked or its account deactivated.
+    """
+    client = client_of(request_meta)
+    text = _token_in(header)
+    prefix = prefix_of(text)
+    token = ServiceToken.objects.select_related("user").filter(prefix=prefix).first() if prefix else None
+    genuine = matches(text, token.digest if token else None)
+    now = timezone.now()
+    why = _why_not(token, genuine=genuine)
+    if token is None or why:
+        log.warning("token_refused", why=why, prefix=prefix or "", ip=client.ip)
+        if token is not None:
+            _record_refusal(token, why, ip=client.ip, user_agent=client.user_agent, request_id=client.request_id)
+        raise Unauthenticated(f"The token is unknown, expired or revoked. {_HOW}", code="bad-token")
+    _note(token, "last_used_at")
+    known = set(Permission)
+    return Principal(
+        user=token.user,
+        via=f"token:{token.prefix}",
+        scopes=frozenset(Permission(scope) for scope in token.scopes if scope in known),
+        models=frozenset(token.objects_scope) or None,
+        request_id=client.request_id,
+        ip=client.ip,
+        user_agent=client.user_agent,
+    )
+
+
+def _token_in(header: str) -> str:
+    scheme, _, value = header.strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        return _basic_password(value.strip())
+    raise Unauthenticated(f"The Authorization header is of no known kind. {_HOW}", code="bad-token")
+
+
+def _basic_password(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _why_not(token: ServiceToken | None, *, genuine: bool) -> str:
+    """Why the token lets nobody in, for our records; empty where it does."""
+    if token is None:
+        return "unknown-token"
+    if not genuine:
+        return "wrong-secret"
+    state = token.state(timezone.now())
+    return "" if state == "active" else f"{state}-token"
+
+
+def _record_refusal(token: ServiceToken, why: str, *, ip: str, user_agent: str, request_id: str) -> None:
+    """Record that a known token was refused, at most once a minute, so that nobody can fill the ledger with it."""
+    if _note(token, "last_refused_at"):
+        by = Principal.anonymous(ip=ip, user_agent=user_agent, request_id=request_id)
+        append_alone(Action.TOKEN_USE, by=by, obj=token.ledger_ref(), outcome=Outcome.DENIED, why=why)
+
+
+def _note(token: ServiceToken, field: str) -> bool:
+    """Write the time into a field of the token at most once a minute; whether it was written."""
+    now = timezone.now()
+    due = Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__lte": now - NOTED_EVERY})
+    return bool(ServiceToken.objects.filter(due, pk=token.pk).update(**{field: now}))
+
+
+class PrincipalAuthentication(BaseAuthentication):
+    """Sets `request.principal`, `request.user` and `request.auth` (the principal) for API views.
+
+    Where an Authorization header is sent, it alone decides: a wrong token is never made good by a session cookie.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, Principal] | None:
+        """The user and the principal, or None where nothing was sent; raises a `Refusal` where it is wrong."""
+        header = request.META.get("HTTP_AUTHORIZATION", "")
+        if header:
+            principal = authenticate_credentials(header, request.META)
+            request._request.principal = principal  # type: ignore[attr-defined]  # the attribute that the middleware added
+        else:
+            principal = request._request.principal  # type: ignore[attr-defined]  # as above
+            if principal.user is not None:
+                _enforce_csrf(request)
+        return (principal.user, principal) if principal.user else None
+
+    def authenticate_header(self, request: Request) -> str:
+        """What a 401 tells the client to send."""
+        return CHALLENGE
+
+
+def _enforce_csrf(request: Request) -> None:
+    """A session is sent along by the browser unasked, so a page elsewhere must not be able to use it."""
+    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type,return-value]  # only its check is used, never a response
+    check.process_request(request._request)
+    reason = check.process_view(request._request, None, (), {})  # type: ignore[arg-type]  # DRF calls it the same way
+    if reason:
+        raise Forbidden(
+            "This request uses a session but carries no valid CSRF token. Send the X-CSRFToken header, or use a service token.",
+            code="csrf",
+        )
+
+
+class SignedIn(BasePermission):
+    """Somebody has to be signed in; what they may do is decided by the action or the queryset."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """True, or `Unauthenticated`."""
+        if request.user is None or not request.user.is_authenticated:
+            raise Unauthenticated(f"Sign in first. {_HOW}")
+        return True
+
+
+class PrincipalScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # drf-spectacular registers by subclass
+    """How the OpenAPI description names the ways to sign in."""
+
+    target_class = "access.authentication.PrincipalAuthentication"
+    name = ["ServiceToken", "ServiceTokenAsPassword", "Session"]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+        """One definition for each name."""
+        return [
+            {"type": "http", "scheme": "bearer", "bearerFormat": "cs_<prefix>_<secret>"},
+            {"type": "http", "scheme": "basic", "description": "Any user name; the service token as password."},
+            {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": "sessionid",
+                "description": "With an X-CSRFToken header for changes.",
+            },
+        ]

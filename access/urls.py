@@ -1,0 +1,27 @@
+"""Addresses of the portal's pages about people, roles and service accounts."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from access import account_views, views
+
+app_name = "access"
+
+urlpatterns = [
+    path("people/", views.people, name="people"),
+    path("people/new/", views.new_person, name="new-person"),
+    path("people/<uuid:uuid>/", views.person, name="person"),
+    path("people/<uuid:uuid>/roles/", views.change_role, name="person-roles"),
+    path("people/<uuid:uuid>/groups/", views.change_group, name="person-groups"),
+    path("people/<uuid:uuid>/active/", views.change_active, name="person-active"),
+    path("roles/", views.roles, name="roles"),
+    path("service-accounts/", account_views.accounts, name="tokens"),
+    path("service-accounts/new/", account_views.new_account, name="new-account"),
+    path("service-accounts/<uuid:uuid>/", account_views.account, name="account"),
+    path("service-accounts/<uuid:uuid>/roles/", account_views.change_role, name="account-roles"),
+    path("service-accounts/<uuid:uuid>/active/", account_views.change_active, name="account-active"),
+    path("service-accounts/<uuid:uuid>/tokens/", account_views.new_token, name="new-token"),
+    path("service-accounts/<uuid:uuid>/tokens/<str:prefix>/revoke/", account_views.revoke, name="revoke-token"),
+    path("me/", views.me, name="me"),
+]

@@ -1,0 +1,180 @@
+"""The portal's pages about people, their roles and groups, and about oneself."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.models import Group
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from access import actions, queries, stepup
+from access.forms import GroupChange, NewPerson, PeopleFilter, RoleChange, show_refusal
+from access.models import Role, User
+from access.permissions import Permission, people_with, permissions_of, permit
+from access.principal import Principal
+from foundation.refusals import Invalid, Unauthenticated
+
+PER_PAGE: Final = 25
+RECENT: Final = 10
+
+
+def _principal(request: HttpRequest) -> Principal:
+    principal: Principal = request.principal  # type: ignore[attr-defined]  # set by PrincipalMiddleware
+    return principal
+
+
+@require_GET
+def people(request: HttpRequest) -> HttpResponse:
+    """Who there is, with filter and search."""
+    by = _principal(request)
+    form = PeopleFilter(request.GET)
+    wanted = form.cleaned_data if form.is_valid() else {}
+    found = queries.people(
+        by,
+        text=wanted.get("q") or "",
+        group=wanted.get("group"),
+        role=wanted.get("role"),
+        state=wanted.get("state") or "",
+    )
+    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "form": form,
+        "filtered": any(wanted.values()),
+        "may_manage": by.allows(Permission.MANAGE_PEOPLE),
+        "may_manage_tokens": by.allows(Permission.MANAGE_TOKENS),
+    }
+    return render(request, "access/people.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def new_person(request: HttpRequest) -> HttpResponse:
+    """Create a person."""
+    by = _principal(request)
+    permit(by, Permission.MANAGE_PEOPLE)
+    form = NewPerson(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            created = actions.create_person(form.cleaned_data.pop("username"), **form.cleaned_data, by=by)
+        except Invalid as refusal:
+            show_refusal(form, refusal.errors, refusal.detail)
+        else:
+            messages.success(
+                request, f"{created} can log in. Give them a role or a group so that they can do something."
+            )
+            return redirect("access:person", uuid=created.uuid)
+    return render(request, "access/new_person.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@require_GET
+def person(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """One person: roles, groups, what they may do."""
+    by = _principal(request)
+    shown = queries.person(uuid, by)
+    held = {assignment.role_id for assignment in shown.role_assignments.all()}
+    context = {
+        "shown": shown,
+        "permissions": _allowed(shown),
+        "own": by.user is not None and by.user.pk == shown.pk,
+        "may_manage": by.allows(Permission.MANAGE_PEOPLE),
+        "roles": Role.objects.exclude(pk__in=held).order_by("name"),
+        "groups": Group.objects.exclude(user=shown).order_by("name"),
+        "accounts": User.objects.services().filter(owner=shown).order_by("username"),
+    }
+    return render(request, "access/person.html", context)
+
+
+def _allowed(user: User) -> list[tuple[Permission, str]]:
+    """Permissions with the role that gives each, in the order of their declaration."""
+    held = permissions_of(user)
+    return [(permission, held[permission]) for permission in Permission if permission in held]
+
+
+@require_POST
+def change_role(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Assign a role to a person, or withdraw it."""
+    by = _principal(request)
+    shown = queries.person(uuid, by)
+    form = RoleChange(request.POST)
+    if not form.is_valid():
+        raise Invalid("Choose a role from the list.")
+    role: Role = form.cleaned_data["role"]
+    if form.cleaned_data["change"] == "assign":
+        actions.assign_role(role, to=shown, by=by)
+        messages.success(request, f"{shown} now holds the role {role.name}.")
+    else:
+        actions.withdraw_role(role, to=shown, by=by)
+        messages.success(request, f"{shown} no longer holds the role {role.name}.")
+    return redirect("access:person", uuid=uuid)
+
+
+@require_POST
+def change_group(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Add a person to a group, or remove them."""
+    by = _principal(request)
+    shown = queries.person(uuid, by)
+    form = GroupChange(request.POST)
+    if not form.is_valid():
+        raise Invalid("Choose a group from the list.")
+    group: Group = form.cleaned_data["group"]
+    if form.cleaned_data["change"] == "add":
+        actions.add_to_group(group, shown, by=by)
+        messages.success(request, f"{shown} is now in {group.name}.")
+    else:
+        actions.remove_from_group(group, shown, by=by)
+        messages.success(request, f"{shown} is no longer in {group.name}.")
+    return redirect("access:person", uuid=uuid)
+
+
+@require_http_methods(["GET", "POST"])
+def change_active(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Ask whether a person is to be deactivated or reactivated, and do it."""
+    by = _principal(request)
+    permit(by, Permission.MANAGE_PEOPLE)
+    shown = queries.person(uuid, by)
+    if request.method == "GET":
+        return render(request, "access/change_active.html", {"shown": shown})
+    if request.POST.get("change") == "deactivate":
+        actions.deactivate(shown, by=by)
+        messages.success(request, f"{shown} is deactivated; their sessions and tokens have ended.")
+    else:
+        actions.reactivate(shown, by=by)
+        messages.success(request, f"{shown} is active again.")
+    return redirect("access:person", uuid=uuid)
+
+
+@require_GET
+def roles(request: HttpRequest) -> HttpResponse:
+    """Every role and what it permits."""
+    by = _principal(request)
+    permit(by, Permission.SEE_PEOPLE)
+    columns = list(Role.objects.prefetch_related("assignments__user", "assignments__group").order_by("name"))
+    rows = [
+        (permission, [(role.name, permission.value in role.permissions) for role in columns])
+        for permission in Permission
+    ]
+    return render(request, "access/roles.html", {"columns": columns, "rows": rows})
+
+
+@require_GET
+def me(request: HttpRequest) -> HttpResponse:
+    """Who I am here, what I may do and why, and what is on record of me."""
+    by = _principal(request)
+    if by.user is None:
+        raise Unauthenticated("Sign in to see your account.")
+    context = {
+        "shown": by.user,
+        "assignments": by.user.role_assignments.select_related("role").order_by("role__name"),
+        "groups": by.user.groups.order_by("name"),
+        "permissions": _allowed(by.user),
+        "administrators": people_with(Permission.MANAGE_PEOPLE),
+        "accounts": User.objects.services().filter(owner=by.user).order_by("username"),
+        "entries": queries.deeds_of(by.user, limit=RECENT),
+        "method": stepup.methods_of(by.user)[0],
+    }
+    return render(request, "access/me.html", context)
