@@ -12,7 +12,19 @@ from typing import Any, Final
 from audit.payload import VERSION, Disclosure, decode
 
 MAX_INDEXED: Final = 200
-INDEX_COLUMNS: Final = ("seq", "t", "action", "actor_kind", "actor_id", "obj_kind", "obj_id", "outcome", "writer", "n")
+INDEX_COLUMNS: Final = (
+    "seq",
+    "t",
+    "action",
+    "actor_kind",
+    "actor_id",
+    "obj_kind",
+    "obj_id",
+    "obj_name",
+    "outcome",
+    "writer",
+    "n",
+)
 
 
 class Malformed(ValueError):
@@ -82,8 +94,9 @@ class Entry:
 
     def index_row(self, seq: int) -> tuple[int | str, ...]:
         """The values of `INDEX_COLUMNS` for this entry at position `seq`."""
-        names = (self.action, self.actor_kind, self.actor_id, self.obj_kind, self.obj_id, self.outcome)
-        return (seq, self.t, *(indexed(name) for name in names), indexed(self.writer), self.n)
+        actor, obj = (self.actor_kind, self.actor_id), (self.obj_kind, self.obj_id, self.obj_name)
+        names = (self.action, *actor, *obj, self.outcome, self.writer)
+        return (seq, self.t, *(indexed(name) for name in names), self.n)
 
 
 def indexed(text: str) -> str:

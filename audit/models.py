@@ -72,6 +72,7 @@ class IndexRow(models.Model):
     actor_id = models.CharField(max_length=200)
     obj_kind = models.CharField(max_length=200)
     obj_id = models.CharField(max_length=200)
+    obj_name = models.CharField(max_length=200)
     outcome = models.CharField(max_length=200)
     writer = models.CharField(max_length=200)
     n = models.BigIntegerField()
@@ -81,6 +82,7 @@ class IndexRow(models.Model):
         constraints = [models.UniqueConstraint(fields=["writer", "n"], name="audit_index_writer_n")]
         indexes = [
             models.Index(fields=["obj_kind", "obj_id", "seq"], name="audit_index_obj"),
+            models.Index(fields=["obj_name", "seq"], name="audit_index_obj_name"),
             models.Index(fields=["actor_id", "seq"], name="audit_index_actor"),
             models.Index(fields=["action", "seq"], name="audit_index_action"),
             models.Index(fields=["t"], name="audit_index_t"),

@@ -14,17 +14,15 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from audit import keys, store, triggers
-from audit.actions import append_alone
-from audit.events import Action, Actor, Obj, Outcome
+from audit.checks import verify_ledger
+from audit.events import Actor
 from audit.journal import JournalDamaged
 from audit.keys import KeyRefused
 from audit.models import Pending, Quarantined
 from audit.reindex import reindex
 from audit.sequencer import RefusesToSign, Sequencer, initialise, state_journal
-from audit.verification import verify
 
 OPERATOR: Final = Actor(kind="system", id="operator", via="command")
-LEDGER: Final = Obj(kind="ledger", id="ledger")
 
 
 class Command(BaseCommand):
@@ -104,15 +102,7 @@ class Command(BaseCommand):
     def _verify(self, *, since: int, deep: bool) -> None:
         if deep and since:
             raise CommandError("--deep reads from the first entry on; leave --since out.")
-        result = verify(since, deep=deep)
-        outcome = Outcome.OK if result.ok else Outcome.ERROR
-        append_alone(
-            Action.LEDGER_VERIFY,
-            by=OPERATOR,
-            obj=LEDGER,
-            outcome=outcome,
-            after={"size": result.size, "root": result.root},
-        )
+        result = verify_ledger(by=OPERATOR, since=since, deep=deep)
         if not result.ok:
             problems = "\n".join(f"- {problem.sentence}" for problem in result.problems)
             raise CommandError(f"{result.sentence}\n{problems}")

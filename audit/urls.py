@@ -1,0 +1,14 @@
+"""The ledger's addresses."""
+
+from django.urls import path
+
+from audit import views
+
+app_name = "audit"
+
+urlpatterns = [
+    path("audit/", views.log, name="log"),
+    path("audit/verify/", views.verify, name="verify"),
+    path("audit/export.csv", views.export, name="export"),
+    path("audit/checkpoint", views.checkpoint, name="checkpoint"),
+]

@@ -1,0 +1,168 @@
+"""The ledger's pages: read it, check it, take it away. For auditors; who else asks is refused, and that is recorded."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET, require_POST
+
+from audit import queries
+from audit.actions import append_alone
+from audit.checks import LEDGER, verify_what_is_new
+from audit.events import Action, Actor, Outcome
+from audit.forms import FilterForm
+from audit.journal import JournalDamaged
+from audit.keys import KeyRefused
+from audit.queries import Found, LoggedEntry
+from foundation.refusals import Forbidden, NotFound, Unauthenticated, Unavailable
+
+SEE_AUDIT: Final = "audit.see"
+PER_PAGE: Final = 50
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+COLUMNS: Final = (
+    "number",
+    "time",
+    "action",
+    "outcome",
+    "why",
+    "actor kind",
+    "actor",
+    "via",
+    "object kind",
+    "object",
+    "name",
+    "version",
+    "request",
+)
+
+
+class _Principal(Protocol):
+    """What the middleware of the room above puts on the request."""
+
+    @property
+    def actor(self) -> Actor: ...
+    @property
+    def is_anonymous(self) -> bool: ...
+    def allows(self, permission: str) -> bool: ...
+
+
+class _Request(HttpRequest):
+    principal: _Principal
+
+
+@require_GET
+def log(request: _Request) -> HttpResponse:
+    """The entries, newest first, with the newest checkpoint and how old it is."""
+    _permit(request, Action.LEDGER_VIEW)
+    return render(request, "audit/log.html", _page(request))
+
+
+@require_POST
+def verify(request: _Request) -> HttpResponse:
+    """Check what is new in the ledger now and show the result."""
+    _permit(request, Action.LEDGER_VERIFY)
+    try:
+        result = verify_what_is_new(by=request.principal)
+    except (KeyRefused, JournalDamaged) as error:
+        raise Unavailable(str(error), code="ledger-cannot-be-verified") from error
+    if getattr(request, "htmx", False):
+        return render(request, "audit/log.html#verification", {"verification": result})
+    return render(request, "audit/log.html", _page(request) | {"verification": result})
+
+
+@require_GET
+def export(request: _Request) -> HttpResponseBase:
+    """The filtered entries as CSV, without private data; that they were taken is recorded first."""
+    _permit(request, Action.LEDGER_EXPORT)
+    form, found = _find(request)
+    wanted = {name: str(value) for name, value in form.data.items() if name in form.fields and value}
+    append_alone(
+        Action.LEDGER_EXPORT, by=request.principal, obj=LEDGER, after={"entries": len(found), "filter": dict(wanted)}
+    )
+    response = StreamingHttpResponse(_csv_lines(found), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="ledger.csv"'
+    return response
+
+
+@require_GET
+def checkpoint(request: _Request) -> HttpResponse:
+    """The newest signed checkpoint as it is, for keeping elsewhere."""
+    _permit(request, Action.LEDGER_VIEW)
+    head = queries.latest_checkpoint()
+    if head is None:
+        raise NotFound("The ledger has no checkpoint yet. An administrator initialises it with `manage.py audit init`.")
+    response = HttpResponse(head.note, content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="checkpoint-{head.size}.txt"'
+    return response
+
+
+def _permit(request: _Request, action: Action) -> None:
+    """Let auditors in; record everybody else's attempt and refuse it."""
+    by = request.principal
+    if by.is_anonymous:
+        raise Unauthenticated("Sign in to read the audit log.")
+    if not by.allows(SEE_AUDIT):
+        append_alone(action, by=by, obj=LEDGER, outcome=Outcome.DENIED, why="forbidden")
+        raise Forbidden(
+            "Reading the audit log needs the permission audit.see, which the role Auditor has. An administrator assigns it."
+        )
+
+
+def _find(request: HttpRequest) -> tuple[FilterForm, Found]:
+    form = FilterForm(request.GET)
+    form.is_valid()
+    return form, queries.entries(form.wanted())
+
+
+def _page(request: HttpRequest) -> dict[str, Any]:
+    form, found = _find(request)
+    return {
+        "form": form,
+        "filtered": any(request.GET.get(name) for name in form.fields),
+        "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),
+        "head": queries.latest_checkpoint(),
+        "query": request.GET.urlencode(),
+    }
+
+
+class _Echo:
+    """A file that hands back what is written to it, so that rows stream."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _csv_lines(found: Found) -> Iterator[str]:
+    writer = csv.writer(_Echo())
+    yield writer.writerow(COLUMNS)
+    for one in found:
+        yield writer.writerow([_safe_cell(cell) for cell in _cells(one)])
+
+
+def _cells(one: LoggedEntry) -> list[str]:
+    entry = one.entry
+    return [
+        "pending" if one.seq is None else str(one.seq),
+        one.at.isoformat(),
+        entry.action,
+        entry.outcome,
+        entry.why,
+        entry.actor_kind,
+        entry.actor_id,
+        entry.via,
+        entry.obj_kind,
+        entry.obj_id,
+        entry.obj_name,
+        entry.obj_version,
+        entry.request_id,
+    ]
+
+
+def _safe_cell(text: str) -> str:
+    """Text that a spreadsheet shows instead of running it as a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
