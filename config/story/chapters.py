@@ -234,7 +234,8 @@ def version_two_waits(teller: Teller) -> None:
             by=alice,
         )
     teller.say(
-        f"Alice asked for a review of {version}. It stays open: Bob and Carol have it in their inboxes, and nothing goes live until both sign."
+        f"Alice asked for a review of {version}. It stays open: Bob and Carol have it in their inboxes, "
+        "and nothing goes live until both have signed."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 import pandas as pd
@@ -22,7 +23,7 @@ from training.models import TrainingJob
 LATER_YEAR: Final = 2017
 YOUNGER_BY: Final = 15
 SHIFTED_ROWS: Final = 1_000
-WINDOW_SECONDS: Final = 60
+WINDOW_SECONDS: Final = 10
 
 
 def score_and_watch(teller: Teller, name: str, *, rows: int) -> None:
@@ -46,7 +47,8 @@ def score_and_watch(teller: Teller, name: str, *, rows: int) -> None:
     teller.say(f"{fed.taken:,} outcomes were fed back. {_performance(deployment)}")
     teller.say(_drift(deployment))
     shifted = data.younger(people.head(SHIFTED_ROWS), by_years=YOUNGER_BY)
-    _score(deployment, shifted, token=token, note=f"injected shift: ages lowered by {YOUNGER_BY} years")
+    _next_window()
+    _score(deployment, shifted, token=world.injector_token(deployment.model.name))
     _measure(deployment)
     alert = Alert.objects.filter(deployment=deployment, closed_at=None).order_by("-severity", "-measured").first()
     teller.say(
@@ -55,8 +57,13 @@ def score_and_watch(teller: Teller, name: str, *, rows: int) -> None:
     teller.say(f"Monitoring raised an alert: {alert}." if alert else _drift(deployment))
 
 
-def _score(deployment: Deployment, people: pd.DataFrame, *, token: str, note: str = "") -> list[dict[str, Any]]:
-    answers = clients.scores(deployment.address, deployment.name, data.features(people), token=token, note=note)
+def _next_window() -> None:
+    """Wait for the next window to begin, so that the injected rows stand in one of their own."""
+    time.sleep(WINDOW_SECONDS - time.time() % WINDOW_SECONDS)
+
+
+def _score(deployment: Deployment, people: pd.DataFrame, *, token: str) -> list[dict[str, Any]]:
+    answers = clients.scores(deployment.address, deployment.name, data.features(people), token=token)
     return [prediction for answer in answers for prediction in answer["predictions"]]
 
 
@@ -83,7 +90,10 @@ def _drift(deployment: Deployment) -> str:
     if not measures:
         return "There are not enough rows in a window yet to measure drift."
     worst = max(measures, key=lambda measure: measure.psi)
-    return f"Drift against the training data: the highest PSI of any feature is {worst.psi:.3f} ({worst.feature}); the limits are 0.10 and 0.25."
+    return (
+        f"Drift against the training data: the highest PSI of any feature is {worst.psi:.3f} ({worst.feature}); "
+        "the limits are 0.10 and 0.25."
+    )
 
 
 def retraining(model: str, newer: DatasetVersion, *, by: Principal) -> TrainingJob:

@@ -24,6 +24,7 @@ from training.models import TrainingJob
 
 TRAINING_SECONDS: Final = 150.0
 APPLICATION: Final = "job-centre-planner"
+INJECTOR: Final = "injected-shift"
 
 
 def person(username: str) -> Principal:
@@ -88,7 +89,8 @@ def evidence_sentences(version: ModelVersion) -> list[str]:
     worst = fairness["worst"]
     gap = worst["equal_opportunity_gap"]
     sentences = [
-        f"Evidence on {metrics['holdout']['rows']:,} held-out rows of {_years(data['test_years'])}, trained on {_years(data['train_years'])}: "
+        f"Evidence on {metrics['holdout']['rows']:,} held-out rows of {_years(data['test_years'])}, "
+        f"trained on {_years(data['train_years'])}: "
         f"AUC {auc['value']:.4f} (95% interval {auc['low']:.4f} to {auc['high']:.4f}), calibration error {ece['value']:.4f}.",
         f"Fairness by {', '.join(fairness['attributes'])}: the widest gap in equal opportunity is {100 * gap['value']:+.1f} points "
         f"({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}) for {worst['attribute']} = {worst['group']}.",
@@ -131,11 +133,21 @@ def write_card(version: ModelVersion, *, by: Principal) -> None:
 
 
 def application_token(model: str) -> str:
-    """A fresh token of the application that uses the model: to pull and to score this model only, for a week."""
+    """A fresh token of the application that uses the model."""
+    return _token(APPLICATION, "Plans job-centre capacity", model)
+
+
+def injector_token(model: str) -> str:
+    """A fresh token of the account that sends shifted rows on purpose, so that monitoring has something to find."""
+    return _token(INJECTOR, "Demo: sends rows with a shift that was put in on purpose", model)
+
+
+def _token(name: str, description: str, model: str) -> str:
+    """To see, pull and score one model only, for a week."""
     erin = person("erin")
-    account = User.objects.services().filter(username=APPLICATION).first()
+    account = User.objects.services().filter(username=name).first()
     if account is None:
-        account = create_service_account(APPLICATION, owner=erin.user, description="Plans job-centre capacity", by=erin)
+        account = create_service_account(name, owner=erin.user, description=description, by=erin)
         for role in ("Service: pull", "Service: score"):
             assign_role(Role.objects.get(name=role), to=account, by=erin)
     scopes = [Permission.SEE_MODEL, Permission.PULL_VERSION, Permission.SCORE_MODEL]
