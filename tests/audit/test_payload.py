@@ -36,12 +36,12 @@ def test_the_example_of_rfc_8785_for_strings_is_met() -> None:
     # RFC 8785, section 3.2.2: the string member of the sample object and the literals.
     value: Json = {"string": '€$\u000f\u000aA\'B"\\\\"/', "literals": [None, True, False]}
 
-    assert canonical(value) == (
-        b'{"literals":[null,true,false],"string":"\xe2\x82\xac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
-    )
+    assert canonical(value) == (b'{"literals":[null,true,false],"string":"\xe2\x82\xac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}')
 
 
-@pytest.mark.parametrize("value", [1.5, 2**53, -(2**53), b"bytes", {"ä": 1}, {1: 2}, {"a": {"b": [0.1]}}, ("a",), {1}, object()])
+@pytest.mark.parametrize(
+    "value", [1.5, 2**53, -(2**53), b"bytes", {"ä": 1}, {1: 2}, {"a": {"b": [0.1]}}, ("a",), {1}, object()]
+)
 def test_values_with_more_than_one_spelling_are_not_recorded(value: Json) -> None:
     with pytest.raises(NotRecordable):
         canonical(value)
