@@ -1,0 +1,20 @@
+"""Addresses of the pull API and of what workers ask, under /api/v1/."""
+
+from django.urls import path
+
+from serving import api
+
+app_name = "serving-api"
+
+urlpatterns = [
+    path("models/<str:name>/aliases/<str:alias>", api.AliasView.as_view(), name="alias"),
+    path("models/<str:name>/versions/<int:number>/files/<path:path>", api.FileView.as_view(), name="file"),
+    path("models/<str:name>/versions/<int:number>/download", api.DownloadView.as_view(), name="download"),
+    path("models/<str:name>/versions/<int:number>/attestation", api.AttestationView.as_view(), name="attestation"),
+    path("serving/authorize", api.AuthorizeView.as_view(), name="authorize"),
+    path("serving/deployments", api.DeploymentsView.as_view(), name="deployments"),
+    path("serving/deployments/<slug:name>", api.DeploymentView.as_view(), name="deployment"),
+    path("serving/deployments/<slug:name>/heartbeat", api.HeartbeatView.as_view(), name="heartbeat"),
+    path("serving/deployments/<slug:name>/pause", api.PauseView.as_view(), name="pause"),
+    path("serving/deployments/<slug:name>/resume", api.ResumeView.as_view(), name="resume"),
+]

@@ -1,0 +1,250 @@
+"""Decides what a scoring worker may load and what it may be asked: models from verified bytes, rows that fit their signature.
+
+No Django, no MLflow, no pickle: an `MLmodel` is read as plain YAML, a model only from the skops format and only with the types
+that we trust ourselves. Bytes arrive here after their digests have been checked, and are loaded from memory, so that nothing
+can change in between.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import skops.io
+import yaml
+
+from foundation.refusals import Invalid, TooLarge
+from registry.skops_file import examine
+
+MAX_ROWS: Final = 10_000
+NOT_SERVED_YET: Final = "can be registered and pulled but not served yet"
+DTYPES: Final = {"boolean": "bool", "integer": "int32", "long": "int64", "float": "float32", "double": "float64", "string": "str"}
+OIP_KINDS: Final = {"BOOL": "boolean", "BYTES": "string", "FP32": "float", "FP64": "double"} | {
+    f"{sign}INT{bits}": "long" for sign in ("", "U") for bits in (8, 16, 32, 64)
+}
+
+
+class NotLoadable(ValueError):
+    """The files are what was signed, but this worker cannot serve them; the sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One input of the model's signature; `kind` is MLflow's name of the type."""
+
+    name: str
+    kind: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one row: `score` is the probability of the positive class or the predicted number, `decision` the label."""
+
+    score: float | None
+    decision: str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class ScoringModel:
+    """A loaded estimator with the columns that it expects and the cutoff that its review was about (none: the model's own)."""
+
+    estimator: Any
+    columns: tuple[Column, ...]
+    cutoff: float | None
+
+    def predict(self, columns: Mapping[str, Sequence[Any]]) -> list[Prediction]:
+        """One prediction per row of `columns`, which `checked_columns` has returned."""
+        frame = pd.DataFrame({column.name: _series(column, columns[column.name]) for column in self.columns})
+        if not hasattr(self.estimator, "predict_proba"):
+            return [Prediction(_number(value), _plain(value)) for value in self.estimator.predict(frame)]
+        return self._classify(self.estimator.predict_proba(frame))
+
+    def _classify(self, probabilities: np.ndarray[Any, Any]) -> list[Prediction]:
+        """`probabilities`: (n_rows, n_classes)."""
+        classes = self.estimator.classes_
+        if len(classes) != 2:
+            best = probabilities.argmax(axis=1)
+            return [Prediction(_number(row[i]), _plain(classes[i])) for row, i in zip(probabilities, best, strict=True)]
+        positive = probabilities[:, 1]
+        chosen = (positive >= self.cutoff if self.cutoff is not None else probabilities.argmax(axis=1)).astype(int)
+        return [Prediction(_number(score), _plain(classes[i])) for score, i in zip(positive, chosen, strict=True)]
+
+
+def needed_paths(mlmodel: bytes) -> tuple[str, str]:
+    """The paths of `MLmodel` and of the model file that it names; raises `NotLoadable` for formats that are not served."""
+    return "MLmodel", _model_path(_description(mlmodel))
+
+
+def load_model(files: Mapping[str, bytes]) -> ScoringModel:
+    """The model in `files` (path → verified bytes: `MLmodel` and the model file); raises `NotLoadable` with a sentence."""
+    description = _description(files["MLmodel"])
+    path = _model_path(description)
+    if path not in files:
+        raise NotLoadable(f"MLmodel names the file {path}, which is not in the version's manifest.")
+    return ScoringModel(_estimator(path, files[path]), _signature(description), _cutoff(description))
+
+
+def columns_from_rows(rows: Any) -> dict[str, list[Any]]:
+    """Rows (a list of objects) turned into columns; a column that is absent from some rows holds None there."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise Invalid('Send {"rows": [{"column": value, …}, …]}: a list with one object per row.', code="rows-malformed")
+    _check_count(len(rows))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def columns_from_tensors(inputs: Any) -> dict[str, list[Any]]:
+    """The named, columnar inputs of an Open Inference Protocol request as columns."""
+    if not isinstance(inputs, list) or not inputs:
+        raise Invalid('Send "inputs": one tensor per column, each with name, shape, datatype and data.', code="inputs-malformed")
+    columns = dict(_tensor(tensor) for tensor in inputs)
+    if len(columns) != len(inputs):
+        raise Invalid("Two inputs have the same name.", code="inputs-malformed")
+    lengths = {len(data) for data in columns.values()}
+    if len(lengths) != 1:
+        raise Invalid(f"All inputs need the same number of rows; these have {sorted(lengths)}.", code="inputs-malformed")
+    _check_count(lengths.pop())
+    return columns
+
+
+def checked_columns(model: ScoringModel, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """The model's columns out of `columns`, in its order; raises `Invalid` with a sentence for each column that does not fit."""
+    errors: dict[str, str] = {}
+    checked = {}
+    for column in model.columns:
+        if column.name not in columns and column.required:
+            errors[column.name] = f"The column {column.name} is missing."
+            continue
+        rows = len(next(iter(columns.values()), []))
+        values = list(columns.get(column.name, [None] * rows))
+        wrong = next((n for n, value in enumerate(values) if not _fits(column, value)), None)
+        if wrong is not None:
+            errors[column.name] = (
+                f"The column {column.name} must be {_article(column.kind)}; row {wrong + 1} holds {_shown(values[wrong])}."
+            )
+        checked[column.name] = values
+    if errors:
+        raise Invalid(" ".join(errors.values()), code="signature-mismatch", errors=errors)
+    return checked
+
+
+def _description(mlmodel: bytes) -> dict[str, Any]:
+    try:
+        description = yaml.safe_load(mlmodel)
+    except yaml.YAMLError as error:
+        raise NotLoadable("MLmodel is not readable YAML.") from error
+    if not isinstance(description, dict) or not isinstance(description.get("flavors"), dict):
+        raise NotLoadable("MLmodel names no flavours.")
+    return description
+
+
+def _model_path(description: Mapping[str, Any]) -> str:
+    flavours = description["flavors"]
+    sklearn = flavours.get("sklearn")
+    if not isinstance(sklearn, dict):
+        names = ", ".join(sorted(str(name) for name in flavours if name != "python_function")) or "python_function"
+        raise NotLoadable(f"A model of the flavour {names} {NOT_SERVED_YET}; scikit-learn in the skops format is.")
+    form = sklearn.get("serialization_format")
+    if form != "skops":
+        raise NotLoadable(f"A scikit-learn model in the format {form} {NOT_SERVED_YET}; log it with serialization_format='skops'.")
+    return str(sklearn.get("pickled_model"))
+
+
+def _estimator(path: str, content: bytes) -> Any:
+    """The estimator in a skops file, once our own reader has found nothing in it but what we trust; skops then applies its defaults."""
+    if findings := examine(io.BytesIO(content), len(content)):
+        raise NotLoadable(f"{path} is not loaded: {findings[0].detail}")
+    try:
+        return skops.io.loads(content)
+    except Exception as error:
+        # Whatever a damaged archive makes the loader raise means the same: this version is not served.
+        raise NotLoadable(f"{path} could not be loaded: {type(error).__name__}: {error}") from error
+
+
+def _signature(description: Mapping[str, Any]) -> tuple[Column, ...]:
+    try:
+        specs = json.loads(description["signature"]["inputs"])
+        columns = tuple(Column(spec["name"], spec["type"], bool(spec.get("required", True))) for spec in specs)
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotLoadable("The model has no signature with named input columns; log it with a signature or an input example.") from error
+    if unknown := [column for column in columns if column.kind not in DTYPES]:
+        raise NotLoadable(f"The column {unknown[0].name} has the type {unknown[0].kind}, which is not served yet.")
+    return columns
+
+
+def _cutoff(description: Mapping[str, Any]) -> float | None:
+    metadata = description.get("metadata")
+    cutoff = metadata.get("cutoff") if isinstance(metadata, dict) else None
+    return float(cutoff) if isinstance(cutoff, int | float) else None
+
+
+def _tensor(tensor: Any) -> tuple[str, list[Any]]:
+    name = tensor.get("name") if isinstance(tensor, dict) else None
+    if not isinstance(name, str):
+        raise Invalid("Every input needs a name, which is the name of a column.", code="inputs-malformed")
+    data, shape = tensor.get("data"), tensor.get("shape")
+    if not isinstance(data, list) or shape not in ([len(data)], [len(data), 1]):
+        raise Invalid(f"The input {name} needs data with one value per row and the shape [rows] or [rows, 1].", code="inputs-malformed")
+    if tensor.get("datatype") not in OIP_KINDS:
+        raise Invalid(f"The input {name} has the datatype {tensor.get('datatype')}; known are {', '.join(OIP_KINDS)}.", code="inputs-malformed")
+    return name, data
+
+
+def _check_count(rows: int) -> None:
+    if rows == 0:
+        raise Invalid("Send at least one row.", code="rows-missing")
+    if rows > MAX_ROWS:
+        raise TooLarge(f"{rows:,} rows are too many for one request; send at most {MAX_ROWS:,}.", code="too-many-rows")
+
+
+def _fits(column: Column, value: Any) -> bool:
+    if value is None:
+        return not column.required
+    if column.kind == "boolean":
+        return isinstance(value, bool)
+    if column.kind == "string":
+        return isinstance(value, str)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if column.kind == "long":
+        return float(value).is_integer() and -(2**63) <= value < 2**63
+    if column.kind == "integer":
+        return float(value).is_integer() and -(2**31) <= value < 2**31
+    return math.isfinite(value)
+
+
+def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
+    """`values` with the type that a DataFrame read from a file would have; whole numbers with gaps become float64, as there."""
+    gaps = column.kind != "string" and any(value is None for value in values)
+    dtype = DTYPES[column.kind] if not gaps else ("object" if column.kind == "boolean" else "float64")
+    return pd.Series(values, dtype=dtype)
+
+
+def _article(kind: str) -> str:
+    return {"boolean": "true or false", "string": "text", "integer": "a whole number", "long": "a whole number"}.get(kind, "a number")
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else json.dumps(value, default=str)[:40]
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _plain(value: Any) -> str | int | float | bool | None:
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, float) and not math.isfinite(plain):
+        return None
+    return plain if isinstance(plain, str | int | float | bool) else str(plain)
