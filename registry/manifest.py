@@ -107,10 +107,14 @@ def check_tree(files: Sequence[ManifestFile], limits: Limits = Limits()) -> None
     problems = tree_problems(files, limits)
     if not problems:
         return
-    sentence = " ".join(f"{problem.path}: {problem.detail}" if problem.path else problem.detail for problem in problems[:5])
+    sentence = " ".join(
+        f"{problem.path}: {problem.detail}" if problem.path else problem.detail for problem in problems[:5]
+    )
     if all(problem.code.startswith("too-") for problem in problems):
         raise TooLarge(sentence, code=problems[0].code)
-    raise Invalid(sentence, code=problems[0].code, errors={problem.path or "files": problem.detail for problem in problems})
+    raise Invalid(
+        sentence, code=problems[0].code, errors={problem.path or "files": problem.detail for problem in problems}
+    )
 
 
 def _twins(files: Sequence[ManifestFile]) -> list[Problem]:
@@ -131,7 +135,8 @@ def _twins(files: Sequence[ManifestFile]) -> list[Problem]:
             if first != prefix:
                 problems.append(Problem("path-twin", file.path, f"“{prefix}” and “{first}” differ in case only."))
     problems += [
-        Problem("path-file-and-folder", path, "This path is a file and a folder at once.") for path in sorted(paths & folders)
+        Problem("path-file-and-folder", path, "This path is a file and a folder at once.")
+        for path in sorted(paths & folders)
     ]
     return problems
 

@@ -13,6 +13,7 @@ from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from audit.events import Obj
 from datasets.models import DatasetVersion, Recipe
+from registry.manifest import ManifestFile
 
 model_name = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,127}$",
@@ -186,6 +187,15 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model.name} v{self.number}"
+
+    @property
+    def files(self) -> list[ManifestFile]:
+        """The manifest as typed rows, sorted by path."""
+        return [ManifestFile(row["path"], row["size"], row["sha256"]) for row in self.manifest]
+
+    def file(self, path: str) -> ManifestFile | None:
+        """The file with exactly this path, or nothing."""
+        return next((file for file in self.files if file.path == path), None)
 
     def ledger_ref(self) -> Obj:
         """How the ledger names this version."""

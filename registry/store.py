@@ -176,7 +176,8 @@ def _read(stream: Readable, so_far: int) -> bytes:
         return stream.read(CHUNK_BYTES)
     except OSError as error:  # what a client that went away looks like (django.http.UnreadablePostError)
         raise Invalid(
-            f"The upload broke off after {so_far:,} bytes; nothing of it was kept. Send it again.", code="upload-truncated"
+            f"The upload broke off after {so_far:,} bytes; nothing of it was kept. Send it again.",
+            code="upload-truncated",
         ) from error
 
 

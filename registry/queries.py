@@ -1,0 +1,133 @@
+"""What the other rooms ask of the registry: a version by alias or number, its newest evidence, its facets, its card."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db.models import QuerySet
+
+from access.permissions import Permission, visible_to
+from access.principal import Principal
+from foundation.canonical import digest_of
+from foundation.refusals import NotFound
+from registry import cards
+from registry.models import Alias, Evidence, ModelCardRevision, ModelVersion, RegisteredModel, Stage
+from registry.releases import verified_release
+
+EVALUATION_KINDS: Final = (
+    Evidence.Kind.METRICS,
+    Evidence.Kind.CURVES,
+    Evidence.Kind.SLICES,
+    Evidence.Kind.FAIRNESS,
+    Evidence.Kind.CALIBRATION,
+    Evidence.Kind.IMPORTANCE,
+    Evidence.Kind.COMPARISON,
+)
+LOCK_FILES: Final = ("requirements.txt", "conda.yaml", "python_env.yaml")
+
+
+def models_visible_to(by: Principal, permission: Permission = Permission.SEE_MODEL) -> QuerySet[RegisteredModel]:
+    """The registered models on which `by` may use `permission`."""
+    return visible_to(RegisteredModel.objects.select_related("owner"), by, permission)
+
+
+def find_model(name: str, by: Principal, permission: Permission = Permission.SEE_MODEL) -> RegisteredModel:
+    """The model of this name; raises `NotFound` when there is none or `by` may not see it: the two look the same."""
+    model = models_visible_to(by, permission).filter(name=name).first()
+    if model is None:
+        raise NotFound(f"There is no registered model named “{name}” that you may see.", code="model-unknown")
+    return model
+
+
+def find_version(name: str, number: int, by: Principal, permission: Permission = Permission.SEE_MODEL) -> ModelVersion:
+    """One version of a model; raises `NotFound` likewise."""
+    model = find_model(name, by, permission)
+    version = model.versions.select_related("model", "model__owner", "created_by").filter(number=number).first()
+    if version is None:
+        raise NotFound(f"{name} has no version {number}.", code="version-unknown")
+    return version
+
+
+def resolve_alias(
+    model_name: str, alias: str, by: Principal, permission: Permission = Permission.SEE_MODEL
+) -> ModelVersion:
+    """The version that an alias points at; a stage's alias only while its release's signature and content hold.
+
+    Raises `NotFound` for an unknown model or alias, `Conflict` for a protected alias that no valid release put there.
+    """
+    model = find_model(model_name, by, permission)
+    row = (
+        Alias.objects.filter(model=model, name=alias)
+        .select_related("version", "version__model", "stage", "promotion", "promotion__stage", "promotion__version")
+        .first()
+    )
+    if row is None:
+        names = ", ".join(model.aliases.values_list("name", flat=True)) or "none yet"
+        raise NotFound(f"{model_name} has no alias “{alias}”. Its aliases: {names}.", code="alias-unknown")
+    if row.protected:
+        verified_release(row)
+    return row.version
+
+
+def stage_holder(model: RegisteredModel, stage: Stage) -> ModelVersion | None:
+    """The version that the stage's alias points at now."""
+    row = model.aliases.filter(stage=stage).select_related("version", "version__model").first()
+    return row.version if row else None
+
+
+def evidence_of(version: ModelVersion) -> dict[str, Evidence]:
+    """The newest evidence of each kind about exactly these bytes."""
+    newest: dict[str, Evidence] = {}
+    rows = (
+        version.evidence.filter(subject_digest=version.digest).select_related("producer").order_by("created_at", "pk")
+    )
+    for evidence in rows:
+        newest[evidence.kind] = evidence
+    return newest
+
+
+def latest_card(version: ModelVersion) -> ModelCardRevision | None:
+    """The card's newest revision."""
+    return version.card_revisions.order_by("-number").first()
+
+
+def card_completeness(version: ModelVersion) -> float:
+    """The share of the card's sections that say something, from 0 to 1."""
+    card = latest_card(version)
+    return cards.completeness(card.sections) if card else 0.0
+
+
+def facets(version: ModelVersion) -> dict[str, str]:
+    """The digest of each part of what is signed: artifact, data, environment, evaluation, card. (The policy's is the review's.)"""
+    newest = evidence_of(version)
+    card = latest_card(version)
+    return {
+        "artifact": version.digest,
+        "data": digest_of(_data_facet(version, newest)),
+        "environment": digest_of(_environment_facet(version, newest)),
+        "evaluation": digest_of({kind: newest[kind].digest for kind in EVALUATION_KINDS if kind in newest}),
+        "card": card.digest if card else digest_of({}),
+    }
+
+
+def servable(version: ModelVersion) -> bool:
+    """Whether the admission scan says that our workers can load it; a version that is not can still be registered and pulled."""
+    scan = evidence_of(version).get(Evidence.Kind.SCAN)
+    return bool(scan and scan.content.get("verdict") == "admitted" and scan.content.get("servable"))
+
+
+def _data_facet(version: ModelVersion, newest: dict[str, Evidence]) -> dict[str, Any]:
+    return {
+        "dataset": version.dataset_version.digest if version.dataset_version else None,
+        "recipe": version.recipe.digest if version.recipe else None,
+        "evidence": _digest(newest, Evidence.Kind.DATA),
+    }
+
+
+def _environment_facet(version: ModelVersion, newest: dict[str, Evidence]) -> dict[str, Any]:
+    locks = {name: file.sha256 for name in LOCK_FILES if (file := version.file(name))}
+    return {"evidence": _digest(newest, Evidence.Kind.ENVIRONMENT), "files": locks, "code": version.code_reference}
+
+
+def _digest(newest: dict[str, Evidence], kind: str) -> str | None:
+    return newest[kind].digest if kind in newest else None
