@@ -1,0 +1,195 @@
+"""Decides what an expression of a policy says about facts. The only module that knows the engine (Google's CEL-C++).
+
+Expressions are type-checked against a declared schema when they are saved, loops are bounded by the engine, and an error is a
+value, never a pass: only the boolean `true` passes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Final
+
+from cel_expr_python import cel
+
+MAX_EXPRESSION: Final = 1_000
+COMPARISONS: Final = ("<=", ">=", "==", "!=", "<", ">", " in ")
+_POSITION: Final = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_UNDECLARED: Final = re.compile(r"undeclared reference to '([^']+)'")
+_NO_VALUE: Final = re.compile(r'No value with name "([^"]+)"')
+
+
+class FactType(StrEnum):
+    """The types that a fact can have; the values are CEL's own names."""
+
+    NUMBER = "double"
+    WHOLE = "int"
+    FLAG = "bool"
+    TEXT = "string"
+    TEXTS = "list(string)"
+    WHOLES = "list(int)"
+    NUMBERS = "map(string, double)"
+
+
+_TYPES: Final = {
+    FactType.NUMBER: cel.Type.DOUBLE,
+    FactType.WHOLE: cel.Type.INT,
+    FactType.FLAG: cel.Type.BOOL,
+    FactType.TEXT: cel.Type.STRING,
+    FactType.TEXTS: cel.Type.List(cel.Type.STRING),
+    FactType.WHOLES: cel.Type.List(cel.Type.INT),
+    FactType.NUMBERS: cel.Type.Map(cel.Type.STRING, cel.Type.DOUBLE),
+}
+
+
+@dataclass(eq=False)
+class BadExpression(ValueError):  # noqa: N818 - reads as what it is
+    """The expression does not fit the schema. `line` and `column` count from 1; 0 where the engine names no position."""
+
+    detail: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """The sentence with its position."""
+        return f"Line {self.line}, column {self.column}: {self.detail}" if self.line else self.detail
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an expression says: a value, or the sentence that tells why there is none."""
+
+    value: Any = None
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is exactly `true`; an error is not."""
+        return not self.error and self.value is True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A clause with one comparison, taken apart: `left operator right`, as text."""
+
+    left: str
+    operator: str
+    right: str
+
+
+class Language:
+    """CEL over one schema: names with dots, each of one type."""
+
+    def __init__(self, schema: Mapping[str, FactType]) -> None:
+        self.schema = dict(schema)
+        self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in schema.items()})
+        self._compile = lru_cache(maxsize=1_024)(self._compiled)
+
+    def check(self, expression: str, *, boolean: bool = True) -> None:
+        """Raise `BadExpression` with position when it does not parse, names an unknown fact or mixes types."""
+        compiled = self._compile(expression)
+        found = compiled.return_type()
+        if boolean and found != cel.Type.BOOL:
+            raise BadExpression(f"This gives {found.name().lower()}; a rule must give true or false.", 1, 1)
+
+    def ask(self, expression: str, facts: Mapping[str, Any]) -> Answer:
+        """What the expression says about `facts` (schema names to values). Numbers that are not finite count as missing."""
+        finite = {name: value for name, value in facts.items() if _is_finite(value)}
+        try:
+            result = self._compile(expression).eval(data=finite)
+        except BadExpression as error:
+            return Answer(error=str(error))
+        except RuntimeError as error:
+            return Answer(error=_sentence(str(error), facts))
+        if result.type() == cel.Type.ERROR or result.type() == cel.Type.UNKNOWN:
+            return Answer(error=_sentence(str(result.value()), facts))
+        value = result.plain_value()
+        return Answer(value=value) if _is_finite(value) else Answer(error="The result is not a finite number.")
+
+    def _compiled(self, expression: str) -> Any:
+        if len(expression) > MAX_EXPRESSION:
+            raise BadExpression(f"An expression has at most {MAX_EXPRESSION} characters; this one has {len(expression)}.")
+        if not expression.strip():
+            raise BadExpression("An expression is needed, for example metrics.auc >= 0.75.", 1, 1)
+        try:
+            return self._env.compile(expression)
+        except RuntimeError as error:
+            raise self._located(str(error)) from error
+
+    def _located(self, text: str) -> BadExpression:
+        found = _POSITION.search(text)
+        if not found:
+            return BadExpression(text)
+        detail = found[3].replace(" (in container '')", "")
+        return BadExpression(detail + self._suggestion(detail), int(found[1]), int(found[2]))
+
+    def _suggestion(self, detail: str) -> str:
+        unknown = _UNDECLARED.search(detail)
+        if not unknown:
+            return "."
+        close = difflib.get_close_matches(unknown[1], self.schema, n=1, cutoff=0.7)
+        return f". Did you mean {close[0]}?" if close else ". The list of facts names what a rule may use."
+
+
+def clauses(expression: str) -> list[str]:
+    """The parts joined by `&&` at the top level; the whole when `||` or `?` stands there."""
+    if any(_at_top(expression, symbol) for symbol in ("||", "?")):
+        return [expression.strip()]
+    cuts = [-2, *_at_top(expression, "&&"), len(expression)]
+    return [expression[start + 2 : end].strip() for start, end in itertools.pairwise(cuts)]
+
+
+def comparison(clause: str) -> Comparison | None:
+    """The clause taken apart at its only comparison at the top level, or nothing where it is not of that form."""
+    for operator in COMPARISONS:
+        places = _at_top(clause, operator)
+        if len(places) == 1:
+            left, right = clause[: places[0]], clause[places[0] + len(operator) :]
+            return Comparison(left.strip(), operator.strip(), right.strip())
+    return None
+
+
+def _at_top(expression: str, symbol: str) -> list[int]:
+    return [place for place in _top_level(expression) if expression.startswith(symbol, place)]
+
+
+def _top_level(expression: str) -> Iterator[int]:
+    """The positions that stand outside every bracket and string."""
+    depth, quote, place = 0, "", 0
+    while place < len(expression):
+        character = expression[place]
+        if quote:
+            place += 2 if character == "\\" else 1
+            quote = "" if character == quote else quote
+            continue
+        if character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif depth == 0:
+            yield place
+        place += 1
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(_is_finite(item) for item in value.values())
+    return True
+
+
+def _sentence(error: str, facts: Mapping[str, Any]) -> str:
+    missing = _NO_VALUE.search(error)
+    if not missing:
+        return f"It cannot be evaluated: {error.partition(': ')[2] or error}."
+    name = missing[1]
+    return f"{name} is not a finite number." if name in facts else f"There is no value for {name}: the evidence for it is missing."

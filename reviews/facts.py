@@ -1,0 +1,283 @@
+"""Decides which facts a policy's rules may use: their names, types and meanings, and how evidence becomes them. Pure.
+
+A fact whose evidence is missing is absent, and a rule that asks for it ends as an error, which blocks. Every fact of the
+candidate exists a second time under `production.`, for the version that holds the stage's alias now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from registry import cards
+from reviews.cel import FactType, Language
+
+Content = Mapping[str, Any]
+Facts = dict[str, Any]
+
+METRICS: Final = {
+    "auc": "area under the ROC curve on the held-out rows",
+    "average_precision": "average precision",
+    "log_loss": "logarithmic loss, lower is better",
+    "brier": "Brier score, lower is better",
+    "ece": "expected calibration error, lower is better",
+    "accuracy": "share of right decisions at the cut-off",
+    "precision": "share of positive decisions that are right",
+    "recall": "share of positives that are found",
+    "selection_rate": "share of positive decisions",
+}
+EXPECTED_EVIDENCE: Final = (
+    "scan",
+    "metrics",
+    "curves",
+    "calibration",
+    "slices",
+    "fairness",
+    "importance",
+    "environment",
+    "data",
+    "signature",
+)
+
+
+@dataclass(frozen=True)
+class FactField:
+    """One name that rules may use."""
+
+    name: str
+    type: FactType
+    meaning: str
+
+
+def _metric_fields() -> Iterable[FactField]:
+    for name, meaning in METRICS.items():
+        yield FactField(f"metrics.{name}", FactType.NUMBER, meaning)
+        yield FactField(f"metrics.{name}_low", FactType.NUMBER, f"lower end of the 95% interval: {meaning}")
+        yield FactField(f"metrics.{name}_high", FactType.NUMBER, f"upper end of the 95% interval: {meaning}")
+
+
+OWN_FIELDS: Final = (
+    *_metric_fields(),
+    FactField("metrics.holdout_rows", FactType.WHOLE, "rows that were held out"),
+    FactField("metrics.cutoff", FactType.NUMBER, "score from which the decision is positive"),
+    FactField("calibration.ece", FactType.NUMBER, "expected calibration error over the bins shown"),
+    FactField(
+        "fairness.worst_gap",
+        FactType.NUMBER,
+        "equal opportunity: how far the true-positive rate of the worst group is from the overall one, as a positive number",
+    ),
+    FactField("fairness.worst_gap_low", FactType.NUMBER, "lower end of the 95% interval of the worst gap"),
+    FactField("fairness.worst_gap_high", FactType.NUMBER, "upper end of the 95% interval of the worst gap"),
+    FactField("fairness.worst_group", FactType.TEXT, "attribute and group of the worst gap"),
+    FactField("fairness.gaps", FactType.NUMBERS, "worst gap by protected attribute"),
+    FactField("fairness.attributes", FactType.TEXTS, "protected attributes that were measured"),
+    FactField("fairness.unmeasured", FactType.TEXTS, "protected attributes of the data that were not measured"),
+    FactField("fairness.insufficient_groups", FactType.WHOLE, "groups with too few rows to say anything"),
+    FactField("slices.worst_auc", FactType.NUMBER, "lowest area under the ROC curve of any group with enough rows"),
+    FactField("slices.worst_auc_group", FactType.TEXT, "the group with that area"),
+    FactField("data.rows", FactType.WHOLE, "rows of the dataset version"),
+    FactField("data.digest", FactType.TEXT, "SHA-256 of the dataset version's bytes"),
+    FactField("data.fingerprinted", FactType.FLAG, "dataset, version and digest are recorded"),
+    FactField("data.protected", FactType.TEXTS, "columns with protected attributes"),
+    FactField("data.train_years", FactType.TEXTS, "periods it learned from"),
+    FactField("data.test_years", FactType.TEXTS, "periods it was tested on"),
+    FactField("data.shared_years", FactType.TEXTS, "periods that are in both"),
+    FactField("data.years_apart", FactType.WHOLE, "whole years from the newest training period to the oldest held-out one"),
+    FactField("data.held_out", FactType.FLAG, "some rows were held out, and no period is in both training and test"),
+    FactField("environment.python", FactType.TEXT, "Python version"),
+    FactField("environment.packages", FactType.WHOLE, "packages in the lock"),
+    FactField("environment.locked", FactType.FLAG, "every package is pinned to one version"),
+    FactField("environment.unpinned", FactType.TEXTS, "packages without a version"),
+    FactField("scan.admitted", FactType.FLAG, "the admission scan let the files in"),
+    FactField("scan.reasons", FactType.TEXTS, "reason codes of the scan"),
+    FactField("signature.inputs", FactType.WHOLE, "columns in the input signature"),
+    FactField("card.completeness", FactType.NUMBER, "share of the card's sections that say something"),
+    FactField("card.missing", FactType.TEXTS, "sections of the card that say nothing"),
+    FactField("evidence.kinds", FactType.TEXTS, "kinds of evidence for exactly these bytes"),
+    FactField("evidence.missing", FactType.TEXTS, "kinds of evidence that a classifier should have and that are missing"),
+    FactField("comparison.exists", FactType.FLAG, "there is a paired comparison with an earlier version"),
+    FactField("comparison.against", FactType.WHOLE, "the version that it was compared with"),
+    FactField("comparison.auc_difference", FactType.NUMBER, "paired difference in AUC, positive is better"),
+    FactField("comparison.auc_difference_low", FactType.NUMBER, "lower end of its 95% interval"),
+    FactField("comparison.auc_difference_high", FactType.NUMBER, "upper end of its 95% interval"),
+    FactField("comparison.flip_share", FactType.NUMBER, "share of held-out rows whose decision changes"),
+    FactField("version.number", FactType.WHOLE, "number of the version"),
+    FactField("model.tier", FactType.WHOLE, "risk tier: 1 high, 2 medium, 3 low"),
+)
+EXISTS: Final = FactField("production.exists", FactType.FLAG, "a version holds this stage's alias now")
+LIVE_FIELDS: Final = tuple(FactField(f"production.{own.name}", own.type, f"of the version now live: {own.meaning}") for own in OWN_FIELDS)
+FIELDS: Final = (*OWN_FIELDS, EXISTS, *LIVE_FIELDS)
+SCHEMA: Final = {one.name: one.type for one in FIELDS}
+LANGUAGE: Final = Language(SCHEMA)
+
+
+@dataclass(frozen=True)
+class VersionFacts:
+    """What is known of one version, before it becomes named facts: newest evidence by kind, the card's sections, number and tier."""
+
+    number: int
+    tier: int
+    evidence: Mapping[str, Content] = field(default_factory=dict)
+    card: Mapping[str, str] = field(default_factory=dict)
+
+
+def facts_for(candidate: VersionFacts, production: VersionFacts | None) -> Facts:
+    """All facts of a decision: the candidate's, and those of the version now live under `production.`."""
+    facts = facts_of(candidate)
+    facts["production.exists"] = production is not None
+    if production is not None:
+        facts |= {f"production.{name}": value for name, value in facts_of(production).items()}
+    return facts
+
+
+def production_side(facts: Facts) -> Facts:
+    """The same names, but holding what is true of the version now live: for showing its value beside the candidate's."""
+    prefix = "production."
+    return {name.removeprefix(prefix): value for name, value in facts.items() if name.startswith(prefix) and name != EXISTS.name}
+
+
+def facts_of(version: VersionFacts) -> Facts:
+    """The facts of one version; those whose evidence is missing or malformed are left out."""
+    facts: Facts = {"version.number": version.number, "model.tier": version.tier}
+    facts |= _evidence_facts(version.evidence) | _card_facts(version.card)
+    for kind, derive in _DERIVATIONS.items():
+        content = version.evidence.get(kind)
+        if content is not None:
+            facts |= derive(content)
+    facts["comparison.exists"] = "comparison" in version.evidence
+    facts |= _unmeasured(facts)
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def estimate(content: Content, name: str) -> dict[str, float]:
+    """`value`, `low` and `high` of an estimate as far as they are there; a plain number is a value without interval."""
+    found = content.get(name)
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return {"value": float(found)}
+    if not isinstance(found, Mapping):
+        return {}
+    return {part: float(found[part]) for part in ("value", "low", "high") if isinstance(found.get(part), int | float)}
+
+
+def _named(prefix: str, parts: Mapping[str, float]) -> Facts:
+    return {prefix if part == "value" else f"{prefix}_{part}": value for part, value in parts.items()}
+
+
+def _metrics(content: Content) -> Facts:
+    measured = content.get("metrics") or {}
+    facts: Facts = {}
+    for name in METRICS:
+        facts |= _named(f"metrics.{name}", estimate(measured, name))
+    facts["metrics.holdout_rows"] = _whole((content.get("holdout") or {}).get("rows"))
+    facts |= _named("metrics.cutoff", estimate(content, "cutoff"))
+    return facts
+
+
+def _calibration(content: Content) -> Facts:
+    return {"calibration.ece": estimate(content, "ece").get("value")}
+
+
+def _fairness(content: Content) -> Facts:
+    attributes = content.get("attributes") or {}
+    worst = content.get("worst") or {}
+    gaps = {name: estimate(found, "equal_opportunity_gap").get("value") for name, found in attributes.items()}
+    groups = [group for found in attributes.values() for group in found.get("groups", [])]
+    facts: Facts = {
+        "fairness.attributes": sorted(attributes),
+        "fairness.gaps": {name: gap for name, gap in gaps.items() if gap is not None},
+        "fairness.insufficient_groups": sum(1 for group in groups if group.get("sufficient") is False),
+        "fairness.worst_group": f"{worst['attribute']}: {worst['group']}" if "group" in worst and "attribute" in worst else None,
+    }
+    return facts | _named("fairness.worst_gap", estimate(worst, "equal_opportunity_gap"))
+
+
+def _slices(content: Content) -> Facts:
+    enough = [one for one in content.get("slices") or [] if one.get("sufficient") is not False]
+    measured = [(estimate(one, "auc").get("value"), f"{one.get('attribute')}: {one.get('group')}") for one in enough]
+    known = [(value, name) for value, name in measured if value is not None]
+    if not known:
+        return {}
+    value, name = min(known)
+    return {"slices.worst_auc": value, "slices.worst_auc_group": name}
+
+
+def _data(content: Content) -> Facts:
+    train, test = _texts(content.get("train_years")), _texts(content.get("test_years"))
+    shared = sorted(set(train) & set(test))
+    digest = str(content.get("digest") or "")
+    return {
+        "data.rows": _whole(content.get("rows")),
+        "data.digest": digest,
+        "data.fingerprinted": bool(digest and content.get("dataset") and content.get("version")),
+        "data.protected": [str(name) for name in content.get("protected") or []],
+        "data.train_years": train,
+        "data.test_years": test,
+        "data.shared_years": shared,
+        "data.years_apart": _whole(content.get("years_apart")),
+        "data.held_out": not shared and bool((train and test) or _whole(content.get("test_rows"))),
+    }
+
+
+def _environment(content: Content) -> Facts:
+    packages = [str(line) for line in content.get("packages") or []]
+    unpinned = [line for line in packages if "==" not in line]
+    return {
+        "environment.python": str(content.get("python") or ""),
+        "environment.packages": len(packages),
+        "environment.unpinned": unpinned,
+        "environment.locked": bool(packages and not unpinned),
+    }
+
+
+def _scan(content: Content) -> Facts:
+    reasons = [str(reason.get("code", "")) for reason in content.get("reasons") or []]
+    return {"scan.admitted": content.get("verdict") == "admitted", "scan.reasons": reasons}
+
+
+def _signature(content: Content) -> Facts:
+    return {"signature.inputs": len(content.get("inputs") or [])}
+
+
+def _comparison(content: Content) -> Facts:
+    flips = content.get("decision_flips") or {}
+    rows, changed = _whole(flips.get("rows")), _whole(flips.get("changed"))
+    facts: Facts = {"comparison.against": _whole(content.get("against"))}
+    facts["comparison.flip_share"] = changed / rows if rows and changed is not None else None
+    return facts | _named("comparison.auc_difference", estimate(content, "auc_difference"))
+
+
+_DERIVATIONS: Final = {
+    "metrics": _metrics,
+    "calibration": _calibration,
+    "fairness": _fairness,
+    "slices": _slices,
+    "data": _data,
+    "environment": _environment,
+    "scan": _scan,
+    "signature": _signature,
+    "comparison": _comparison,
+}
+
+
+def _evidence_facts(evidence: Mapping[str, Content]) -> Facts:
+    return {"evidence.kinds": sorted(evidence), "evidence.missing": [kind for kind in EXPECTED_EVIDENCE if kind not in evidence]}
+
+
+def _card_facts(card: Mapping[str, str]) -> Facts:
+    return {"card.missing": [section.title for section in cards.missing(card)], "card.completeness": cards.completeness(card)}
+
+
+def _unmeasured(facts: Facts) -> Facts:
+    if "data.protected" not in facts or "fairness.attributes" not in facts:
+        return {}
+    measured = {name.casefold() for name in facts["fairness.attributes"]}
+    return {"fairness.unmeasured": [name for name in facts["data.protected"] if name.casefold() not in measured]}
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _texts(values: Sequence[Any] | None) -> list[str]:
+    return [str(value) for value in values or []]
