@@ -6,7 +6,7 @@ Answers are not believed here: `verification` checks the signed ones, and every 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -71,14 +71,14 @@ class Portal:
         """The release attestation of one version for one stage, still to be verified."""
         return await self._json("GET", f"{_version(model, version)}/attestation?stage={quote(stage)}", authorization=self._authorization)
 
-    async def fetch(self, model: str, version: int, files: Collection[ManifestFile], keep: Collection[str]) -> dict[str, bytes]:
-        """Download every one of `files`, compare size and SHA-256 with the manifest, and return the bytes of those in `keep`.
+    async def fetch(self, model: str, version: int, files: Iterable[ManifestFile], *, keep: str = "MLmodel") -> dict[str, bytes]:
+        """Download every one of `files`, compare size and SHA-256 with the manifest, and return the bytes of the one at `keep`.
 
         Raises `WrongBytes` at the first file that differs, before anything of it is used.
         """
         kept = {}
         for file in files:
-            content = await self._file(model, version, file, keep=file.path in keep)
+            content = await self._file(model, version, file, keep=file.path == keep)
             if content is not None:
                 kept[file.path] = content
         return kept

@@ -1,7 +1,7 @@
 """Decides what a scoring worker may load and what it may be asked: models from verified bytes, rows that fit their signature.
 
-No Django, no MLflow, no pickle: an `MLmodel` is read as plain YAML, a model only from the skops format and only with the types
-that we trust ourselves. Bytes arrive here after their digests have been checked, and are loaded from memory, so that nothing
+No Django, no MLflow, no pickle: an `MLmodel` is read by our own strict reader, a model only from the skops format and only with
+the types that we trust. Bytes arrive here after their digests have been checked, and are loaded from memory, so that nothing
 can change in between.
 """
 
@@ -10,17 +10,18 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import skops.io
-import yaml
 
 from foundation.refusals import Invalid, TooLarge
+from registry import mlmodel
 from registry.skops_file import examine
+from registry.strict import read_yaml
 
 MAX_ROWS: Final = 10_000
 NOT_SERVED_YET: Final = "can be registered and pulled but not served yet"
@@ -51,6 +52,15 @@ class Prediction:
     decision: str | int | float | bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an `MLmodel` asks for: the file to load, the columns to expect, and the cutoff that its review was about."""
+
+    model_file: str
+    columns: tuple[Column, ...]
+    cutoff: float | None
+
+
 @dataclass(frozen=True)
 class ScoringModel:
     """A loaded estimator with the columns that it expects and the cutoff that its review was about (none: the model's own)."""
@@ -77,18 +87,29 @@ class ScoringModel:
         return [Prediction(_number(score), _plain(classes[i])) for score, i in zip(positive, chosen, strict=True)]
 
 
-def needed_paths(mlmodel: bytes) -> tuple[str, str]:
-    """The paths of `MLmodel` and of the model file that it names; raises `NotLoadable` for formats that are not served."""
-    return "MLmodel", _model_path(_description(mlmodel))
+def plan(content: bytes, paths: Set[str]) -> Plan:
+    """What the bytes of an `MLmodel` say about a version with these paths; raises `NotLoadable` for what is not served."""
+    description = mlmodel.read(content, paths)
+    for problem in (*description.problems, *description.unserved):
+        raise NotLoadable(problem.detail)
+    if description.flavour != "sklearn":
+        raise NotLoadable(f"Models of the flavour {description.flavour} {NOT_SERVED_YET}.")
+    return Plan(description.model_file, _columns(description.signature), _cutoff(content))
 
 
-def load_model(files: Mapping[str, bytes]) -> ScoringModel:
-    """The model in `files` (path → verified bytes: `MLmodel` and the model file); raises `NotLoadable` with a sentence."""
-    description = _description(files["MLmodel"])
-    path = _model_path(description)
-    if path not in files:
-        raise NotLoadable(f"MLmodel names the file {path}, which is not in the version's manifest.")
-    return ScoringModel(_estimator(path, files[path]), _signature(description), _cutoff(description))
+def load(plan: Plan, content: bytes) -> ScoringModel:
+    """The model in the bytes of the skops file that `plan` names; raises `NotLoadable` with a sentence.
+
+    Our own reader looks first and lets only what we trust through; then skops applies its own defaults.
+    """
+    if findings := examine(io.BytesIO(content), len(content)):
+        raise NotLoadable(f"{plan.model_file} is not loaded: {findings[0].detail}")
+    try:
+        estimator = skops.io.loads(content)
+    except Exception as error:
+        # Whatever a damaged archive makes the loader raise means the same: this version is not served.
+        raise NotLoadable(f"{plan.model_file} could not be loaded: {type(error).__name__}: {error}") from error
+    return ScoringModel(estimator, plan.columns, plan.cutoff)
 
 
 def columns_from_rows(rows: Any) -> dict[str, list[Any]]:
@@ -135,52 +156,22 @@ def checked_columns(model: ScoringModel, columns: Mapping[str, Sequence[Any]]) -
     return checked
 
 
-def _description(mlmodel: bytes) -> dict[str, Any]:
+def _columns(signature: Mapping[str, Any] | None) -> tuple[Column, ...]:
+    specs = signature["inputs"] if signature else []
     try:
-        description = yaml.safe_load(mlmodel)
-    except yaml.YAMLError as error:
-        raise NotLoadable("MLmodel is not readable YAML.") from error
-    if not isinstance(description, dict) or not isinstance(description.get("flavors"), dict):
-        raise NotLoadable("MLmodel names no flavours.")
-    return description
-
-
-def _model_path(description: Mapping[str, Any]) -> str:
-    flavours = description["flavors"]
-    sklearn = flavours.get("sklearn")
-    if not isinstance(sklearn, dict):
-        names = ", ".join(sorted(str(name) for name in flavours if name != "python_function")) or "python_function"
-        raise NotLoadable(f"A model of the flavour {names} {NOT_SERVED_YET}; scikit-learn in the skops format is.")
-    form = sklearn.get("serialization_format")
-    if form != "skops":
-        raise NotLoadable(f"A scikit-learn model in the format {form} {NOT_SERVED_YET}; log it with serialization_format='skops'.")
-    return str(sklearn.get("pickled_model"))
-
-
-def _estimator(path: str, content: bytes) -> Any:
-    """The estimator in a skops file, once our own reader has found nothing in it but what we trust; skops then applies its defaults."""
-    if findings := examine(io.BytesIO(content), len(content)):
-        raise NotLoadable(f"{path} is not loaded: {findings[0].detail}")
-    try:
-        return skops.io.loads(content)
-    except Exception as error:
-        # Whatever a damaged archive makes the loader raise means the same: this version is not served.
-        raise NotLoadable(f"{path} could not be loaded: {type(error).__name__}: {error}") from error
-
-
-def _signature(description: Mapping[str, Any]) -> tuple[Column, ...]:
-    try:
-        specs = json.loads(description["signature"]["inputs"])
         columns = tuple(Column(spec["name"], spec["type"], bool(spec.get("required", True))) for spec in specs)
-    except (KeyError, TypeError, ValueError) as error:
-        raise NotLoadable("The model has no signature with named input columns; log it with a signature or an input example.") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NotLoadable("The model's signature does not name its input columns; log it with an input example.") from error
+    if not columns:
+        raise NotLoadable("The model has no signature, so requests could not be checked; log it with a signature or an input example.")
     if unknown := [column for column in columns if column.kind not in DTYPES]:
         raise NotLoadable(f"The column {unknown[0].name} has the type {unknown[0].kind}, which is not served yet.")
     return columns
 
 
-def _cutoff(description: Mapping[str, Any]) -> float | None:
-    metadata = description.get("metadata")
+def _cutoff(content: bytes) -> float | None:
+    """`metadata.cutoff` of the MLmodel: the score from which the decision is the positive class; none: the model's own rule."""
+    metadata = read_yaml(content).get("metadata")
     cutoff = metadata.get("cutoff") if isinstance(metadata, dict) else None
     return float(cutoff) if isinstance(cutoff, int | float) else None
 

@@ -41,8 +41,8 @@ from serving.scoring import (
     checked_columns,
     columns_from_rows,
     columns_from_tensors,
-    load_model,
-    needed_paths,
+    load,
+    plan,
 )
 from serving.verification import NotVerified, Status, VerifiedRelease, check_standing, verify, verify_status
 
@@ -175,14 +175,14 @@ class Worker:
         release = verify(
             attestation, self.key, at=datetime.now(UTC), model=model, stage=stage, version=version, seen_counter=seen
         )
-        descriptions = [file for file in release.files if file.path == "MLmodel"]
-        if not descriptions:
+        paths = {file.path for file in release.files}
+        description = await self.portal.fetch(model, version, [file for file in release.files if file.path == "MLmodel"])
+        if not description:
             raise NotLoadable("The version has no MLmodel file.")
-        description = (await self.portal.fetch(model, version, descriptions, keep=["MLmodel"]))["MLmodel"]
-        paths = needed_paths(description)
+        wanted = plan(description["MLmodel"], paths)
         others = [file for file in release.files if file.path != "MLmodel"]
-        files = {"MLmodel": description} | await self.portal.fetch(model, version, others, keep=paths)
-        return Serving(release, await asyncio.to_thread(load_model, files))
+        content = (await self.portal.fetch(model, version, others, keep=wanted.model_file))[wanted.model_file]
+        return Serving(release, await asyncio.to_thread(load, wanted, content))
 
     def _stand(self) -> None:
         """Decide from what is known whether the loaded version may answer at this moment."""
