@@ -44,10 +44,11 @@ def sequencer(db: None) -> Sequencer:
     return sequencer
 
 
-def happen(count: int = 1, *, by: Actor = ALICE, obj: Obj = CREDIT, action: Action = Action.MODEL_UPDATE) -> list[Receipt]:
+def happen(
+    count: int = 1, *, by: Actor = ALICE, obj: Obj = CREDIT, action: Action = Action.MODEL_UPDATE
+) -> list[Receipt]:
     """Let something happen `count` times."""
     return [append_alone(action, by=by, obj=obj, after={"round": number}) for number in range(count)]
-
 
 
 @pytest.fixture

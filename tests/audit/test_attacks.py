@@ -328,7 +328,9 @@ def test_a_row_beside_an_entry_that_does_not_exist_is_found(ledger: Sequencer, t
             run("INSERT INTO audit_private VALUES (600, %s)", b"")
         else:
             columns = ", ".join(column for column in INDEX_COLUMNS if column not in ("seq", "n"))
-            run(f"INSERT INTO audit_index (seq, n, {columns}) SELECT 600, 9999, {columns} FROM audit_index WHERE seq = 17")
+            run(
+                f"INSERT INTO audit_index (seq, n, {columns}) SELECT 600, 9999, {columns} FROM audit_index WHERE seq = 17"
+            )
 
     assert codes(verify()) == {"leftover"}
 
@@ -393,7 +395,9 @@ def test_a_back_dated_row_under_the_stolen_key_shows_by_the_clock(sequencer: Seq
     happen(2)
     _, payload, private = pending_row()
     fields = orjson.loads(payload)
-    back_dated = orjson.dumps(fields | {"t": fields["t"] - 6 * 60 * 1_000_000, "n": 2, "p": 1}, option=orjson.OPT_SORT_KEYS)
+    back_dated = orjson.dumps(
+        fields | {"t": fields["t"] - 6 * 60 * 1_000_000, "n": 2, "p": 1}, option=orjson.OPT_SORT_KEYS
+    )
     insert_pending(keys.mac(back_dated), back_dated, private)
 
     sequencer.tick()
@@ -460,7 +464,9 @@ def test_altered_private_data_is_not_logged(sequencer: Sequencer) -> None:
         (None, b"", "altered"),
     ],
 )
-def test_nothing_in_a_row_stops_the_sequencer(sequencer: Sequencer, payload: bytes | None, private: bytes, reason: str) -> None:
+def test_nothing_in_a_row_stops_the_sequencer(
+    sequencer: Sequencer, payload: bytes | None, private: bytes, reason: str
+) -> None:
     happen()
     _, real, _ = pending_row()
     with database_owner() as run:
@@ -501,7 +507,9 @@ SWALLOW = {
     ],
 }
 DELETE_LATER = {
-    "sqlite": ["CREATE TRIGGER evil AFTER INSERT ON audit_pending BEGIN DELETE FROM audit_pending WHERE id = NEW.id; END"],
+    "sqlite": [
+        "CREATE TRIGGER evil AFTER INSERT ON audit_pending BEGIN DELETE FROM audit_pending WHERE id = NEW.id; END"
+    ],
     "postgresql": [
         "CREATE FUNCTION evil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         "DELETE FROM audit_pending WHERE id = NEW.id; RETURN NULL; END $$",

@@ -153,7 +153,7 @@ def test_every_older_tree_is_proven_to_be_the_beginning(first: int, second: int)
     proof = consistency_proof(LeafNodes(leaves), old, new)
 
     assert verify_consistency(old, new, old_root, new_root, proof)
-    if 0 < old:
+    if old > 0:
         assert not verify_consistency(old, new, leaf_hash(b"another"), new_root, proof)
     if 0 < old < new:
         assert not verify_consistency(old, new, old_root, leaf_hash(b"another"), proof)
