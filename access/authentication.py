@@ -6,16 +6,14 @@ import base64
 import binascii
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from django.db.models import Q
 from django.utils import timezone
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from access.clients import client_of
 from access.models import ServiceToken, User
@@ -25,6 +23,9 @@ from access.token_format import matches, prefix_of
 from audit.actions import append_alone
 from audit.events import Action, Outcome
 from foundation.refusals import Forbidden, Unauthenticated
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # which imports this module when it is loaded
 
 CHALLENGE: Final = 'Bearer realm="Countersign"'
 NOTED_EVERY: Final = timedelta(minutes=1)
@@ -44,7 +45,6 @@ def authenticate_credentials(header: str, request_meta: Mapping[str, Any]) -> Pr
     prefix = prefix_of(text)
     token = ServiceToken.objects.select_related("user").filter(prefix=prefix).first() if prefix else None
     genuine = matches(text, token.digest if token else None)
-    now = timezone.now()
     why = _why_not(token, genuine=genuine)
     if token is None or why:
         log.warning("token_refused", why=why, prefix=prefix or "", ip=client.ip)
@@ -147,23 +147,3 @@ class SignedIn(BasePermission):
         if request.user is None or not request.user.is_authenticated:
             raise Unauthenticated(f"Sign in first. {_HOW}")
         return True
-
-
-class PrincipalScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # drf-spectacular registers by subclass
-    """How the OpenAPI description names the ways to sign in."""
-
-    target_class = "access.authentication.PrincipalAuthentication"
-    name = ["ServiceToken", "ServiceTokenAsPassword", "Session"]
-
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
-        """One definition for each name."""
-        return [
-            {"type": "http", "scheme": "bearer", "bearerFormat": "cs_<prefix>_<secret>"},
-            {"type": "http", "scheme": "basic", "description": "Any user name; the service token as password."},
-            {
-                "type": "apiKey",
-                "in": "cookie",
-                "name": "sessionid",
-                "description": "With an X-CSRFToken header for changes.",
-            },
-        ]
