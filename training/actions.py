@@ -33,7 +33,7 @@ ATTEMPTS: Final = 2
 def start_training(
     model: RegisteredModel,
     *,
-    data: DatasetVersion,
+    dataset_version: DatasetVersion,
     recipe: Recipe,
     by: Principal,
     algorithm: str = Algorithm.LOGISTIC_REGRESSION,
@@ -44,7 +44,7 @@ def start_training(
     retrain_of: ModelVersion | None = None,
     reason: str = "",
 ) -> TrainingJob:
-    """Ask a worker to train `model` on `data` by `recipe` and to register what comes of it as a version with evidence.
+    """Ask a worker to train `model` on `dataset_version` by `recipe` and to register what comes of it as a version with evidence.
 
     `split`: `{"train": [periods], "test": [periods]}` or `{"test_fraction": share}`; by default the newest period is held out.
     Raises `Invalid` naming every mistake by field, `Conflict` for an archived model, `Forbidden`.
@@ -56,15 +56,15 @@ def start_training(
         raise Forbidden("Somebody has to be signed in to train, so that the record can say who did.")
     if model.archived_at is not None:
         raise Conflict(f"{model.name} is archived; nothing new is trained for it.", code="model-archived")
-    split = split or default_split(data)
+    split = split or default_split(dataset_version)
     settings = _checked(
-        model, data, recipe, algorithm, parameters or {}, split=split, seed=seed, cutoff=cutoff, retrain_of=retrain_of
+        model, dataset_version, recipe, algorithm, parameters or {}, split=split, seed=seed, cutoff=cutoff, retrain_of=retrain_of
     )
     job = enqueue(TRAIN_JOB, {"model": model.name}, by=by, max_attempts=ATTEMPTS)
     training = TrainingJob.objects.create(
         job=job,
         model=model,
-        dataset_version=data,
+        dataset_version=dataset_version,
         recipe=recipe,
         algorithm=algorithm,
         parameters=settings,
@@ -80,8 +80,8 @@ def start_training(
         by=by,
         obj=training.ledger_ref(),
         after={
-            "data": str(data),
-            "data_digest": data.digest,
+            "data": str(dataset_version),
+            "data_digest": dataset_version.digest,
             "recipe": str(recipe),
             "algorithm": str(algorithm),
             "retrain_of": str(retrain_of or ""),
@@ -93,12 +93,12 @@ def start_training(
 def retrain(
     version: ModelVersion,
     *,
-    data: DatasetVersion,
+    dataset_version: DatasetVersion,
     by: Principal,
     split: Mapping[str, Any] | None = None,
     reason: str = "",
 ) -> TrainingJob:
-    """Train again as `version` was trained (recipe, algorithm, settings, seed, cut-off), on newer `data`.
+    """Train again as `version` was trained (recipe, algorithm, settings, seed, cut-off), on a newer `dataset_version`.
 
     Raises `Conflict` when `version` was not trained here, so that nobody guesses what it was made of.
     """
@@ -110,7 +110,7 @@ def retrain(
         )
     return start_training(
         before.model,
-        data=data,
+        dataset_version=dataset_version,
         recipe=before.recipe,
         algorithm=before.algorithm,
         parameters=before.parameters,
