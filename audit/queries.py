@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, overload
 
 import orjson
+import structlog
 from django.db.models import Q, QuerySet
 
 from audit import store
@@ -17,7 +18,9 @@ from audit.events import Action, Obj
 from audit.models import IndexRow, Pending, Private
 from audit.note import TreeHead
 from audit.payload import decode_disclosures
-from audit.tiles import TILE_WIDTH
+from audit.tiles import TILE_WIDTH, BrokenBundle
+
+log = structlog.get_logger(__name__)
 
 MAX_PENDING: Final = 500
 _CHUNK: Final = 1_000
@@ -190,11 +193,19 @@ def _read(seqs: Sequence[int]) -> list[LoggedEntry]:
         offsets[seq // TILE_WIDTH].append(seq % TILE_WIDTH)
     payloads = dict[int, bytes]()
     for n, wanted in offsets.items():
-        bundle = store.read_bundle(n)
+        bundle = _bundle(n)
         payloads.update({n * TILE_WIDTH + offset: bundle[offset] for offset in wanted if offset < len(bundle)})
     private = dict(Private.objects.filter(seq__in=seqs).values_list("seq", "disclosures"))
     decoded = (_decode(seq, payloads[seq], bytes(private.get(seq, b""))) for seq in seqs if seq in payloads)
     return [one for one in decoded if one]
+
+
+def _bundle(n: int) -> list[bytes]:
+    try:
+        return store.read_bundle(n)
+    except BrokenBundle as error:
+        log.error("ledger.bundle_unreadable", n=n, error=str(error))
+        return []
 
 
 def _decode(seq: int | None, payload: bytes, private: bytes) -> LoggedEntry | None:

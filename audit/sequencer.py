@@ -139,7 +139,7 @@ class Sequencer:
         log.info("ledger.sequencer_started", size=self._position.edge.size)
         while not stop.is_set():
             try:
-                while self._is_due() and self.tick() == MAX_ROWS:
+                while self.is_due() and self.tick() == MAX_ROWS:
                     continue
                 stop.wait(POLL_SECONDS)
             except (OperationalError, InterfaceError) as error:
@@ -151,7 +151,8 @@ class Sequencer:
             self._record_anchors()
         log.info("ledger.sequencer_stopped", size=self._position.edge.size)
 
-    def _is_due(self) -> bool:
+    def is_due(self) -> bool:
+        """Whether there is something to log that cannot wait, or that has waited long enough."""
         waiting, prompt = intake.waiting()
         return prompt or (waiting and time.monotonic() - self._signed_at >= SIGN_EVERY_SECONDS)
 

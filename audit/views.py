@@ -121,10 +121,12 @@ def _find(request: HttpRequest) -> tuple[FilterForm, Found]:
 
 def _page(request: HttpRequest) -> dict[str, Any]:
     form, found = _find(request)
+    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
     return {
         "form": form,
         "filtered": any(request.GET.get(name) for name in form.fields),
-        "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),
+        "page": page,
+        "unreadable": page.end_index() - page.start_index() + 1 - len(page.object_list) if found else 0,
         "head": queries.latest_checkpoint(),
         "query": request.GET.urlencode(),
     }

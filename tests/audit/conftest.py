@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ ALICE = Actor(
     private={"ip": "192.0.2.7", "name": "alice"},
 )
 CREDIT = Obj(kind="model", id="7", name="credit")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The ledger makes its promises on both databases: where PostgreSQL is given, all its tests count as PostgreSQL's."""
+    if os.environ.get("DATABASE_URL", "").startswith("postgres"):
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.postgres)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,77 @@
+"""The log key is for the sequencer alone; without the right keys nothing is signed and nothing believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from pytest_django.fixtures import Settings
+
+from audit import keys
+from audit.keys import KeyRefused
+
+
+def test_a_key_is_made_once_and_only_its_owner_can_read_it(settings: Settings) -> None:
+    first = keys.create_log_key()
+    second = keys.create_log_key()
+
+    assert first == second
+    assert settings.AUDIT_LOG_KEY_FILE.stat().st_mode & 0o777 == 0o600
+    assert keys.trusted_verifiers() == [first]
+    assert first.name == "countersign.test/ledger"
+
+
+def test_an_older_public_key_stays_trusted_beside_a_new_one(settings: Settings) -> None:
+    first = keys.create_log_key()
+    settings.AUDIT_LOG_KEY_FILE.unlink()
+
+    second = keys.create_log_key()
+
+    assert keys.trusted_verifiers() == [first, second]
+
+
+def test_a_key_that_others_can_read_does_not_sign(settings: Settings) -> None:
+    keys.create_log_key()
+    settings.AUDIT_LOG_KEY_FILE.chmod(0o640)
+
+    with pytest.raises(KeyRefused, match="Others can read"):
+        keys.load_log_key()
+
+
+def test_a_missing_key_is_said(settings: Settings) -> None:
+    with pytest.raises(KeyRefused, match="signing key .* is missing"):
+        keys.load_log_key()
+    with pytest.raises(KeyRefused, match="public key .* is missing"):
+        keys.trusted_verifiers()
+
+
+def test_a_key_of_another_kind_is_refused(settings: Settings) -> None:
+    path: Path = settings.AUDIT_LOG_KEY_FILE
+    path.parent.mkdir()
+    other = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(other)
+    path.chmod(0o600)
+
+    with pytest.raises(KeyRefused, match="no Ed25519 key"):
+        keys.load_log_key()
+
+
+def test_a_public_key_file_that_was_tampered_with_is_refused(settings: Settings) -> None:
+    keys.create_log_key()
+    public = settings.AUDIT_LOG_KEY_FILE.with_suffix(".pub")
+    public.write_text(public.read_text().replace("+", "+0", 1))
+
+    with pytest.raises(KeyRefused, match="does not hold verifier keys"):
+        keys.trusted_verifiers()
+
+
+def test_a_mac_under_another_key_or_another_name_is_not_ours(settings: Settings) -> None:
+    ours = keys.mac(b"payload")
+    settings.AUDIT_MAC_KEY = b"another key"
+    theirs = keys.mac(b"payload")
+
+    assert not keys.mac_is_ours(b"payload", ours)
+    assert not keys.mac_is_ours(b"payload", theirs.replace("1:", "2:"))
+    assert keys.mac_is_ours(b"payload", theirs)

@@ -1,0 +1,112 @@
+"""Each writer counts its entries and names its last committed one, through rollbacks, savepoints, threads and forks."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import orjson
+import pytest
+from django.db import connection, transaction
+
+from audit import writer
+from audit.actions import append
+from audit.events import Action
+from audit.models import Pending
+from tests.audit.conftest import ALICE, CREDIT, happen
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def links() -> list[tuple[int, int]]:
+    """Number and previous number of every entry, in order."""
+    payloads = Pending.objects.order_by("id").values_list("payload", flat=True)
+    return [(fields["n"], fields["p"]) for fields in (orjson.loads(bytes(payload)) for payload in payloads)]
+
+
+def happen_inside() -> None:
+    append(Action.MODEL_UPDATE, by=ALICE, obj=CREDIT)
+
+
+def test_the_first_entry_has_none_before_it() -> None:
+    happen(3)
+
+    assert links() == [(0, -1), (1, 0), (2, 1)]
+
+
+def test_a_rolled_back_entry_is_not_named_as_the_one_before() -> None:
+    happen()
+    with transaction.atomic():
+        happen_inside()
+        transaction.set_rollback(True)
+    happen()
+
+    assert links() == [(0, -1), (2, 0)]
+
+
+def test_entries_of_one_transaction_name_each_other() -> None:
+    with transaction.atomic():
+        happen_inside()
+        happen_inside()
+
+    assert links() == [(0, -1), (1, 0)]
+
+
+def test_an_entry_of_a_savepoint_that_was_undone_is_not_named() -> None:
+    with transaction.atomic():
+        happen_inside()
+        with transaction.atomic():
+            happen_inside()
+            transaction.set_rollback(True)
+        happen_inside()
+    happen()
+
+    assert links() == [(0, -1), (2, 0), (3, 2)]
+
+
+def test_a_thread_that_ends_hands_its_writer_on() -> None:
+    names = list[str]()
+
+    def work() -> None:
+        names.append(writer.current().name)
+
+    for _ in range(2):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    assert names[0] == names[1]
+
+
+def test_two_threads_at_once_are_two_writers() -> None:
+    names, both = list[str](), threading.Barrier(2)
+
+    def work() -> None:
+        names.append(writer.current().name)
+        both.wait(10)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(names)) == 2
+
+
+def test_a_forked_process_is_another_writer() -> None:
+    mine = writer.current().name
+    connection.close()
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write_end, writer.current().name.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        theirs = pipe.read()
+
+    assert len(theirs) == 16
+    assert theirs != mine
+    assert writer.current().name == mine
