@@ -184,7 +184,7 @@ def assign_role(role: Role, *, to: User | Group, by: Principal) -> RoleAssignmen
     permit(by, Permission.MANAGE_PEOPLE)
     _refuse_raising_oneself(to, by, f"the role {role.name}")
     if isinstance(to, User):
-        _refuse_people_only(role, to)
+        _refuse_people_only(role, User.objects.locked(to.pk))
     if RoleAssignment.objects.filter(role=role, **_holder(to)).exists():
         raise Conflict(f"{to} already holds the role {role.name}.", code="role-held")
     assignment = RoleAssignment.objects.create(role=role, created_by=by.user, **_holder(to))
@@ -219,6 +219,7 @@ def withdraw_role(role: Role, *, to: User | Group, by: Principal) -> None:
 def add_to_group(group: Group, user: User, *, by: Principal) -> None:
     """Make somebody a member of a group. Only people sign, so a service account cannot join; nobody adds themselves."""
     group = Group.objects.select_for_update().get(pk=group.pk)
+    user = User.objects.locked(user.pk)
     permit(by, Permission.MANAGE_PEOPLE)
     if not (user.is_person and user.is_active):
         raise Conflict(f"{user} cannot join {group.name}: members of groups are active people.", code="not-a-person")

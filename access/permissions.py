@@ -307,6 +307,7 @@ def _permit_granting(model: Model, permission: Permission, to: User | Group, by:
             code="own-access",
         )
     if isinstance(to, User):
+        to = User.objects.locked(to.pk)
         if not to.is_active:
             raise Conflict(f"{to} is deactivated; reactivate the account first.", code="inactive")
         if not to.is_person and permission in PEOPLE_ONLY:
