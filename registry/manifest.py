@@ -90,7 +90,7 @@ def path_problem(path: str) -> Problem | None:
     return None
 
 
-def tree_problems(files: Sequence[ManifestFile], limits: Limits = Limits()) -> list[Problem]:  # noqa: B008 - frozen
+def tree_problems(files: Sequence[ManifestFile], limits: Limits = Limits()) -> list[Problem]:
     """Everything that is wrong with the names, digests and sizes of a version's files."""
     problems = [problem for file in files if (problem := path_problem(file.path))]
     problems += _twins(files)
@@ -102,7 +102,7 @@ def tree_problems(files: Sequence[ManifestFile], limits: Limits = Limits()) -> l
     return problems + _size_problems(files, limits)
 
 
-def check_tree(files: Sequence[ManifestFile], limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+def check_tree(files: Sequence[ManifestFile], limits: Limits = Limits()) -> None:
     """Raise `Invalid` (or `TooLarge`) naming every problem of the tree; pass in silence otherwise."""
     problems = tree_problems(files, limits)
     if not problems:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from django.utils import timezone
 
+from access.models import User
 from access.permissions import Permission, permit
 from access.principal import Principal
-from access.models import User
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed

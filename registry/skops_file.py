@@ -25,7 +25,6 @@ UNLOADED_NODES: Final = frozenset(
     {
         "CachedNode",
         "ConstructorFromReduceNode",
-        "DTypeNode",
         "MethodNode",
         "OperatorFuncNode",
         "PartialNode",
@@ -88,7 +87,7 @@ def examine(file: BinaryIO, size: int) -> list[Finding]:
 
 def type_finding(name: str) -> Finding | None:
     """What the name of a type that somebody asks us to trust says; nothing when it is on our list."""
-    if name in trusted_types.OBJECTS | trusted_types.LOSSES | trusted_types.FUNCTIONS | trusted_types.TYPES:
+    if name in trusted_types.OBJECTS | trusted_types.LOSSES | trusted_types.FUNCTIONS | trusted_types.TYPES | trusted_types.BEYOND_DEFAULT:
         return None
     if _TYPE_NAME.fullmatch(name) and name.startswith(LIBRARIES):
         return Finding("skops-untrusted", f"The type {name} is not one that our workers load.", refuses=False)
@@ -276,6 +275,7 @@ _NODES: Final[dict[str, tuple[frozenset[str], frozenset[str], _Inside]]] = {
     "DefaultDictNode": (_CONTENT, frozenset({"collections.defaultdict"}), _default_mapping),
     "NdArrayNode": (frozenset({"content", "type", "shape", "file"}), trusted_types.ARRAYS, _array),
     "MaskedArrayNode": (_CONTENT, trusted_types.MASKED_ARRAYS, _masked),
+    "DTypeNode": (_CONTENT, trusted_types.BEYOND_DEFAULT, _single),
     "RandomStateNode": (_CONTENT, trusted_types.RANDOM_STATES, _single),
     "RandomGeneratorNode": (_CONTENT, trusted_types.RANDOM_GENERATORS, _generator),
     "ObjectNode": (_CONTENT, trusted_types.OBJECTS, _attributes),

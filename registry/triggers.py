@@ -46,7 +46,7 @@ def _no_replace(table: str, what: str, keys: Sequence[Sequence[str]]) -> list[Ru
             table,
             "INSERT",
             f"{what} is never replaced",
-            f"EXISTS (SELECT 1 FROM {table} AS there WHERE {same})",
+            f"EXISTS (SELECT 1 FROM {table} AS there WHERE {same})",  # noqa: S608 - our own constants
         )
     ]
 
