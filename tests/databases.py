@@ -13,13 +13,21 @@ from typing import Any
 from django.db import connection
 from django.test import TransactionTestCase
 
-_baseline: str = ""
+_baseline: dict[str, tuple[list[str], list[tuple[Any, ...]]]] = {}
 
 
 def remember_baseline() -> None:
     """Keep what the migrations put into the database: roles, groups, stages, policies."""
-    global _baseline
-    _baseline = connection.creation.serialize_db_to_string()
+    with connection.cursor() as cursor:
+        for table in _tables():
+            cursor.execute(f'SELECT * FROM "{table}"')
+            rows = cursor.fetchall()
+            if rows:
+                _baseline[table] = ([column[0] for column in cursor.description], rows)
+
+
+def _tables() -> list[str]:
+    return connection.introspection.django_table_names(only_existing=True, include_views=False)
 
 
 @contextmanager
@@ -46,17 +54,17 @@ def without_triggers() -> Iterator[None]:
 
 def empty_database() -> None:
     """Every table empty, then as the migrations left it."""
-    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
-    with without_triggers():
-        with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":
-                names = ", ".join(f'"{table}"' for table in tables)
-                cursor.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
-            else:
-                with connection.constraint_checks_disabled():
-                    for table in tables:
-                        cursor.execute(f'DELETE FROM "{table}"')
-        connection.creation.deserialize_db_from_string(_baseline)
+    with without_triggers(), connection.constraint_checks_disabled(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            names = ", ".join(f'"{table}"' for table in _tables())
+            cursor.execute(f"TRUNCATE {names} CASCADE")
+        else:
+            for table in _tables():
+                cursor.execute(f'DELETE FROM "{table}"')
+        for table, (columns, rows) in _baseline.items():
+            names = ", ".join(f'"{column}"' for column in columns)
+            marks = ", ".join(["%s"] * len(columns))
+            cursor.executemany(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', rows)
 
 
 def install() -> None:
