@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import django_stubs_ext
 from csp.constants import NONCE, NONE, SELF
 
 from config.environment import BASE_DIR, Environment, database
 from config.logging import logging_config
+
+django_stubs_ext.monkeypatch()  # lets annotated generics such as ModelForm[Thresholds] be written at run time
 
 ENV = Environment()
 VAR_DIR: Path = ENV.var_dir
