@@ -1,0 +1,112 @@
+"""Fairness by group against fairlearn, and the marking of what cannot be judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fairlearn.metrics import MetricFrame, demographic_parity_difference, false_positive_rate, selection_rate, true_positive_rate
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from training.fairness import FairnessResult, fairness, intersect
+from training.measures import Ranked
+
+
+def people(n: int = 6_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, scores and groups: `b` is scored too low, `tiny` is too small to judge."""
+    rng = np.random.default_rng(0)
+    group = rng.choice(["a", "b", "tiny"], n, p=[0.6, 0.39, 0.01]).astype(object)
+    truth = rng.beta(2, 2, n)
+    label = (rng.random(n) < truth).astype(float)
+    score = np.clip(truth - 0.15 * (group == "b"), 0, 1)
+    return label, score, group
+
+
+def judged(label: np.ndarray, score: np.ndarray, group: np.ndarray, cutoff: float = 0.5) -> FairnessResult:
+    ranked, order = Ranked.of(label, score)
+    return fairness(ranked, {"group": group[order]}, cutoff, seed=0, resamples=100)
+
+
+def test_rates_by_group_are_fairlearns() -> None:
+    label, score, group = people()
+    frame = MetricFrame(
+        metrics={"tpr": true_positive_rate, "fpr": false_positive_rate, "selection_rate": selection_rate, "accuracy": accuracy_score},
+        y_true=label,
+        y_pred=(score >= 0.5).astype(float),
+        sensitive_features=group,
+    )
+
+    found = {result.group: result for result in judged(label, score, group).attributes[0].groups}
+
+    for name, result in found.items():
+        for metric in ("tpr", "fpr", "selection_rate", "accuracy"):
+            assert getattr(result, metric).value == pytest.approx(frame.by_group.loc[name, metric])
+        assert result.n == (group == name).sum()
+        assert result.positives == label[group == name].sum()
+        assert result.auc.value == pytest.approx(roc_auc_score(label[group == name], score[group == name]))
+
+
+def test_the_gap_is_the_groups_true_positive_rate_minus_the_overall_one() -> None:
+    label, score, group = people()
+    overall = true_positive_rate(label, (score >= 0.5).astype(float))
+
+    result = judged(label, score, group)
+
+    assert result.overall_tpr.value == pytest.approx(overall)
+    for one in result.attributes[0].groups:
+        assert one.equal_opportunity_gap.value == pytest.approx(one.tpr.value - overall)
+    worst = result.attributes[0].worst
+    assert worst is not None and worst.group == "b"
+    assert result.attributes[0].worst_gap.value == pytest.approx(-worst.equal_opportunity_gap.value)
+    assert result.attributes[0].worst_gap.low is not None
+    assert result.attributes[0].worst_gap.low > 0, "it is real, so its interval excludes zero"
+
+
+def test_demographic_parity_is_fairlearns_over_the_groups_that_can_be_judged() -> None:
+    label, score, group = people()
+    enough = group != "tiny"
+
+    found = judged(label, score, group).attributes[0].demographic_parity_difference
+
+    expected = demographic_parity_difference(
+        label[enough], (score[enough] >= 0.5).astype(float), sensitive_features=group[enough]
+    )
+    assert found.value == pytest.approx(expected)
+
+
+def test_a_small_group_is_marked_and_does_not_decide() -> None:
+    label, score, group = people()
+    score[group == "tiny"] = 0.0
+
+    result = judged(label, score, group).attributes[0]
+
+    tiny = next(one for one in result.groups if one.group == "tiny")
+    assert not tiny.sufficient
+    assert "people are fewer than 200" in tiny.why_insufficient
+    assert result.worst is not None and result.worst.group == "b"
+
+
+def test_few_positives_or_a_wide_interval_are_insufficient_too() -> None:
+    rng = np.random.default_rng(1)
+    group = np.array(["rare"] * 400 + ["wide"] * 400 + ["rest"] * 4_000, dtype=object)
+    label = np.concatenate([np.r_[np.ones(20), np.zeros(380)], np.r_[np.ones(60), np.zeros(340)], rng.integers(0, 2, 4_000)])
+    score = rng.random(4_800)
+
+    found = {one.group: one for one in judged(label, score, group).attributes[0].groups}
+
+    assert "positive outcomes are fewer" in found["rare"].why_insufficient
+    assert "wide" in found["wide"].why_insufficient
+    assert found["rest"].sufficient
+
+
+def test_nobody_to_judge_is_said_and_not_a_crash() -> None:
+    label, score = np.array([1.0, 0.0, 1.0]), np.array([0.9, 0.1, 0.2])
+
+    result = judged(label, score, np.array(["a", "b", "a"], dtype=object)).attributes[0]
+
+    assert result.worst is None
+    assert result.worst_gap.value is None
+    assert result.groups[1].tpr.value is None
+
+
+def test_intersections_name_both_groups() -> None:
+    assert intersect(np.array(["a"], dtype=object), np.array(["b"], dtype=object)).tolist() == ["a, b"]
