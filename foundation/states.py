@@ -23,6 +23,7 @@ LOOKS: Final[dict[str, Look]] = {
     "draft": Look("draft", "pencil", "Draft"),
     "registered": Look("draft", "box", "Registered"),
     "in_review": Look("in_review", "eye", "In review"),
+    "approved_with_conditions": Look("approved", "check-circle", "Approved with conditions"),
     "changes_requested": Look("changes_requested", "undo", "Changes requested"),
     "approved": Look("approved", "check-circle", "Approved"),
     "in_production": Look("in_production", "broadcast", "In production"),
@@ -64,6 +65,7 @@ LOOKS: Final[dict[str, Look]] = {
     "ok": Look("ok", "check-circle", "Within limits"),
     "warn": Look("warn", "alert", "Warning"),
     "fail": Look("bad", "x", "Outside limits"),
+    "insufficient": Look("draft", "help", "Too few rows"),
     # people, tokens, datasets
     "active": Look("ok", "check-circle", "Active"),
     "inactive": Look("draft", "lock", "Inactive"),

@@ -1,0 +1,151 @@
+"""The frame around every page: theme, navigation, palette, keys, messages, with and without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE, log_in, overflow
+
+Visit = Callable[..., Page]
+
+
+def test_a_page_that_needs_a_login_leads_to_it_and_back(visit: Visit) -> None:
+    page = visit("/models/")
+
+    expect(page).to_have_url("/accounts/login/?next=/models/")
+    page.get_by_label("Username").fill("bob")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page).to_have_url("/models/")
+
+
+def test_a_wrong_password_is_said_and_keeps_one_out(visit: Visit) -> None:
+    page = visit("/accounts/login/")
+
+    page.get_by_label("Username").fill("bob")
+    page.get_by_label("Password").fill("not the password")
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page).to_have_url("/accounts/login/")
+
+
+def test_logging_out_needs_a_press_and_ends_the_session(visit: Visit) -> None:
+    page = visit("/accounts/login/")
+    log_in(page, "dave")
+
+    page.locator("summary", has_text="Account of Dave Novak").click()
+    page.get_by_role("button", name="Log out").click()
+
+    page.goto("/models/")
+    expect(page).to_have_url("/accounts/login/?next=/models/")
+
+
+@pytest.mark.parametrize("js", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_the_theme_is_kept_for_the_next_page(visit: Visit, js: bool) -> None:
+    page = visit("/models/", "bob", js=js)
+
+    page.get_by_role("button", name="Switch light or dark theme").click()
+    page.goto("/datasets/")
+
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert page.context.cookies()[-1]["name"] == "theme" or any(c["name"] == "theme" for c in page.context.cookies())
+
+
+def test_the_first_tab_stop_skips_to_the_content(visit: Visit) -> None:
+    page = visit("/models/", "bob")
+
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#main")).to_be_focused()
+
+
+def test_the_palette_finds_a_model_and_goes_there(visit: Visit) -> None:
+    page = visit("/models/", "bob")
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("credit")
+    expect(page.get_by_role("option").filter(has_text="credit").first).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/models/credit/**")
+
+
+def test_the_palette_says_when_nothing_is_found(visit: Visit) -> None:
+    page = visit("/models/", "bob")
+
+    page.keyboard.press("/")
+    page.keyboard.type("no such thing")
+
+    expect(page.get_by_text("Nothing found.")).to_be_visible()
+
+
+def test_search_works_without_javascript(visit: Visit) -> None:
+    page = visit("/models/", "bob", js=False)
+
+    page.locator("a.searchbtn").click()
+    page.get_by_label("Search for").fill("credit")
+    page.get_by_role("button", name="Search").click()
+
+    expect(page.get_by_role("link", name="credit").first).to_be_visible()
+
+
+def test_two_keys_lead_to_a_room_and_can_be_switched_off(visit: Visit) -> None:
+    page = visit("/datasets/", "bob")
+
+    page.keyboard.press("g")
+    page.keyboard.press("m")
+    page.wait_for_url("**/models/")
+    page.keyboard.press("?")
+    page.get_by_label("Turn off single-key shortcuts").check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+
+    expect(page).to_have_url("/models/")
+
+
+def test_a_menu_closes_on_escape_and_on_a_click_outside(visit: Visit) -> None:
+    page = visit("/models/", "bob")
+    menu = page.locator(".nav details.menu")
+
+    menu.locator("summary").click()
+    expect(menu).to_have_attribute("open", "")
+    page.keyboard.press("Escape")
+    expect(menu).not_to_have_attribute("open", "")
+    menu.locator("summary").click()
+    page.locator("h1").click()
+
+    expect(menu).not_to_have_attribute("open", "")
+
+
+def test_on_a_phone_every_room_is_reached_from_the_tab_bar(visit: Visit) -> None:
+    page = visit("/models/", "bob", size=PHONE, js=False)
+    bar = page.get_by_role("navigation", name="Main, phone")
+
+    bar.get_by_text("More").click()
+
+    for room in ("Inbox", "Models", "Training", "Monitoring", "Datasets", "Deployments", "Policies", "Audit log", "People"):
+        expect(bar.get_by_role("link", name=room)).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [320, 760, 761, 980, 981, 1180, 1181, 1320, 1440, 1920])
+def test_the_frame_fits_at_every_width(visit: Visit, width: int) -> None:
+    page = visit("/models/", "bob", size={"width": width, "height": 800})
+
+    assert overflow(page) == 0
+    bar = page.locator(".topbar")
+    assert bar.evaluate("e => e.scrollWidth - e.clientWidth") == 0
+
+
+def test_a_missing_page_says_so_and_offers_a_way_on(visit: Visit) -> None:
+    page = visit("/models/no-such-model/", "bob")
+
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+    expect(page.locator("#main").get_by_role("link", name="Models")).to_be_visible()

@@ -1,0 +1,212 @@
+"""One populated installation for the browser tests: the cast, data, versions in every state of their life, work in progress.
+
+Everything is made by the product's own actions, as the people whose work it is.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.contrib.auth.models import Group
+from django.utils import timezone
+
+from access import actions as access
+from access.models import Role, User
+from access.permissions import Permission
+from access.principal import Principal
+from access.stepup import reauthenticate
+from datasets import actions as datasets
+from datasets.models import Dataset, DatasetVersion, Recipe
+from registry import actions as registry
+from registry.models import ModelVersion, RegisteredModel, Stage
+from registry.store import ArtifactStore
+from reviews.actions import comment, request_review, sign_off
+from reviews.models import Review, Round
+from reviews.promotion import promote
+from serving.actions import create_deployment
+from serving.models import Deployment
+from tests.browser import evidence
+from tests.conftest import PASSWORD, as_
+from tests.factories import stored_tiny_model
+from training.actions import start_training
+from training.models import TrainingJob
+
+CAST = (
+    ("alice", "Alice Moreau", "Data scientist", ""),
+    ("bob", "Bob Lindqvist", "Reviewer", "Model validation"),
+    ("carol", "Carol Adeyemi", "Reviewer", "Risk officers"),
+    ("dave", "Dave Novak", "Auditor", ""),
+    ("erin", "Erin Osei", "Administrator", ""),
+    ("rita", "Rita Fernandes", "Release manager", ""),
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """What the tests name in addresses."""
+
+    people: dict[str, User]
+    model: RegisteredModel
+    live: ModelVersion
+    waiting: ModelVersion
+    review: Review
+    fresh: ModelVersion
+    dataset: Dataset
+    training: TrainingJob
+    deployment: Deployment
+    account: User
+
+
+def build() -> World:
+    """Everything, in the order in which it would happen."""
+    people = {username: _person(username, *rest) for username, *rest in CAST}
+    account = _account(people["erin"])
+    dataset, data, recipe = _dataset(people["alice"])
+    model = _model(people["alice"])
+    production = Stage.objects.get(name="production")
+    live = _version(model, data, people["alice"], auc=0.871)
+    _approve(live, production, people)
+    waiting = _version(model, data, people["alice"], auc=0.884, worst=0.24, against=live.number)
+    review = _ask(waiting, production, people["alice"])
+    comment(review, "Is the gap under 25 explained by thin files?", "fairness", by=as_(people["bob"]))
+    fresh = _version(model, data, people["alice"], auc=0.86)
+    training = start_training(model, dataset_version=data, recipe=recipe, by=as_(people["alice"]), reason="Newer data")
+    deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))
+    return World(people, model, live, waiting, review, fresh, dataset, training, deployment, account)
+
+
+def sign(round_: Round, slot: str, person: User, *, decision: str = "approve", key: str = "") -> None:
+    """One person's signature, with the password typed again."""
+    proof = reauthenticate(person, method="password", secret=PASSWORD, by=as_(person))
+    sign_off(
+        round_,
+        slot,
+        decision=decision,
+        reason="I have read the evidence and accept the residual risk for the intended use.",
+        reauthentication=proof,
+        expected_subject=round_.subject_digest,
+        idempotency_key=key or f"{round_.pk}-{slot}-{person.username}",
+        by=as_(person),
+    )
+
+
+def _person(username: str, display_name: str, role: str, group: str) -> User:
+    operator = Principal.system("operator")
+    user = access.create_person(
+        username, display_name=display_name, email=f"{username}@example.org", password=PASSWORD, by=operator
+    )
+    access.assign_role(Role.objects.get(name=role), to=user, by=operator)
+    if group:
+        access.add_to_group(Group.objects.get(name=group), user, by=operator)
+    return user
+
+
+def _account(owner: User) -> User:
+    operator = Principal.system("operator")
+    account = access.create_service_account(
+        "scorer", owner=owner, description="Pulls approved versions for the loan desk", by=operator
+    )
+    access.assign_role(Role.objects.get(name="Service: pull"), to=account, by=operator)
+    access.issue_token(account, name="loan desk", scopes=[Permission.PULL_VERSION], models=[], days=30, by=operator)
+    return account
+
+
+def _dataset(by: User) -> tuple[Dataset, DatasetVersion, Recipe]:
+    dataset = datasets.register_dataset(
+        "census",
+        title="Census microdata",
+        description="People of working age, by **year**.",
+        licence="Public domain",
+        target="employed",
+        time_column="year",
+        protected=["sex", "age"],
+        by=as_(by),
+    )
+    rows = ["age,sex,schooling,year,employed"]
+    rows += [
+        f"{18 + i * 7 % 60},{'female' if i % 2 else 'male'},{i % 12},{2015 + i % 3},{int(i % 5 > 1)}" for i in range(600)
+    ]
+    version = datasets.add_version(
+        dataset, io.BytesIO("\n".join(rows).encode()), filename="census.csv", note="First three years", by=as_(by)
+    )
+    dataset.refresh_from_db()
+    recipe = datasets.add_recipe(
+        dataset,
+        "plain",
+        {"recipe": 1, "target": "employed", "steps": [{"step": "hold_back", "columns": ["sex"]}, {"step": "bin", "columns": ["age"], "bins": 6}, {"step": "one_hot", "columns": ["schooling"]}]},
+        by=as_(by),
+    )
+    return dataset, version, recipe
+
+
+def _model(owner: User) -> RegisteredModel:
+    return registry.create_model(
+        "credit",
+        tier=1,
+        description="Chance that a customer repays.",
+        intended_use="Limits for existing customers",
+        owner=owner,
+        by=as_(owner),
+    )
+
+
+def _version(
+    model: RegisteredModel,
+    data: DatasetVersion,
+    by: User,
+    *,
+    auc: float,
+    worst: float = 0.08,
+    against: int | None = None,
+) -> ModelVersion:
+    """Registered, admitted, with all evidence and a whole card."""
+    principal = as_(by)
+    version = registry.register_version(
+        model,
+        stored_tiny_model(ArtifactStore()),
+        dataset_version=data,
+        trained_by=by,
+        code_reference="8c1f0d2",
+        description="Trained on the census rows",
+        by=principal,
+        admit=False,
+    )
+    version = registry.admit_version(version, by=principal)
+    fingerprint = {
+        "dataset": data.dataset.name,
+        "version": data.number,
+        "digest": data.digest,
+        "rows": data.rows,
+        "train_years": evidence.YEARS[0],
+        "test_years": evidence.YEARS[1],
+        "columns": ["age", "sex", "schooling", "year", "employed"],
+        "schema": [],
+        "protected": ["sex", "race", "age"],
+        "target": "employed",
+    }
+    for kind, content in evidence.contents(auc=auc, worst=worst, data=fingerprint).items():
+        registry.add_evidence(version, kind, content, by=principal)
+    if against is not None:
+        registry.add_evidence(version, "comparison", evidence.comparison(against, 0.013), by=principal)
+    registry.revise_card(version, evidence.CARD, by=principal)
+    version.refresh_from_db()
+    return version
+
+
+def _ask(version: ModelVersion, stage: Stage, by: User) -> Review:
+    return request_review(
+        version,
+        stage,
+        why="Trained on a newer year; same intended use and no change to the cut-off.",
+        due_at=timezone.now() + timedelta(days=3),
+        by=as_(by),
+    )
+
+
+def _approve(version: ModelVersion, stage: Stage, people: dict[str, User]) -> None:
+    review = _ask(version, stage, people["alice"])
+    sign(review.current_round, "validator", people["bob"])
+    sign(review.current_round, "risk", people["carol"])
+    promote(version, stage, by=as_(people["rita"]))
