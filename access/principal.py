@@ -80,8 +80,11 @@ class Principal:
         """What people read: the user's display name, the part of the installation, or "somebody"."""
         return str(self.user) if self.user else self.part or "somebody who is not signed in"
 
-    def allows(self, permission: Permission, obj: Model | None = None) -> bool:
-        """Whether `permissions.verdict` allows it: for showing or hiding a button. Actions call `permit`."""
-        from access.permissions import verdict
+    def allows(self, permission: Permission | str, obj: Model | None = None) -> bool:
+        """Whether `permissions.verdict` allows it: for showing or hiding a button. Actions call `permit`.
 
-        return verdict(self, permission, obj).allowed
+        The room below this one, `audit`, names its permission by its value.
+        """
+        from access.permissions import Permission, verdict
+
+        return verdict(self, Permission(permission), obj).allowed
