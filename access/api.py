@@ -93,7 +93,7 @@ class TokenSerializer(serializers.ModelSerializer[ServiceToken]):
 
     class Meta:
         model = ServiceToken
-        fields = (
+        fields: tuple[str, ...] = (
             "prefix",
             "name",
             "state",
@@ -126,7 +126,7 @@ class IssuedTokenSerializer(TokenSerializer):
     secret = serializers.CharField(read_only=True)
 
     class Meta(TokenSerializer.Meta):
-        fields = (*TokenSerializer.Meta.fields, "secret")  # type: ignore[assignment]  # the stubs fix the tuple's length
+        fields = (*TokenSerializer.Meta.fields, "secret")
         read_only_fields = fields
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.auth.models import AbstractUser, Group, UserManager
 from django.db import models
@@ -39,7 +39,7 @@ class UserQuerySet(models.QuerySet["User"]):
 _AccountManager = UserManager.from_queryset(UserQuerySet)
 
 
-class AccountManager(_AccountManager):
+class AccountManager(_AccountManager["User"]):
     """Django's manager of users with our questions; migrations do without it."""
 
     use_in_migrations = False
@@ -60,7 +60,7 @@ class User(AbstractUser):
     owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="service_accounts")
     description = models.CharField(max_length=300, blank=True)
 
-    objects = AccountManager()
+    objects: ClassVar[AccountManager] = AccountManager()
 
     class Meta:
         constraints = [

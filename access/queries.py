@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 from django.contrib.auth.models import Group
 from django.db.models import Count, Prefetch, Q, QuerySet
@@ -35,7 +36,7 @@ def people(
     return found.distinct().order_by("display_name", "username").prefetch_related(_ROLES, _GROUPS)
 
 
-def person(uuid: object, by: Principal) -> User:
+def person(uuid: UUID, by: Principal) -> User:
     """One person; `NotFound` where there is none."""
     found = people(by).filter(uuid=uuid).first()
     if found is None:
@@ -54,7 +55,7 @@ def accounts(by: Principal) -> QuerySet[User]:
     return found.select_related("owner").prefetch_related(_ROLES).annotate(token_count=unrevoked).order_by("username")
 
 
-def account(uuid: object, by: Principal) -> User:
+def account(uuid: UUID, by: Principal) -> User:
     """One service account; `NotFound` where there is none, or none that `by` may see."""
     found = accounts(by).filter(uuid=uuid).first()
     if found is None:

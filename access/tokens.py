@@ -64,7 +64,7 @@ def issue_token(
         after={
             "account": str(account.uuid),
             "scopes": token.scopes,
-            "models": names,
+            "models": [*names],
             "expires": token.expires_at.isoformat(),
         },
     )

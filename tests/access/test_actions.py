@@ -37,7 +37,7 @@ def test_an_administrator_creates_a_person_who_may_do_nothing_yet(erin: User) ->
 
     assert person.is_person
     assert person.check_password(PASSWORD)
-    assert not (person.is_staff or person.is_superuser)
+    assert (person.is_staff, person.is_superuser) == (False, False)
     assert not any(verdict(as_(person), permission).allowed for permission in Permission)
 
 

@@ -8,12 +8,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from access import actions
+from access.catalogue import GRANTED_BY_ADMINISTRATORS, LABELS, OWNER_MAY, PEOPLE_ONLY
 from access.models import Role, RoleAssignment, User
 from access.permissions import (
-    GRANTED_BY_ADMINISTRATORS,
-    LABELS,
-    OWNER_MAY,
-    PEOPLE_ONLY,
     Permission,
     grant,
     grants_on,

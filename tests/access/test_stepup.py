@@ -23,7 +23,9 @@ from tests.conftest import PASSWORD, as_
 pytestmark = pytest.mark.django_db
 
 
-def confirm(user: User, secret: str = PASSWORD, *, method: str = "password", by: Principal | None = None) -> Reauthentication:
+def confirm(
+    user: User, secret: str = PASSWORD, *, method: str = "password", by: Principal | None = None
+) -> Reauthentication:
     return actions.reauthenticate(user, method=method, secret=secret, by=by or as_(user))
 
 
@@ -51,7 +53,11 @@ def test_a_wrong_password_is_none_and_leaves_no_trace_of_itself(bob: User) -> No
 def test_the_signature_dialog_cannot_be_brute_forced_from_any_address(bob: User) -> None:
     for attempt in range(5):
         with pytest.raises(Invalid):
-            confirm(bob, "wrong", by=Principal.of(bob, via="session", ip=f"203.0.113.{attempt}", user_agent=f"agent {attempt}"))
+            confirm(
+                bob,
+                "wrong",
+                by=Principal.of(bob, via="session", ip=f"203.0.113.{attempt}", user_agent=f"agent {attempt}"),
+            )
 
     with pytest.raises(Conflict, match=r"Too many wrong attempts.*15 minutes"):
         confirm(bob, PASSWORD, by=Principal.of(bob, via="session", ip="198.51.100.7", user_agent="fresh"))

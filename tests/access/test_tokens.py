@@ -76,9 +76,7 @@ def test_every_digest_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.django_db
-def test_the_secret_is_shown_once_and_kept_nowhere(
-    scorer: User, erin: User, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_secret_is_shown_once_and_kept_nowhere(scorer: User, erin: User, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
     issued = issue(scorer, erin)
@@ -162,8 +160,8 @@ def test_a_token_signs_in_as_bearer_and_as_basic_password(scheme: str, scorer: U
 
     assert by.user == scorer
     assert by.via.startswith("token:")
-    assert by.scopes == {Permission.PULL_VERSION}
-    assert by.models == {"credit"}
+    assert by.scopes == frozenset({Permission.PULL_VERSION})
+    assert by.models == frozenset({"credit"})
     assert (by.ip, by.user_agent) == ("203.0.113.9", "pytest")
 
 
