@@ -41,9 +41,9 @@ def test_a_key_that_others_can_read_does_not_sign(settings: Settings) -> None:
 
 
 def test_a_missing_key_is_said(settings: Settings) -> None:
-    with pytest.raises(KeyRefused, match="signing key .* is missing"):
+    with pytest.raises(KeyRefused, match=r"signing key .* is missing"):
         keys.load_log_key()
-    with pytest.raises(KeyRefused, match="public key .* is missing"):
+    with pytest.raises(KeyRefused, match=r"public key .* is missing"):
         keys.trusted_verifiers()
 
 
