@@ -252,11 +252,11 @@ class Plot:
 
     def drawing(self) -> Drawing:
         """The finished SVG."""
-        size = "c-s" if self.width <= 400 else "c-w"
+        size = "c-s" if self.width <= 400 else "c-w c-m" if self.width <= 1000 else "c-w"
         css = " ".join(part for part in ("chart", self.css, size) if part)
         label = text(" ".join(f"{self.title}. {self.description}".split()))
         body = "".join(self._parts)
         return Drawing(
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="{css}" viewBox="0 0 {at(self.width)} {at(self.height)}" '
-            f'role="img" aria-label="{label}">{body}</svg>'
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="{css}" width="{at(self.width)}" height="{at(self.height)}" '
+            f'viewBox="0 0 {at(self.width)} {at(self.height)}" role="img" aria-label="{label}">{body}</svg>'
         )
