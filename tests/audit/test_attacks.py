@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -33,7 +34,7 @@ from tests.audit.conftest import ALICE, CREDIT, happen
 def database_owner() -> Iterator[Callable[..., None]]:
     """All rights on the database: the triggers are off for as long as the block lasts."""
 
-    def run(statement: str, *values: object) -> None:
+    def run(statement: str, *values: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute(statement, values)
 
@@ -357,7 +358,7 @@ def pending_row() -> tuple[str, bytes, bytes]:
     return row.mac, bytes(row.payload), bytes(row.private)
 
 
-def insert_pending(mac: str, payload: object, private: object = b"") -> None:
+def insert_pending(mac: str, payload: Any, private: Any = b"") -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO audit_pending (mac, payload, private, prompt) VALUES (%s, %s, %s, %s)",
