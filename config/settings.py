@@ -197,6 +197,8 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR_DIR / "media"}},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = [*("jpg", "png", "ico", "webp", "zip", "gz", "br", "woff", "woff2"), "map"]
 ARTIFACT_DIR = VAR_DIR / "artifacts"
 DATASET_DIR = VAR_DIR / "datasets"
 MAX_FILE_BYTES = ENV.max_file_bytes

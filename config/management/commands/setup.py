@@ -7,7 +7,7 @@ import secrets
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.management import call_command
@@ -15,6 +15,10 @@ from django.core.management.base import BaseCommand
 
 from config import demo, service_accounts
 from foundation.keys import create_key
+
+
+UNUSED_STATIC: Final = ("redoc*", "swagger-ui-es*", "rest_framework", "guardian", "prettify*")
+"""Files of packages that no page of ours uses; leaving them out saves half a minute of compressing."""
 
 
 class Command(BaseCommand):
@@ -40,7 +44,7 @@ class Command(BaseCommand):
         create_key(settings.REGISTRY_KEY_FILE)
         call_command("migrate", verbosity=0, interactive=False)
         call_command("audit", "init")
-        call_command("collectstatic", verbosity=0, interactive=False)
+        call_command("collectstatic", verbosity=0, interactive=False, ignore_patterns=list(UNUSED_STATIC))
         if options["demo"]:
             demo.create_people()
             service_accounts.create()
