@@ -31,10 +31,8 @@ class FilterForm(forms.Form):
     """The filters of the log, all optional; dates are days in UTC."""
 
     action = forms.ChoiceField(choices=_action_choices, required=False)
-    actor = forms.CharField(required=False, max_length=200, label="Who", help_text="User name or identifier")
-    obj = forms.CharField(
-        required=False, max_length=200, label="What", help_text="Name or identifier, such as a model's"
-    )
+    actor = forms.CharField(required=False, max_length=200, label="Who (user name or id)")
+    obj = forms.CharField(required=False, max_length=200, label="What (name or id)")
     outcome = forms.ChoiceField(choices=list(OUTCOMES.items()), required=False)
     since = forms.DateField(required=False, label="From", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
     until = forms.DateField(required=False, label="To", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))

@@ -55,14 +55,16 @@ class Verification:
         read = f"all {_count(self.size, 'entry', 'entries')}"
         if self.since:
             read = f"{_count(self.size - self.since, 'entry', 'entries')} after the first {self.since:,}"
-        deep = ", every writer's links, the index and the private data" if self.deep else ""
+        what = (
+            "hashes, tiles, every writer's links, the index and the private data" if self.deep else "hashes and tiles"
+        )
         refused = (
             f" {_count(self.quarantined, 'waiting row')} refused: see `manage.py audit status`."
             if self.quarantined
             else ""
         )
         return (
-            f"Verified {read}: hashes, tiles{deep} agree with {_count(self.checkpoints, 'signed checkpoint')}; "
+            f"Verified {read}: {what} agree with {_count(self.checkpoints, 'signed checkpoint')}; "
             f"{self.outside:,} of them held outside the database.{refused}"
         )
 
