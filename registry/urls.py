@@ -1,8 +1,22 @@
-"""The registry's pages."""
+"""Addresses of the registry's pages."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
+
+from registry import views
 
 app_name = "registry"
-urlpatterns: list[URLPattern] = []
+
+_VERSION = "models/<str:name>/v/<int:number>/"
+
+urlpatterns = [
+    path("models/", views.model_list, name="models"),
+    path("models/new/", views.new_model, name="new"),
+    path("models/<str:name>/aliases/", views.alias, name="alias"),
+    path(_VERSION + "files/", views.files, name="files"),
+    path(_VERSION + "files/<path:path>", views.file, name="file"),
+    path(_VERSION + "evidence/<int:pk>/", views.evidence, name="evidence"),
+    path(_VERSION + "lineage/", views.lineage_page, name="lineage"),
+    path(_VERSION + "card/", views.card, name="card"),
+]

@@ -1,0 +1,95 @@
+"""What people fill in about models, aliases and cards. Each form names its fields one by one: nothing else can be posted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from registry import cards
+from registry.models import ModelVersion, RegisteredModel
+
+
+class ModelFilter(forms.Form):
+    """What the list of models is narrowed to; everything is optional."""
+
+    q = forms.CharField(
+        label="Name or use", required=False, max_length=200, widget=forms.TextInput(attrs={"type": "search"})
+    )
+    tier = forms.TypedChoiceField(
+        label="Risk tier", required=False, coerce=int, choices=[("", "All tiers"), *RegisteredModel.Tier.choices]
+    )
+    standing = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "Any"),
+            ("production", "In production"),
+            ("review", "Something in review"),
+            ("idle", "Nothing in production"),
+            ("archived", "Archived"),
+        ],
+    )
+    owner = forms.ChoiceField(required=False, choices=[("", "Anybody"), ("me", "Me")])
+
+
+class NewModel(forms.Form):
+    """A model to be registered."""
+
+    name = forms.CharField(
+        max_length=128,
+        help_text="As callers will write it, for example employment. It cannot be changed later: signatures carry it.",
+    )
+    tier = forms.TypedChoiceField(
+        label="Risk tier",
+        coerce=int,
+        choices=RegisteredModel.Tier.choices,
+        initial=RegisteredModel.Tier.HIGH,
+        help_text="How much harm a wrong answer can do. It decides which policy applies, and can only become stricter later.",
+    )
+    intended_use = forms.CharField(
+        label="Intended use",
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Which decision does it support, and for whom?",
+    )
+    description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+
+class AliasForm(forms.Form):
+    """Where a free alias is to point."""
+
+    name = forms.CharField(
+        label="Alias",
+        max_length=80,
+        help_text="For example shadow or candidate. The aliases of stages move by promotion only.",
+    )
+    version = forms.ModelChoiceField(ModelVersion.objects.none(), empty_label=None)
+
+    def __init__(self, *args: Any, model: RegisteredModel, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["version"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = model.versions.usable().select_related("model").order_by("-number")
+
+
+class CardForm(forms.Form):
+    """Every section of a model card."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for section in cards.SECTIONS:
+            self.fields[section.key] = forms.CharField(
+                label=section.title,
+                help_text=section.question,
+                required=False,
+                max_length=cards.MAX_SECTION_CHARACTERS,
+                widget=forms.Textarea(attrs={"rows": 4}),
+            )
+
+
+def show_refusal(form: forms.Form, errors: dict[str, str], detail: str) -> None:
+    """Put a refusal's sentences beside the fields they are about, the rest on top."""
+    named = {field: text for field, text in errors.items() if field in form.fields}
+    for field, text in named.items():
+        form.add_error(field, text)
+    if not named:
+        form.add_error(None, detail)

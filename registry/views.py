@@ -1,0 +1,238 @@
+"""The registry's pages: models, files, evidence, lineage, the model card, free aliases. The page of a model and of a version is `reviews`'."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from access.permissions import Permission, permit
+from access.principal import Principal
+from audit.actions import append_alone
+from audit.events import Action
+from foundation.refusals import Conflict, Invalid, NotFound, Refusal
+from registry import actions, cards, lineage, queries
+from registry.forms import AliasForm, CardForm, ModelFilter, NewModel, show_refusal
+from registry.models import Evidence, ModelVersion, RegisteredModel
+from registry.overview import models_for
+from registry.store import ArtifactStore
+
+PER_PAGE: Final = 25
+MAX_SHOWN_CHARACTERS: Final = 60_000
+
+
+def _principal(request: HttpRequest) -> Principal:
+    principal: Principal = request.principal  # type: ignore[attr-defined]  # set by PrincipalMiddleware
+    return principal
+
+
+@require_GET
+def model_list(request: HttpRequest) -> HttpResponse:
+    """What is live in production and what comes next, model by model."""
+    by = _principal(request)
+    form = ModelFilter(request.GET)
+    wanted = form.cleaned_data if form.is_valid() else {}
+    found = models_for(
+        by,
+        text=wanted.get("q") or "",
+        tier=wanted.get("tier") or None,
+        standing=wanted.get("standing") or "",
+        mine=wanted.get("owner") == "me",
+    )
+    context = {
+        "page": Paginator(found, PER_PAGE).get_page(request.GET.get("page")),
+        "form": form,
+        "filtered": any(wanted.values()),
+        "may_create": by.allows(Permission.CREATE_MODEL),
+    }
+    return render(request, "registry/models.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def new_model(request: HttpRequest) -> HttpResponse:
+    """Register a model."""
+    by = _principal(request)
+    permit(by, Permission.CREATE_MODEL)
+    form = NewModel(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        fields = dict(form.cleaned_data)
+        try:
+            model = actions.create_model(fields.pop("name"), **fields, by=by)
+        except (Invalid, Conflict) as refusal:
+            show_refusal(form, getattr(refusal, "errors", {}) or {"name": refusal.detail}, refusal.detail)
+        else:
+            messages.success(request, f"{model.name} is registered. Register its first version next.")
+            return redirect("reviews:model", model.name)
+    return render(request, "registry/new.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@require_GET
+def files(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """A version's manifest, with digests and what the admission scan said."""
+    version = queries.find_version(name, number, _principal(request))
+    scan = queries.evidence_of(version).get(Evidence.Kind.SCAN)
+    context = _about(version) | {
+        "files": version.files,
+        "scan": scan,
+        "reasons": scan.content.get("reasons", []) if scan else [],
+        "open": _handed_out(scan),
+    }
+    return render(request, "registry/files.html", context)
+
+
+@require_GET
+def file(request: HttpRequest, name: str, number: int, path: str) -> HttpResponseBase:
+    """One file's bytes, to whoever may see the model; recorded. What the scan did not admit is not handed out."""
+    by = _principal(request)
+    version = queries.find_version(name, number, by)
+    wanted = version.file(path)
+    if wanted is None:
+        raise NotFound(f"{version} has no file of that name.", code="file-unknown")
+    if not _handed_out(queries.evidence_of(version).get(Evidence.Kind.SCAN)):
+        raise Conflict(f"The admission scan has not admitted {version}; its files are not handed out.", code="not-admitted")
+    stream = ArtifactStore().open(wanted.sha256)
+    append_alone(Action.VERSION_DOWNLOAD, by=by, obj=version.ledger_ref(), after={"path": wanted.path, "sha256": wanted.sha256})
+    response = FileResponse(
+        stream, as_attachment=True, filename=wanted.path.rpartition("/")[2], content_type="application/octet-stream"
+    )
+    response["Content-Length"] = str(wanted.size)
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _handed_out(scan: Evidence | None) -> bool:
+    return bool(scan and scan.content.get("verdict") == "admitted")
+
+
+@require_GET
+def evidence(request: HttpRequest, name: str, number: int, pk: int) -> HttpResponse:
+    """One piece of evidence with its producer and digest; `?download` gives it as JSON."""
+    version = queries.find_version(name, number, _principal(request))
+    shown = version.evidence.select_related("producer").filter(pk=pk).first()
+    if shown is None:
+        raise NotFound(f"{version} has no such evidence.", code="evidence-unknown")
+    text = json.dumps(shown.content, indent=2, ensure_ascii=False)
+    if "download" in request.GET:
+        response = HttpResponse(text, content_type="application/json")
+        response["Content-Disposition"] = f'attachment; filename="{shown.kind}-{shown.digest[:12]}.json"'
+        return response
+    context = _about(version) | {
+        "shown": shown,
+        "about_these_bytes": shown.subject_digest == version.digest,
+        "rows": _flat(shown.content)[:200],
+        "text": text[:MAX_SHOWN_CHARACTERS],
+        "cut": len(text) > MAX_SHOWN_CHARACTERS,
+        "others": version.evidence.filter(kind=shown.kind).exclude(pk=shown.pk).order_by("-created_at", "-pk")[:20],
+    }
+    return render(request, "registry/evidence.html", context)
+
+
+def _flat(content: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """The single values of nested objects as (path, value); lists are left to the text below the table."""
+    rows: list[tuple[str, Any]] = []
+    for key, value in content.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict):
+            rows += _flat(value, f"{path}.")
+        elif not isinstance(value, list):
+            rows.append((path, value))
+    return rows
+
+
+@require_GET
+def lineage_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Where a version came from and where it went."""
+    version = queries.find_version(name, number, _principal(request))
+    context = _about(version) | {"steps": lineage.steps(version), "gaps": lineage.gaps(version)}
+    return render(request, "registry/lineage.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def card(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The model card: its sections, how complete it is, its revisions and their differences, and the form that adds one."""
+    by = _principal(request)
+    version = queries.find_version(name, number, by)
+    revisions = list(version.card_revisions.select_related("author").order_by("-number"))
+    newest = revisions[0] if revisions else None
+    form = CardForm(request.POST or None, initial=newest.sections if newest else {})
+    if request.method == "POST" and form.is_valid():
+        try:
+            revision = actions.revise_card(version, form.cleaned_data, by=by)
+        except Refusal as refusal:
+            if refusal.status not in (400, 409):
+                raise
+            show_refusal(form, getattr(refusal, "errors", {}), refusal.detail)
+        else:
+            messages.success(request, f"Revision {revision.number} is saved. Sign-offs that answer for the card ask for a new look.")
+            return redirect("registry:card", version.model.name, version.number)
+    sections = newest.sections if newest else {}
+    chosen = _chosen(request, [revision.number for revision in revisions])
+    context = _about(version) | {
+        "form": form,
+        "newest": newest,
+        "sections": [(section, sections.get(section.key, "")) for section in cards.SECTIONS],
+        "missing": cards.missing(sections),
+        "done": len(cards.SECTIONS) - len(cards.missing(sections)),
+        "total": len(cards.SECTIONS),
+        "revisions": revisions,
+        "chosen": chosen,
+        "difference": _difference(revisions, chosen),
+        "may_edit": by.allows(Permission.EDIT_MODEL, version.model),
+    }
+    return render(request, "registry/card.html", context, status=400 if form.errors else 200)
+
+
+def _chosen(request: HttpRequest, numbers: list[int]) -> int | None:
+    """Which revision's difference is shown: the one asked for, else the newest."""
+    asked = request.GET.get("revision", "")
+    if asked.isdecimal() and int(asked) in numbers:
+        return int(asked)
+    return numbers[0] if numbers else None
+
+
+def _difference(revisions: list[Any], chosen: int | None) -> list[tuple[cards.Section, list[cards.DiffLine]]]:
+    by_number = {revision.number: revision.sections for revision in revisions}
+    if chosen is None:
+        return []
+    return cards.difference(by_number.get(chosen - 1, {}), by_number[chosen])
+
+
+@require_http_methods(["GET", "POST"])
+def alias(request: HttpRequest, name: str) -> HttpResponse:
+    """The aliases of a model: move a free one, delete one; a stage's alias is shown with the way to move it."""
+    by = _principal(request)
+    model = queries.find_model(name, by)
+    form = AliasForm(request.POST or None, model=model)
+    if request.method == "POST" and "delete" in request.POST:
+        actions.delete_alias(model, request.POST["delete"], by=by)
+        messages.success(request, f"The alias {request.POST['delete']} is deleted.")
+        return redirect("registry:alias", model.name)
+    if request.method == "POST" and form.is_valid():
+        try:
+            row = actions.set_alias(model, form.cleaned_data["name"], form.cleaned_data["version"], by=by)
+        except Invalid as refusal:
+            show_refusal(form, {"name": refusal.detail}, refusal.detail)
+        else:
+            messages.success(request, f"{row.name} now points at version {row.version.number}.")
+            return redirect("registry:alias", model.name)
+    return render(request, "registry/alias.html", _aliases(model, by) | {"form": form}, status=400 if form.errors else 200)
+
+
+def _aliases(model: RegisteredModel, by: Principal) -> dict[str, Any]:
+    return {
+        "model": model,
+        "aliases": model.aliases.select_related("version", "stage", "updated_by").order_by("name"),
+        "may_set": by.allows(Permission.SET_ALIAS, model),
+        "has_versions": model.versions.usable().exists(),
+    }
+
+
+def _about(version: ModelVersion) -> dict[str, Any]:
+    """What every page about one version shows in its head."""
+    return {"version": version, "model": version.model, "card_completeness": queries.card_completeness(version)}
