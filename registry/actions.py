@@ -48,6 +48,7 @@ from registry.store import ArtifactStore, limits
 RETRY_WINDOW: Final = timedelta(minutes=10)
 MAX_TAG_CHARACTERS: Final = 5_000
 ADMISSION_JOB: Final = "registry.admit"
+RESERVED_NAMES: Final = frozenset({"new"})
 FREE_ALIAS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 RESERVED_ALIAS: Final = re.compile(r"latest|v\d+", re.IGNORECASE)
 
@@ -94,6 +95,7 @@ def create_model(
         created_by=creator,
     )
     _check_fields(model)
+    _check_not_reserved(model.name)
     try:
         with transaction.atomic():
             model.save(force_insert=True)
@@ -437,6 +439,15 @@ def _check_fields(model: RegisteredModel) -> None:
     twin = RegisteredModel.objects.filter(name__iexact=model.name).exclude(pk=model.pk).first()
     if twin is not None:
         raise _name_taken(twin.name)
+
+
+def _check_not_reserved(name: str) -> None:
+    if name.lower() in RESERVED_NAMES:
+        raise Invalid(
+            f"“{name}” cannot name a model: it is the name of a page here. Choose another.",
+            code="model-name",
+            errors={"name": "Choose another name."},
+        )
 
 
 def _name_taken(name: str) -> Conflict:
