@@ -39,7 +39,11 @@ def create_deployment(
         raise Forbidden("Somebody has to be signed in to create a deployment, so that the record can say who did.")
     if worker is not None and worker.is_person:
         raise Invalid("A worker is a service account, not a person.", errors={"worker": "Choose a service account."})
-    deployment = Deployment(name=name.strip(), model=model, stage=stage, address=address, worker=worker, created_by=by.user)
+    if name.strip() == "new":
+        raise Invalid("“new” is the address of a page; choose another name.", errors={"name": "Choose another name."})
+    deployment = Deployment(
+        name=name.strip(), model=model, stage=stage, address=address, worker=worker, created_by=by.user
+    )
     try:
         deployment.clean_fields()
     except ValidationError as error:
@@ -51,7 +55,10 @@ def create_deployment(
     except IntegrityError as error:
         raise Conflict(f"There is a deployment named “{deployment.name}” already.", code="deployment-exists") from error
     append(
-        Action.DEPLOYMENT_CREATE, by=by, obj=deployment.ledger_ref(), after={"model": model.name, "stage": stage.name, "address": address}
+        Action.DEPLOYMENT_CREATE,
+        by=by,
+        obj=deployment.ledger_ref(),
+        after={"model": model.name, "stage": stage.name, "address": address},
     )
     return deployment
 
@@ -66,7 +73,14 @@ def pause_deployment(deployment: Deployment, *, reason: str, by: Principal) -> D
         raise Conflict(f"{deployment} is paused already.", code="paused")
     deployment.paused, deployment.paused_why = True, reason.strip()
     deployment.save(update_fields=["paused", "paused_why"])
-    append(Action.DEPLOYMENT_PAUSE, by=by, obj=deployment.ledger_ref(), why=reason.strip(), before={"paused": False}, after={"paused": True})
+    append(
+        Action.DEPLOYMENT_PAUSE,
+        by=by,
+        obj=deployment.ledger_ref(),
+        why=reason.strip(),
+        before={"paused": False},
+        after={"paused": True},
+    )
     return deployment
 
 
@@ -80,18 +94,30 @@ def resume_deployment(deployment: Deployment, *, reason: str, by: Principal) -> 
         raise Conflict(f"{deployment} is not paused.", code="not-paused")
     deployment.paused, deployment.paused_why = False, ""
     deployment.save(update_fields=["paused", "paused_why"])
-    append(Action.DEPLOYMENT_RESUME, by=by, obj=deployment.ledger_ref(), why=reason.strip(), before={"paused": True}, after={"paused": False})
+    append(
+        Action.DEPLOYMENT_RESUME,
+        by=by,
+        obj=deployment.ledger_ref(),
+        why=reason.strip(),
+        before={"paused": True},
+        after={"paused": False},
+    )
     return deployment
 
 
-def report_status(deployment: Deployment, *, state: str, detail: str = "", version: int | None = None, by: Principal) -> None:
+def report_status(
+    deployment: Deployment, *, state: str, detail: str = "", version: int | None = None, by: Principal
+) -> None:
     """Keep what a worker says about itself. The ledger gets an entry when serving starts, stops or changes version.
 
     A report that says nothing new within two seconds writes nothing: workers report twice a second.
     """
     permit_worker(deployment, by)
     if state not in Deployment.State.values:
-        raise Invalid(f"A worker is one of {', '.join(Deployment.State.values)}, not “{state}”.", errors={"state": "Unknown state."})
+        raise Invalid(
+            f"A worker is one of {', '.join(Deployment.State.values)}, not “{state}”.",
+            errors={"state": "Unknown state."},
+        )
     served = deployment.version.number if deployment.version else None
     now = timezone.now()
     same = (deployment.state, deployment.detail, served) == (state, detail[:MAX_DETAIL_CHARACTERS], version)
@@ -128,7 +154,14 @@ def _record_change(deployment: Deployment, *, state: str, detail: str, number: i
     deployment.save(update_fields=["state", "detail", "version", "heartbeat_at", "serving_since"])
     if was != (state, deployment.version_id):
         action = Action.DEPLOYMENT_START if serving else Action.DEPLOYMENT_STOP
-        append(action, by=by, obj=deployment.ledger_ref(), why=detail[:200], before=before, after={"state": state, "version": number})
+        append(
+            action,
+            by=by,
+            obj=deployment.ledger_ref(),
+            why=detail[:200],
+            before=before,
+            after={"state": state, "version": number},
+        )
 
 
 def _check_reason(reason: str) -> None:

@@ -25,8 +25,12 @@ from serving.pulls import Pull, PulledFile, allowed, find_file, tar_of, tar_size
 from serving.queries import Resolved, assigned, deployments_visible_to, find_deployment
 
 VERDICT_SECONDS: Final = 1
-PURPOSE: Final = OpenApiParameter("X-Purpose", str, OpenApiParameter.HEADER, description="what the version is pulled for; kept in the ledger")
-STAGE: Final = OpenApiParameter("stage", str, description="ask for an approval for this stage; without it, any stage's counts")
+PURPOSE: Final = OpenApiParameter(
+    "X-Purpose", str, OpenApiParameter.HEADER, description="what it is pulled for; kept in the ledger"
+)
+STAGE: Final = OpenApiParameter(
+    "stage", str, description="ask for an approval for this stage; without it, any stage's counts"
+)
 
 
 class AliasView(APIView):
@@ -107,7 +111,9 @@ class AuthorizeView(APIView):
             raise NotFound("There is no such deployment.", code="deployment-unknown")
         permit(by, Permission.SCORE_MODEL, deployment.model)
         caller = by.user.username if by.user else ""
-        return Response({"allowed": True, "caller": caller}, headers={"Cache-Control": f"private, max-age={VERDICT_SECONDS}"})
+        return Response(
+            {"allowed": True, "caller": caller}, headers={"Cache-Control": f"private, max-age={VERDICT_SECONDS}"}
+        )
 
 
 class Heartbeat(serializers.Serializer[Any]):
@@ -175,7 +181,9 @@ class PauseView(APIView):
     @extend_schema(operation_id="pause_deployment", request=Reason, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, name: str) -> Response:
         """The worker stops answering within two seconds."""
-        return Response(_deployment(pause_deployment(find_deployment(name, _by(request)), reason=_reason(request), by=_by(request))))
+        return Response(
+            _deployment(pause_deployment(find_deployment(name, _by(request)), reason=_reason(request), by=_by(request)))
+        )
 
 
 class ResumeView(APIView):
@@ -184,7 +192,11 @@ class ResumeView(APIView):
     @extend_schema(operation_id="resume_deployment", request=Reason, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, name: str) -> Response:
         """The worker answers again, as far as its version's approval is in force."""
-        return Response(_deployment(resume_deployment(find_deployment(name, _by(request)), reason=_reason(request), by=_by(request))))
+        return Response(
+            _deployment(
+                resume_deployment(find_deployment(name, _by(request)), reason=_reason(request), by=_by(request))
+            )
+        )
 
 
 def _by(request: Request) -> Principal:
@@ -224,7 +236,10 @@ def _resolved(resolved: Resolved, alias: str) -> dict[str, Any]:
         "digest": version.digest,
         "size": version.size_bytes,
         "approved_until": resolved.approval.valid_until,
-        "files": [file.row() | {"url": reverse("serving-api:file", kwargs=here | {"path": file.path})} for file in version.files],
+        "files": [
+            file.row() | {"url": reverse("serving-api:file", kwargs=here | {"path": file.path})}
+            for file in version.files
+        ],
         "download": reverse("serving-api:download", kwargs=here),
         "attestation": f"{reverse('serving-api:attestation', kwargs=here)}?stage={resolved.stage.name}",
     }

@@ -62,7 +62,12 @@ def _issue_status() -> Envelope:
     counter = StatusCounter.next()
     now, revoked = timezone.now(), _revoked()
     expires = now + STATUS_LASTS
-    predicate = {"counter": counter, "issued_at": now.isoformat(), "expires_at": expires.isoformat(), "revoked": revoked}
+    predicate = {
+        "counter": counter,
+        "issued_at": now.isoformat(),
+        "expires_at": expires.isoformat(),
+        "revoked": revoked,
+    }
     envelope = seal(
         statement(
             subject_name="status", subject_sha256=digest_of(predicate), predicate_type=STATUS_TYPE, predicate=predicate
@@ -85,7 +90,9 @@ def _sign_offs(predicate: Mapping[str, Any]) -> list[dict[str, Any]]:
     named = list(predicate["sign_offs"])
     found = dict(SignOff.objects.filter(statement_digest__in=named).values_list("statement_digest", "statement"))
     if len(found) != len(set(named)):
-        raise Unavailable("A sign-off that this release names is not in the database; tell an administrator.", code="records-missing")
+        raise Unavailable(
+            "A sign-off that this release names is not in the database; tell an administrator.", code="records-missing"
+        )
     return [found[digest] for digest in named]
 
 
@@ -93,7 +100,9 @@ def _subject(version: ModelVersion, predicate: Mapping[str, Any]) -> str:
     rounds = Round.objects.filter(review__version=version, subject_digest=predicate["subject_digest"])
     text = rounds.values_list("subject", flat=True).first()
     if text is None:
-        raise Unavailable("The subject that this release names is not in the database; tell an administrator.", code="records-missing")
+        raise Unavailable(
+            "The subject that this release names is not in the database; tell an administrator.", code="records-missing"
+        )
     return text
 
 
@@ -102,7 +111,10 @@ def _policies(predicate: Mapping[str, Any]) -> list[dict[str, Any]]:
     for named in predicate["policies"]:
         policy = PolicyVersion.objects.filter(policy__name=named["name"], number=named["number"]).first()
         if policy is None:
-            raise Unavailable("A policy that this release names is not in the database; tell an administrator.", code="records-missing")
+            raise Unavailable(
+                "A policy that this release names is not in the database; tell an administrator.",
+                code="records-missing",
+            )
         texts.append({"name": named["name"], "number": named["number"], "content": policy.content})
     return texts
 

@@ -70,7 +70,9 @@ class Deployment(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.CheckConstraint(condition=Q(state__in=["starting", "serving", "stopped", "failed"]), name="deployment_state_known")
+            models.CheckConstraint(
+                condition=Q(state__in=["starting", "serving", "stopped", "failed"]), name="deployment_state_known"
+            )
         ]
 
     def __str__(self) -> str:
@@ -111,6 +113,8 @@ class StatusSnapshot(models.Model):
 
     counter = models.PositiveBigIntegerField(primary_key=True)
     envelope = models.JSONField(help_text="DSSE envelope by the registry")
-    revoked_digest = models.CharField(max_length=64, help_text="SHA-256 of the list of revoked releases, to see that it changed")
+    revoked_digest = models.CharField(
+        max_length=64, help_text="SHA-256 of the list of revoked releases, to see that it changed"
+    )
     issued_at = models.DateTimeField()
     expires_at = models.DateTimeField()

@@ -19,7 +19,7 @@ from registry.manifest import ManifestFile
 TIMEOUT_SECONDS: Final = 5.0
 
 
-class Unreachable(Exception):  # noqa: N818 - reads as what happened
+class Unreachable(Exception):
     """The portal did not answer, or not with anything that can be read; what was known before still counts for a while."""
 
 
@@ -42,10 +42,14 @@ class Assignment:
 class Portal:
     """One worker's connection to the portal."""
 
-    def __init__(self, address: str, token: str, deployment: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, address: str, token: str, deployment: str, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._deployment = deployment
         self._authorization = f"Bearer {token}"
-        self._client = httpx.AsyncClient(base_url=f"{address.rstrip('/')}/api/v1", timeout=TIMEOUT_SECONDS, transport=transport)
+        self._client = httpx.AsyncClient(
+            base_url=f"{address.rstrip('/')}/api/v1", timeout=TIMEOUT_SECONDS, transport=transport
+        )
 
     async def heartbeat(self, *, state: str, detail: str, version: int | None) -> Assignment:
         """Report how the worker is, and learn what it should do; raises `Unreachable`, or the portal's refusal."""
@@ -69,9 +73,13 @@ class Portal:
 
     async def attestation(self, model: str, version: int, stage: str) -> dict[str, Any]:
         """The release attestation of one version for one stage, still to be verified."""
-        return await self._json("GET", f"{_version(model, version)}/attestation?stage={quote(stage)}", authorization=self._authorization)
+        return await self._json(
+            "GET", f"{_version(model, version)}/attestation?stage={quote(stage)}", authorization=self._authorization
+        )
 
-    async def fetch(self, model: str, version: int, files: Iterable[ManifestFile], *, keep: str = "MLmodel") -> dict[str, bytes]:
+    async def fetch(
+        self, model: str, version: int, files: Iterable[ManifestFile], *, keep: str = "MLmodel"
+    ) -> dict[str, bytes]:
         """Download every one of `files`, compare size and SHA-256 with the manifest, and return the bytes of the one at `keep`.
 
         Raises `WrongBytes` at the first file that differs, before anything of it is used.
@@ -85,7 +93,9 @@ class Portal:
 
     async def authorise(self, authorization: str) -> str:
         """The name of the caller whose Authorization header this is, when they may ask this deployment; else raises a refusal."""
-        answer = await self._json("POST", "/serving/authorize", authorization=authorization, body={"deployment": self._deployment})
+        answer = await self._json(
+            "POST", "/serving/authorize", authorization=authorization, body={"deployment": self._deployment}
+        )
         return str(answer.get("caller", ""))
 
     async def close(self) -> None:
@@ -95,8 +105,9 @@ class Portal:
     async def _file(self, model: str, version: int, file: ManifestFile, *, keep: bool) -> bytes | None:
         digest, chunks, size = hashlib.sha256(), [], 0
         url = f"{_version(model, version)}/files/{quote(file.path)}"
+        headers = {"Authorization": self._authorization, "Accept-Encoding": "identity"}
         try:
-            async with self._client.stream("GET", url, headers={"Authorization": self._authorization, "Accept-Encoding": "identity"}) as answer:
+            async with self._client.stream("GET", url, headers=headers) as answer:
                 if answer.status_code != httpx.codes.OK:
                     await answer.aread()
                     raise _refusal(answer)
@@ -110,12 +121,18 @@ class Portal:
         except httpx.HTTPError as error:
             raise Unreachable(f"{file.path} could not be fetched: {error!r}.") from error
         if size != file.size:
-            raise WrongBytes(f"{file.path} has {'more' if size > file.size else 'fewer'} bytes than the {file.size} that were signed.")
+            raise WrongBytes(
+                f"{file.path} has {'more' if size > file.size else 'fewer'} bytes than the {file.size} that were signed."
+            )
         if digest.hexdigest() != file.sha256:
-            raise WrongBytes(f"{file.path} has the SHA-256 {digest.hexdigest()[:12]}…, but {file.sha256[:12]}… was signed.")
+            raise WrongBytes(
+                f"{file.path} has the SHA-256 {digest.hexdigest()[:12]}…, but {file.sha256[:12]}… was signed."
+            )
         return b"".join(chunks) if keep else None
 
-    async def _json(self, method: str, url: str, *, authorization: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    async def _json(
+        self, method: str, url: str, *, authorization: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         try:
             answer = await self._client.request(method, url, json=body, headers={"Authorization": authorization})
             if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:

@@ -65,9 +65,8 @@ def approved(version: ModelVersion, stage: Stage | None = None) -> Resolved:
     stages = [stage] if stage else list(Stage.objects.order_by("-order"))
     for candidate in stages:
         approval = approval_in_force(version, candidate, now)
-        release = _release(version, candidate)
-        if approval is not None and release is not None:
-            return Resolved(version, candidate, approval, release)
+        if approval is not None and approval.promotion is not None:
+            return Resolved(version, candidate, approval, approval.promotion.release)
     raise not_approved(version, stages[0])
 
 
@@ -97,7 +96,9 @@ def not_approved(version: ModelVersion, stage: Stage) -> Refusal:
 def assigned(deployment: Deployment) -> tuple[Resolved | None, str]:
     """What a deployment should serve now, or None and why; whoever holds its stage's alias, while the approval is in force."""
     alias = (
-        Alias.objects.filter(model=deployment.model, stage=deployment.stage).select_related("version__model", "stage").first()
+        Alias.objects.filter(model=deployment.model, stage=deployment.stage)
+        .select_related("version__model", "stage")
+        .first()
     )
     if alias is None:
         return None, _nothing_live(deployment)
@@ -146,15 +147,12 @@ def _stage(name: str) -> Stage:
     return stage
 
 
-def _release(version: ModelVersion, stage: Stage) -> dict[str, Any] | None:
-    """The newest signed release of the version for the stage."""
-    promotion = Promotion.objects.filter(version=version, stage=stage).order_by("-at", "-pk").first()
-    return promotion.release if promotion else None
-
-
 def _nothing_live(deployment: Deployment) -> str:
     last = (
-        Promotion.objects.filter(model=deployment.model, stage=deployment.stage).select_related("version").order_by("-at").first()
+        Promotion.objects.filter(model=deployment.model, stage=deployment.stage)
+        .select_related("version")
+        .order_by("-at")
+        .first()
     )
     if last and last.version.state == ModelVersion.State.REVOKED:
         return f"The approval of {deployment.model.name} version {last.version.number} was revoked, and no other version is live."

@@ -25,7 +25,14 @@ from registry.strict import read_yaml
 
 MAX_ROWS: Final = 10_000
 NOT_SERVED_YET: Final = "can be registered and pulled but not served yet"
-DTYPES: Final = {"boolean": "bool", "integer": "int32", "long": "int64", "float": "float32", "double": "float64", "string": "str"}
+DTYPES: Final = {
+    "boolean": "bool",
+    "integer": "int32",
+    "long": "int64",
+    "float": "float32",
+    "double": "float64",
+    "string": "str",
+}
 OIP_KINDS: Final = {"BOOL": "boolean", "BYTES": "string", "FP32": "float", "FP64": "double"} | {
     f"{sign}INT{bits}": "long" for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
@@ -115,7 +122,9 @@ def load(plan: Plan, content: bytes) -> ScoringModel:
 def columns_from_rows(rows: Any) -> dict[str, list[Any]]:
     """Rows (a list of objects) turned into columns; a column that is absent from some rows holds None there."""
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise Invalid('Send {"rows": [{"column": value, …}, …]}: a list with one object per row.', code="rows-malformed")
+        raise Invalid(
+            'Send {"rows": [{"column": value, …}, …]}: a list with one object per row.', code="rows-malformed"
+        )
     _check_count(len(rows))
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
@@ -124,13 +133,17 @@ def columns_from_rows(rows: Any) -> dict[str, list[Any]]:
 def columns_from_tensors(inputs: Any) -> dict[str, list[Any]]:
     """The named, columnar inputs of an Open Inference Protocol request as columns."""
     if not isinstance(inputs, list) or not inputs:
-        raise Invalid('Send "inputs": one tensor per column, each with name, shape, datatype and data.', code="inputs-malformed")
+        raise Invalid(
+            'Send "inputs": one tensor per column, each with name, shape, datatype and data.', code="inputs-malformed"
+        )
     columns = dict(_tensor(tensor) for tensor in inputs)
     if len(columns) != len(inputs):
         raise Invalid("Two inputs have the same name.", code="inputs-malformed")
     lengths = {len(data) for data in columns.values()}
     if len(lengths) != 1:
-        raise Invalid(f"All inputs need the same number of rows; these have {sorted(lengths)}.", code="inputs-malformed")
+        raise Invalid(
+            f"All inputs need the same number of rows; these have {sorted(lengths)}.", code="inputs-malformed"
+        )
     _check_count(lengths.pop())
     return columns
 
@@ -161,9 +174,13 @@ def _columns(signature: Mapping[str, Any] | None) -> tuple[Column, ...]:
     try:
         columns = tuple(Column(spec["name"], spec["type"], bool(spec.get("required", True))) for spec in specs)
     except (KeyError, TypeError, AttributeError) as error:
-        raise NotLoadable("The model's signature does not name its input columns; log it with an input example.") from error
+        raise NotLoadable(
+            "The model's signature does not name its input columns; log it with an input example."
+        ) from error
     if not columns:
-        raise NotLoadable("The model has no signature, so requests could not be checked; log it with a signature or an input example.")
+        raise NotLoadable(
+            "The model has no signature, so requests could not be checked; log it with a signature or an input example."
+        )
     if unknown := [column for column in columns if column.kind not in DTYPES]:
         raise NotLoadable(f"The column {unknown[0].name} has the type {unknown[0].kind}, which is not served yet.")
     return columns
@@ -182,9 +199,13 @@ def _tensor(tensor: Any) -> tuple[str, list[Any]]:
         raise Invalid("Every input needs a name, which is the name of a column.", code="inputs-malformed")
     data, shape = tensor.get("data"), tensor.get("shape")
     if not isinstance(data, list) or shape not in ([len(data)], [len(data), 1]):
-        raise Invalid(f"The input {name} needs data with one value per row and the shape [rows] or [rows, 1].", code="inputs-malformed")
+        sentence = f"The input {name} needs data with one value per row and the shape [rows] or [rows, 1]."
+        raise Invalid(sentence, code="inputs-malformed")
     if tensor.get("datatype") not in OIP_KINDS:
-        raise Invalid(f"The input {name} has the datatype {tensor.get('datatype')}; known are {', '.join(OIP_KINDS)}.", code="inputs-malformed")
+        known = ", ".join(OIP_KINDS)
+        raise Invalid(
+            f"The input {name} has the datatype {tensor.get('datatype')}; known are {known}.", code="inputs-malformed"
+        )
     return name, data
 
 
@@ -219,7 +240,9 @@ def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
 
 
 def _article(kind: str) -> str:
-    return {"boolean": "true or false", "string": "text", "integer": "a whole number", "long": "a whole number"}.get(kind, "a number")
+    return {"boolean": "true or false", "string": "text", "integer": "a whole number", "long": "a whole number"}.get(
+        kind, "a number"
+    )
 
 
 def _shown(value: Any) -> str:

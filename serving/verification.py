@@ -124,10 +124,13 @@ def verify_status(envelope: Mapping[str, Any], key: Ed25519PublicKey, *, at: dat
         raise NotVerified("malformed", f"The status snapshot is not complete: {error!r}.") from error
     if status.counter < seen_counter:
         raise NotVerified(
-            "rollback", f"This status snapshot has number {status.counter}, but number {seen_counter} was seen before: it is outdated."
+            "rollback",
+            f"This status snapshot has number {status.counter}, but number {seen_counter} was seen before: it is outdated.",
         )
     if at >= status.expires_at:
-        raise NotVerified("status-expired", f"The status snapshot expired at {status.expires_at.isoformat()}; fetch a new one.")
+        raise NotVerified(
+            "status-expired", f"The status snapshot expired at {status.expires_at.isoformat()}; fetch a new one."
+        )
     return status
 
 
@@ -137,10 +140,13 @@ def check_standing(release: VerifiedRelease, status: Status, *, at: datetime) ->
         raise NotVerified("revoked", f"The approval of {release.model} version {release.version} was revoked.")
     if at >= release.valid_until:
         raise NotVerified(
-            "expired", f"The approval of {release.model} version {release.version} expired at {release.valid_until.isoformat()}."
+            "expired",
+            f"The approval of {release.model} version {release.version} expired at {release.valid_until.isoformat()}.",
         )
     if at >= status.expires_at:
-        raise NotVerified("status-expired", f"The status snapshot expired at {status.expires_at.isoformat()}; fetch a new one.")
+        raise NotVerified(
+            "status-expired", f"The status snapshot expired at {status.expires_at.isoformat()}; fetch a new one."
+        )
 
 
 def _verify(
@@ -179,7 +185,9 @@ def _verify(
 def _open(envelope: Mapping[str, Any], key: Ed25519PublicKey, predicate_type: str) -> dict[str, Any]:
     statement = open_sealed(envelope, key)
     if statement["predicateType"] != predicate_type:
-        raise NotVerified("malformed", f"A statement of type {predicate_type} was expected, not {statement['predicateType']}.")
+        raise NotVerified(
+            "malformed", f"A statement of type {predicate_type} was expected, not {statement['predicateType']}."
+        )
     return statement
 
 
@@ -190,7 +198,9 @@ def _files(manifest: Iterable[Mapping[str, Any]], digest: str) -> tuple[Manifest
     return files
 
 
-def _sign_offs(attestation: Mapping[str, Any], release: Mapping[str, Any], key: Ed25519PublicKey, at: datetime) -> list[dict[str, Any]]:
+def _sign_offs(
+    attestation: Mapping[str, Any], release: Mapping[str, Any], key: Ed25519PublicKey, at: datetime
+) -> list[dict[str, Any]]:
     """The approvals behind the release, after every rule about them has been checked."""
     envelopes = attestation["sign_offs"]
     if sorted(envelope_digest(envelope) for envelope in envelopes) != sorted(release["sign_offs"]):
@@ -214,7 +224,9 @@ def _decision(envelope: Mapping[str, Any], release: Mapping[str, Any], key: Ed25
         if predicate[name] != release[name]:
             raise NotVerified("sign-offs", f"A sign-off is for {name} {predicate[name]}, not for {release[name]}.")
     if predicate["decision"] not in APPROVING:
-        raise NotVerified("sign-offs", f"A sign-off of the release says {predicate['decision']!r}, which approves nothing.")
+        raise NotVerified(
+            "sign-offs", f"A sign-off of the release says {predicate['decision']!r}, which approves nothing."
+        )
     return predicate
 
 
@@ -249,7 +261,9 @@ def _facets(text: str, release: Mapping[str, Any]) -> dict[str, str]:
     return facets
 
 
-def _check_current(decision: Mapping[str, Any], slots: Mapping[str, Slot], facets: Mapping[str, str], at: datetime) -> None:
+def _check_current(
+    decision: Mapping[str, Any], slots: Mapping[str, Slot], facets: Mapping[str, str], at: datetime
+) -> None:
     """That a sign-off stands in a slot of the policies, has not expired, and saw the released state of what its slot answers for."""
     slot = slots.get(decision["slot"]["key"])
     if slot is None:
@@ -282,7 +296,9 @@ def _check_quorum(decisions: Iterable[Mapping[str, Any]], slots: Mapping[str, Sl
         people_in[decision["slot"]["key"]].add(decision["reviewer"]["id"])
     for slot in slots.values():
         if len(people_in[slot.key]) < slot.people:
-            raise NotVerified("threshold", f"The slot {slot.key} has {len(people_in[slot.key])} of {slot.people} sign-offs.")
+            raise NotVerified(
+                "threshold", f"The slot {slot.key} has {len(people_in[slot.key])} of {slot.people} sign-offs."
+            )
 
 
 def _time(text: str) -> datetime:

@@ -114,7 +114,9 @@ class Worker:
             return
         except Refusal as refusal:
             if refusal.status in LOST:
-                self._stop(Unavailable(f"The portal does not let this worker serve: {refusal.detail}", code="worker-refused"))
+                self._stop(
+                    Unavailable(f"The portal does not let this worker serve: {refusal.detail}", code="worker-refused")
+                )
             return
         self._obey(assignment)
 
@@ -124,7 +126,7 @@ class Worker:
             seen = self.status.counter if self.status else 0
             self.status = verify_status(assignment.status, self.key, at=now, seen_counter=seen)
         except NotVerified as error:
-            log.error("worker=%s event=status_refused why=%s", self.deployment, error)  # noqa: TRY400 - a sentence, not a fault of ours
+            log.error("worker=%s event=status_refused why=%s", self.deployment, error)
             self._stand()
             return
         self._paused = f"This deployment is paused. {assignment.reason}".strip() if assignment.paused else None
@@ -162,11 +164,20 @@ class Worker:
         except (NotVerified, WrongBytes, NotLoadable, Refusal) as error:
             if wanted == self._wanted:
                 self._failed, self._failed_at = wanted, time.monotonic()
-                self._stop(Unavailable(f"Version {version} of {model} is not served: {error}", code="not-served"), state="failed")
+                self._stop(
+                    Unavailable(f"Version {version} of {model} is not served: {error}", code="not-served"),
+                    state="failed",
+                )
             return
         if wanted == self._wanted:
             self.serving, self._failed = ready, None
-            log.info("worker=%s event=serving model=%s version=%s digest=%s", self.deployment, model, version, ready.release.digest)
+            log.info(
+                "worker=%s event=serving model=%s version=%s digest=%s",
+                self.deployment,
+                model,
+                version,
+                ready.release.digest,
+            )
             self._stand()
 
     async def _load(self, model: str, version: int, stage: str) -> Serving:
@@ -176,7 +187,9 @@ class Worker:
             attestation, self.key, at=datetime.now(UTC), model=model, stage=stage, version=version, seen_counter=seen
         )
         paths = {file.path for file in release.files}
-        description = await self.portal.fetch(model, version, [file for file in release.files if file.path == "MLmodel"])
+        description = await self.portal.fetch(
+            model, version, [file for file in release.files if file.path == "MLmodel"]
+        )
         if not description:
             raise NotLoadable("The version has no MLmodel file.")
         wanted = plan(description["MLmodel"], paths)
@@ -195,8 +208,10 @@ class Worker:
         try:
             check_standing(self.serving.release, self.status, at=datetime.now(UTC))
         except NotVerified as error:
-            gone = error.reason == "revoked"
-            self.standing = Refusal(str(error), code=error.reason, title="Revoked", status=410) if gone else Unavailable(str(error), code=error.reason)
+            if error.reason == "revoked":
+                self.standing = Refusal(str(error), code="revoked", title="Revoked", status=410)
+            else:
+                self.standing = Unavailable(str(error), code=error.reason)
             self.state, self.detail = "stopped", str(error)
         else:
             self.standing, self.state, self.detail = None, "serving", ""
@@ -225,7 +240,9 @@ class Worker:
         except Unreachable as error:
             if name:
                 return name
-            raise Unavailable("Who you are cannot be checked at the moment, since the portal does not answer.", code="portal-silent") from error
+            raise Unavailable(
+                "Your token cannot be checked, since the portal does not answer.", code="portal-silent"
+            ) from error
         except Refusal:
             self._verdicts.pop(key, None)
             raise
@@ -245,7 +262,12 @@ class Worker:
         return Answer(serving, ids, predictions)
 
     def _record(
-        self, serving: Serving, columns: Mapping[str, Sequence[Any]], ids: Sequence[str], predictions: Sequence[Prediction], caller: str
+        self,
+        serving: Serving,
+        columns: Mapping[str, Sequence[Any]],
+        ids: Sequence[str],
+        predictions: Sequence[Prediction],
+        caller: str,
     ) -> None:
         now = time.time_ns() // 1_000
         release = serving.release
@@ -264,7 +286,9 @@ class Worker:
                 for n, prediction in enumerate(predictions)
             )
         except OSError as error:
-            raise Unavailable("The prediction log cannot be written, so no answer may leave.", code="log-failed") from error
+            raise Unavailable(
+                "The prediction log cannot be written, so no answer may leave.", code="log-failed"
+            ) from error
 
 
 async def score(request: Request) -> Response:
@@ -277,7 +301,8 @@ async def score(request: Request) -> Response:
         _about(answer)
         | {
             "predictions": [
-                {"id": answer.ids[n], "score": one.score, "decision": one.decision} for n, one in enumerate(answer.predictions)
+                {"id": answer.ids[n], "score": one.score, "decision": one.decision}
+                for n, one in enumerate(answer.predictions)
             ]
         }
     )
@@ -321,18 +346,25 @@ async def ready(request: Request) -> Response:
 
 async def refused(request: Request, error: Exception) -> Response:
     """Any refusal as problem JSON (RFC 9457)."""
-    refusal = error if isinstance(error, Refusal) else Unavailable("The worker failed at this request; it was not answered.")
+    refusal = (
+        error if isinstance(error, Refusal) else Unavailable("The worker failed at this request; it was not answered.")
+    )
     headers = {"Retry-After": "1"} if refusal.status == Unavailable.status else {}
     if refusal.status == Unauthenticated.status:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(
-        refusal.as_problem(instance=request.url.path), status_code=refusal.status, headers=headers, media_type="application/problem+json"
+        refusal.as_problem(instance=request.url.path),
+        status_code=refusal.status,
+        headers=headers,
+        media_type="application/problem+json",
     )
 
 
 async def no_such_page(request: Request, error: Exception) -> Response:
     """404 and 405 in the same form as every other refusal."""
-    return await refused(request, NotFound("There is no such address; POST /score/<deployment> or /v2/models/<deployment>/infer."))
+    return await refused(
+        request, NotFound("There is no such address; POST /score/<deployment> or /v2/models/<deployment>/infer.")
+    )
 
 
 def create_app(worker: Worker) -> Starlette:
@@ -398,7 +430,11 @@ def _ids(given: Any, rows: int) -> list[str]:
     """One id per row: the caller's, so that outcomes can be matched later, or new ones."""
     if given is None:
         return [uuid4().hex for _ in range(rows)]
-    fits = isinstance(given, list) and len(given) == rows and all(isinstance(one, str) and 0 < len(one) <= 64 for one in given)
+    fits = (
+        isinstance(given, list)
+        and len(given) == rows
+        and all(isinstance(one, str) and 0 < len(one) <= 64 for one in given)
+    )
     if not fits or len(set(given)) != rows:
         raise Invalid("ids must hold one different text of at most 64 characters per row.", code="ids-malformed")
     return list(given)
@@ -430,8 +466,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m serving.worker", description="Serves one deployment.")
     parser.add_argument("--deployment", required=True)
     parser.add_argument("--portal", required=True, help="the portal's address, http(s)://host:port")
-    parser.add_argument("--registry-key", required=True, type=Path, help="PEM file with the registry's public key, pinned")
-    parser.add_argument("--log-dir", required=True, type=Path, help="where prediction logs go; one folder per deployment")
+    parser.add_argument(
+        "--registry-key", required=True, type=Path, help="PEM file with the registry's public key, pinned"
+    )
+    parser.add_argument(
+        "--log-dir", required=True, type=Path, help="where prediction logs go; one folder per deployment"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8100)
     options = parser.parse_args(arguments)

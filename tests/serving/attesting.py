@@ -34,7 +34,9 @@ POLICY = {
 
 def manifest_of(files: Mapping[str, bytes]) -> list[ManifestFile]:
     """The manifest of files given as path → bytes."""
-    return [ManifestFile(path, len(content), hashlib.sha256(content).hexdigest()) for path, content in sorted(files.items())]
+    return [
+        ManifestFile(path, len(content), hashlib.sha256(content).hexdigest()) for path, content in sorted(files.items())
+    ]
 
 
 class Registry:
@@ -63,7 +65,9 @@ class Registry:
 
     def sealed(self, kind: str, predicate: Mapping[str, Any], sha256: str) -> Envelope:
         """A statement of any kind, signed."""
-        return seal(statement(subject_name="x", subject_sha256=sha256, predicate_type=kind, predicate=predicate), self.signer)
+        return seal(
+            statement(subject_name="x", subject_sha256=sha256, predicate_type=kind, predicate=predicate), self.signer
+        )
 
     def attestation(
         self,
@@ -86,7 +90,9 @@ class Registry:
         policies = [{"name": "production-tier-1", "number": 1, "digest": digest_of(policy)}]
         facets = {name: sha256_hex(name.encode()) for name in FACETS}
         until = (self.now + valid).isoformat()
-        subject = canonical(about | {"digest": digest, "facets": facets, "policies": policies, "compared_with": None}).decode()
+        subject = canonical(
+            about | {"digest": digest, "facets": facets, "policies": policies, "compared_with": None}
+        ).decode()
         sign_offs = [
             self.sealed(
                 SIGN_OFF_TYPE,

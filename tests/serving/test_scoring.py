@@ -69,14 +69,18 @@ def test_a_regression_answers_with_its_number() -> None:
 
 
 def test_three_classes_answer_with_the_likeliest() -> None:
-    fitted = LogisticRegression().fit(pd.DataFrame({"x": [0.0, 1.0, 5.0, 6.0, 10.0, 11.0]}), ["low", "low", "mid", "mid", "top", "top"])
+    fitted = LogisticRegression().fit(
+        pd.DataFrame({"x": [0.0, 1.0, 5.0, 6.0, 10.0, 11.0]}), ["low", "low", "mid", "mid", "top", "top"]
+    )
     model = ScoringModel(fitted, (Column("x", "double", required=True),), None)
 
     assert [one.decision for one in model.predict({"x": [0.0, 5.5, 12.0]})] == ["low", "mid", "top"]
 
 
 def test_gaps_are_allowed_where_the_signature_says_so() -> None:
-    model = ScoringModel(None, (Column("age", "long", required=False), Column("region", "string", required=False)), None)
+    model = ScoringModel(
+        None, (Column("age", "long", required=False), Column("region", "string", required=False)), None
+    )
 
     checked = checked_columns(model, columns_from_rows([{"age": 3}, {"age": None, "region": "north"}]))
 
@@ -97,7 +101,9 @@ def test_gaps_are_allowed_where_the_signature_says_so() -> None:
         ({"region": ["north"]}, "region", "must be text"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_named(model: ScoringModel, change: dict[str, Any], column: str, sentence: str) -> None:
+def test_a_value_of_the_wrong_type_is_named(
+    model: ScoringModel, change: dict[str, Any], column: str, sentence: str
+) -> None:
     errors = complaints(model, [ROWS[0], ROWS[1] | change])
 
     assert list(errors) == [column]
@@ -163,7 +169,11 @@ class Attack:
 
 
 def pickled() -> dict[str, bytes]:
-    mlmodel = tiny()["MLmodel"].replace(b"model.skops", b"model.pkl").replace(b"serialization_format: skops", b"serialization_format: cloudpickle")
+    mlmodel = (
+        tiny()["MLmodel"]
+        .replace(b"model.skops", b"model.pkl")
+        .replace(b"serialization_format: skops", b"serialization_format: cloudpickle")
+    )
     return {"MLmodel": mlmodel, "model.pkl": pickle.dumps(Attack()), "conda.yaml": b"", "python_env.yaml": b""}
 
 
@@ -178,13 +188,18 @@ def test_a_pickle_under_the_name_of_a_skops_file_is_never_loaded() -> None:
 
 
 def test_other_flavours_are_not_served_yet() -> None:
-    text = tiny()["MLmodel"].replace(b"  sklearn:\n    code: null\n    pickled_model: model.skops\n    serialization_format: skops\n    sklearn_version: 1.9.1\n", b"  onnx:\n    data: model.skops\n")
+    text = tiny()["MLmodel"].replace(
+        b"  sklearn:\n    code: null\n    pickled_model: model.skops\n    serialization_format: skops\n    sklearn_version: 1.9.1\n",
+        b"  onnx:\n    data: model.skops\n",
+    )
 
     with pytest.raises(NotLoadable, match="not served yet|mlflow"):
         loaded(tiny() | {"MLmodel": text})
 
 
-@pytest.mark.parametrize("text", [b"", b"- 1", b"a: &x 1\nb: *x", b"!!python/object:os.system {}", b"flavors: [", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "text", [b"", b"- 1", b"a: &x 1\nb: *x", b"!!python/object:os.system {}", b"flavors: [", b"\xff\xfe"]
+)
 def test_a_description_that_is_no_mlmodel_is_refused(text: bytes) -> None:
     with pytest.raises(NotLoadable):
         plan(text, {"MLmodel", "model.skops"})

@@ -36,7 +36,9 @@ def registry() -> Registry:
 
 
 def check(registry: Registry, attestation: dict[str, Any], **asked: Any) -> VerifiedRelease:
-    return verify(attestation, registry.signer.public, **({"at": NOW, "model": "credit", "stage": "production"} | asked))
+    return verify(
+        attestation, registry.signer.public, **({"at": NOW, "model": "credit", "stage": "production"} | asked)
+    )
 
 
 def refused(registry: Registry, attestation: dict[str, Any], **asked: Any) -> str:
@@ -54,7 +56,9 @@ def test_a_signed_release_is_verified_offline(registry: Registry) -> None:
 
 
 def test_verification_and_worker_need_no_django() -> None:
-    code = "import sys, serving.verification, serving.worker; sys.exit('django' in sys.modules or 'mlflow' in sys.modules)"
+    code = (
+        "import sys, serving.verification, serving.worker; sys.exit('django' in sys.modules or 'mlflow' in sys.modules)"
+    )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -116,13 +120,17 @@ def test_a_sign_off_cannot_stand_in_for_a_release(registry: Registry) -> None:
         ({"policy": {"title": "Two", "slots": [POLICY["slots"][0] | {"people": 2}]}}, "sign-offs"),  # type: ignore[index,dict-item]  # a literal
     ],
 )
-def test_what_was_never_enough_is_refused_although_the_registry_signed_it(registry: Registry, flaw: dict[str, Any], reason: str) -> None:
+def test_what_was_never_enough_is_refused_although_the_registry_signed_it(
+    registry: Registry, flaw: dict[str, Any], reason: str
+) -> None:
     assert refused(registry, registry.attestation(FILES, **flaw)) == reason
 
 
 def test_a_facet_that_the_slot_does_not_answer_for_may_differ(registry: Registry) -> None:
     policy = {"title": "Risk only", "slots": [POLICY["slots"][1]]}
-    attestation = registry.attestation(FILES, policy=policy, signers=(("risk", "carol"),), seen_facets={"data": "0" * 64})
+    attestation = registry.attestation(
+        FILES, policy=policy, signers=(("risk", "carol"),), seen_facets={"data": "0" * 64}
+    )
 
     assert check(registry, attestation).version == 3
 
@@ -218,7 +226,11 @@ def test_whatever_is_missing_or_of_another_kind_is_refused_with_a_sentence(data:
     attestation: Any = copy.deepcopy(registry.attestation(FILES))
     where = attestation
     for _ in range(data.draw(st.integers(0, 2))):
-        inner = [one for one in (where.values() if isinstance(where, dict) else where) if isinstance(one, dict | list) and one]
+        inner = [
+            one
+            for one in (where.values() if isinstance(where, dict) else where)
+            if isinstance(one, dict | list) and one
+        ]
         if not inner:
             break
         where = data.draw(st.sampled_from(inner))

@@ -90,7 +90,9 @@ class FakePortal:
 
     async def attestation(self, request: Request) -> Response:
         number = request.path_params["number"]
-        return JSONResponse(self.registry.attestation(self.versions[number], version=number, **self.flaws.get(number, {})))
+        return JSONResponse(
+            self.registry.attestation(self.versions[number], version=number, **self.flaws.get(number, {}))
+        )
 
     async def file(self, request: Request) -> Response:
         if self.down:
@@ -107,7 +109,9 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.portal = FakePortal()
         self.folder = folder
-        connection = Portal("http://portal", "cs_token", "credit-live", transport=httpx.ASGITransport(self.portal.app()))
+        connection = Portal(
+            "http://portal", "cs_token", "credit-live", transport=httpx.ASGITransport(self.portal.app())
+        )
         self.worker = Worker("credit-live", connection, self.portal.registry.signer.public, PredictionLog(folder))
         self.app = create_app(self.worker)
 
@@ -118,7 +122,9 @@ class Rig:
             if self.worker._loading:
                 await self.worker._loading
 
-    async def post(self, path: str = SCORE, body: Any = None, *, token: str = "good", raw: bytes | None = None) -> httpx.Response:
+    async def post(
+        self, path: str = SCORE, body: Any = None, *, token: str = "good", raw: bytes | None = None
+    ) -> httpx.Response:
         content = raw if raw is not None else json.dumps({"rows": ROWS} if body is None else body).encode()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://worker") as client:
@@ -129,7 +135,9 @@ class Rig:
             return await client.get(path)
 
     def logged(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for path in sorted(self.folder.glob("*.log")) for line in path.read_text().splitlines()]
+        return [
+            json.loads(line) for path in sorted(self.folder.glob("*.log")) for line in path.read_text().splitlines()
+        ]
 
 
 @pytest.fixture
@@ -167,7 +175,8 @@ def test_open_inference_protocol_gives_the_same_answers(rig: Rig) -> None:
         await rig.rounds()
         kinds = {"age": "INT64", "income": "FP64", "region": "BYTES"}
         inputs = [
-            {"name": name, "shape": [4], "datatype": kind, "data": [row[name] for row in ROWS]} for name, kind in kinds.items()
+            {"name": name, "shape": [4], "datatype": kind, "data": [row[name] for row in ROWS]}
+            for name, kind in kinds.items()
         ]
 
         answer = (await rig.post(INFER, {"id": "7", "inputs": inputs})).json()
@@ -302,7 +311,11 @@ def test_bytes_that_were_not_signed_are_not_loaded(rig: Rig, path: str, content:
 
 def test_another_format_is_failed_with_a_sentence(rig: Rig) -> None:
     async def scene() -> None:
-        text = tiny()["MLmodel"].replace(b"model.skops", b"model.pkl").replace(b"serialization_format: skops", b"serialization_format: pickle")
+        text = (
+            tiny()["MLmodel"]
+            .replace(b"model.skops", b"model.pkl")
+            .replace(b"serialization_format: skops", b"serialization_format: pickle")
+        )
         rig.portal.versions[3] = tiny() | {"MLmodel": text, "model.pkl": b"\x80\x04N."}
         await rig.rounds()
 

@@ -48,7 +48,9 @@ mlflow_version: 3.17.2
 def estimator(flipped: bool = False) -> Pipeline:
     """A logistic regression behind a scaler and an encoder; `flipped` answers the other way round."""
     frame = pd.DataFrame(ROWS)
-    columns = make_column_transformer((StandardScaler(), ["age", "income"]), (OneHotEncoder(handle_unknown="ignore"), ["region"]))
+    columns = make_column_transformer(
+        (StandardScaler(), ["age", "income"]), (OneHotEncoder(handle_unknown="ignore"), ["region"])
+    )
     answers = [1, 0, 1, 0] if flipped else [0, 1, 0, 1]
     return make_pipeline(columns, LogisticRegression()).fit(frame, answers)
 

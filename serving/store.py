@@ -1,0 +1,325 @@
+"""MLflow's model registry on our actions: a thin adapter, so that an unmodified client meets the same rules as everybody else.
+
+MLflow's own handlers parse, validate and page; what is asked then comes here. Stages map to governed stages: moving a version to
+Production, or setting the alias of a stage, is a promotion by the caller, refused with the reasons until it is signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from serving import django_ready  # noqa: F401 - MLflow imports this module in processes where Django is not set up
+
+# isort: split
+
+from django.db.models import QuerySet
+from mlflow.exceptions import MlflowException
+from mlflow.prompt.constants import IS_PROMPT_TAG_KEY
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.store.entities.paged_list import PagedList
+from mlflow.store.model_registry.abstract_store import AbstractStore
+from mlflow.utils.search_utils import SearchModelUtils, SearchModelVersionUtils, SearchUtils
+
+from access.permissions import Permission, visible_to
+from foundation.refusals import Conflict, Invalid, NotFound
+from registry import actions
+from registry.manifest import ManifestFile
+from registry.models import ModelVersion, RegisteredModel, Stage
+from reviews.promotion import promote
+from serving.caller import caller
+from serving.downloads import check_may_download, download_uri
+from serving.freezing import freeze
+from serving.mlflow_entities import (
+    described_models,
+    described_versions,
+    latest_by_stage,
+    model_entity,
+    version_entity,
+)
+from serving.mlflow_errors import answers
+from serving.queries import resolve
+from serving.tracking import folder_of
+
+NEWEST_FIRST: Final = ["last_updated_timestamp DESC", "name ASC", "version_number DESC"]
+ALL_STAGES: Final = ("None", "Staging", "Production", "Archived")
+
+
+class DjangoStore(AbstractStore):  # type: ignore[misc]  # MLflow ships no types
+    """MLflow's `AbstractStore`, for `--registry-store-uri django://default`; every call is made by `serving.caller.caller()`."""
+
+    def __init__(self, store_uri: str | None = None, tracking_uri: str | None = None) -> None:
+        super().__init__(store_uri, tracking_uri)
+
+    # registered models
+
+    @answers
+    def create_registered_model(
+        self,
+        name: str,
+        tags: Iterable[Any] | None = None,
+        description: str | None = None,
+        deployment_job_id: str | None = None,
+    ) -> Any:
+        """A new model of the strictest tier, owned by the caller or by the person who answers for the calling service."""
+        tags = list(tags or [])
+        _refuse_prompt(tags)
+        if RegisteredModel.objects.filter(name=name).exists():
+            # Asked before the permission: clients create first and go on when they hear that the model exists.
+            raise Conflict(f"Registered Model (name={name}) already exists.", code="model-exists")
+        model = actions.create_model(name, description=description or "", by=caller())
+        for tag in tags:
+            actions.set_model_tag(model, tag.key, tag.value, by=caller())
+        return self.get_registered_model(name)
+
+    @answers
+    def update_registered_model(self, name: str, description: str | None, deployment_job_id: str | None = None) -> Any:
+        """Change a model's description."""
+        actions.update_model(_model(name), description=description or "", by=caller())
+        return self.get_registered_model(name)
+
+    @answers
+    def rename_registered_model(self, name: str, new_name: str) -> Any:
+        """Refused: signed statements carry the name."""
+        raise Conflict(
+            f"{_model(name).name} cannot be renamed, since signed statements name it. Register a new model and copy a version to it.",
+            code="rename",
+        )
+
+    @answers
+    def delete_registered_model(self, name: str) -> None:
+        """Archive the model: nothing that was signed is ever deleted."""
+        actions.archive_model(_model(name), by=caller())
+
+    @answers
+    def search_registered_models(
+        self,
+        filter_string: str | None = None,
+        max_results: int | None = None,
+        order_by: Sequence[str] | None = None,
+        page_token: str | None = None,
+    ) -> Any:
+        """The models that the caller may see, in MLflow's search grammar."""
+        found = [model_entity(model) for model in described_models(_visible_models())]
+        return _page(SearchModelUtils, found, filter_string, max_results, order_by, page_token)
+
+    @answers
+    def get_registered_model(self, name: str) -> Any:
+        """One model."""
+        return model_entity(_model(name))
+
+    @answers
+    def get_latest_versions(self, name: str, stages: Sequence[str] | None = None) -> list[Any]:
+        """The newest version in each of the stages (all, when none is named)."""
+        wanted = {_stage_title(stage) for stage in stages} if stages else set(ALL_STAGES)
+        latest = latest_by_stage(_model(name))
+        return [version_entity(version) for stage, version in latest.items() if stage in wanted]
+
+    @answers
+    def set_registered_model_tag(self, name: str, tag: Any) -> None:
+        """Label a model."""
+        _refuse_prompt([tag])
+        actions.set_model_tag(_model(name), tag.key, tag.value, by=caller())
+
+    @answers
+    def delete_registered_model_tag(self, name: str, key: str) -> None:
+        """Take a label off."""
+        actions.delete_model_tag(_model(name), key, by=caller())
+
+    # versions
+
+    @answers
+    def create_model_version(
+        self,
+        name: str,
+        source: str,
+        run_id: str | None = None,
+        tags: Iterable[Any] | None = None,
+        run_link: str | None = None,
+        description: str | None = None,
+        local_model_path: str | None = None,
+        model_id: str | None = None,
+    ) -> Any:
+        """Freeze the files of `source` in our store and register them; pending until a worker has scanned them."""
+        model, tags = _model(name), list(tags or [])
+        _refuse_prompt(tags)
+        files = _files_of(source, run_id or "", model_id or "", model)
+        version = actions.register_version(
+            model,
+            files,
+            source=source,
+            run_id=run_id or "",
+            run_link=run_link or "",
+            logged_model_id=model_id or "",
+            description=description or "",
+            by=caller(),
+        )
+        for tag in tags:
+            actions.set_version_tag(version, tag.key, tag.value, by=caller())
+        return self.get_model_version(name, str(version.number))
+
+    @answers
+    def update_model_version(self, name: str, version: str, description: str | None = None) -> Any:
+        """Change a version's description, which is outside every signature."""
+        actions.update_version(_version(name, version), description=description or "", by=caller())
+        return self.get_model_version(name, version)
+
+    @answers
+    def transition_model_version_stage(
+        self, name: str, version: str, stage: str, archive_existing_versions: bool
+    ) -> Any:
+        """Promote to a governed stage, or retire; a promotion replaces the version that held the stage, archived or not."""
+        found, title = _version(name, version), _stage_title(stage)
+        if title == "Archived":
+            actions.retire_version(found, by=caller())
+        elif title == "None":
+            raise Conflict(
+                "A version leaves its stage when another one is promoted, or when it is revoked.", code="stage-none"
+            )
+        else:
+            _promote(found, Stage.objects.get(name=title.lower()))
+        return self.get_model_version(name, version)
+
+    @answers
+    def delete_model_version(self, name: str, version: str) -> None:
+        """Retire the version: its number, bytes and record stay."""
+        actions.retire_version(_version(name, version), by=caller())
+
+    @answers
+    def get_model_version(self, name: str, version: str) -> Any:
+        """One version."""
+        return version_entity(_version(name, version))
+
+    @answers
+    def get_model_version_download_uri(self, name: str, version: str) -> str:
+        """Where the frozen files are, for those who may have them (`serving.downloads`); else the refusal with its requirements."""
+        found = _version(name, version)
+        check_may_download(found, by=caller())
+        return download_uri(found)
+
+    @answers
+    def search_model_versions(
+        self,
+        filter_string: str | None = None,
+        max_results: int | None = None,
+        order_by: Sequence[str] | None = None,
+        page_token: str | None = None,
+    ) -> Any:
+        """The versions of models that the caller may see, in MLflow's search grammar."""
+        rows = described_versions(ModelVersion.objects.filter(model__in=_visible_models()))
+        found = [version_entity(version) for version in rows]
+        return _page(SearchModelVersionUtils, found, filter_string, max_results, order_by or NEWEST_FIRST, page_token)
+
+    @answers
+    def set_model_version_tag(self, name: str, version: str, tag: Any) -> None:
+        """Label a version."""
+        _refuse_prompt([tag])
+        actions.set_version_tag(_version(name, version), tag.key, tag.value, by=caller())
+
+    @answers
+    def delete_model_version_tag(self, name: str, version: str, key: str) -> None:
+        """Take a label off."""
+        actions.delete_version_tag(_version(name, version), key, by=caller())
+
+    # aliases
+
+    @answers
+    def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
+        """Point a free alias at a version; for the alias of a stage, promote."""
+        found = _version(name, version)
+        stage = Stage.objects.filter(alias=alias).first()
+        if stage is None:
+            actions.set_alias(found.model, alias, found, by=caller())
+        elif not found.aliases.filter(stage=stage).exists():
+            _promote(found, stage)
+
+    @answers
+    def delete_registered_model_alias(self, name: str, alias: str) -> None:
+        """Take a free alias away; a stage's goes only with a revocation."""
+        actions.delete_alias(_model(name), alias, by=caller())
+
+    @answers
+    def get_model_version_by_alias(self, name: str, alias: str) -> Any:
+        """The version behind an alias. For those who only pull: while its approval is in force, else the refusal with its requirements."""
+        model = _model(name)
+        row = model.aliases.select_related("version").filter(name=alias).first()
+        if row is None or not caller().allows(Permission.REGISTER_VERSION, model):
+            return self.get_model_version(name, str(resolve(name, alias=alias, by=caller()).version.number))
+        return self.get_model_version(name, str(row.version.number))
+
+    # webhooks
+
+    def list_webhooks_by_event(self, event: Any, max_results: int | None = None, page_token: str | None = None) -> Any:
+        """None: notifications leave through our own outbox."""
+        return PagedList([], None)
+
+
+def _visible_models() -> QuerySet[RegisteredModel]:
+    """What the caller may see or pull, archived models left out."""
+    by, current = caller(), RegisteredModel.objects.current()
+    return visible_to(current, by, Permission.SEE_MODEL) | visible_to(current, by, Permission.PULL_VERSION)
+
+
+def _model(name: str) -> RegisteredModel:
+    model = described_models(_visible_models().distinct()).filter(name=name).first()
+    if model is None:
+        raise NotFound(f"Registered Model with name={name} not found.", code="model-unknown")
+    return model
+
+
+def _version(name: str, number: str) -> ModelVersion:
+    model = _model(name)
+    try:
+        wanted = int(number)
+    except ValueError:
+        raise Invalid(f"Model version must be an integer, not {number!r}.", code="version-number") from None
+    version = described_versions(model.versions.filter(number=wanted)).first()
+    if version is None:
+        raise NotFound(f"Model Version (name={name}, version={number}) not found.", code="version-unknown")
+    return version
+
+
+def _promote(version: ModelVersion, stage: Stage) -> None:
+    promote(version, stage, by=caller())
+
+
+def _files_of(source: str, run_id: str, model_id: str, target: RegisteredModel) -> list[ManifestFile]:
+    """The manifest of a source: a registered version's as it is, a logged model's frozen now."""
+    name, _, number = source.removeprefix("models:/").partition("/")
+    if source.startswith("models:/") and number:
+        original = _version(name, number)
+        check_may_download(original, by=caller())
+        return original.files
+    if not caller().allows(Permission.REGISTER_VERSION, target):
+        return []  # the action refuses, with its sentence, before anything is copied
+    return freeze(folder_of(source, run_id=run_id, model_id=model_id))
+
+
+def _refuse_prompt(tags: Iterable[Any]) -> None:
+    if any(tag.key == IS_PROMPT_TAG_KEY and str(tag.value).lower() == "true" for tag in tags):
+        raise Invalid("Prompts are not governed here yet; register models only.", code="prompt")
+
+
+def _stage_title(stage: str) -> str:
+    title = stage.strip().capitalize()
+    if title not in ALL_STAGES:
+        raise Invalid(
+            f"Invalid Model Version stage: {stage}. Value must be one of {', '.join(ALL_STAGES)}.", code="stage-unknown"
+        )
+    return title
+
+
+def _page(
+    grammar: Any,
+    found: list[Any],
+    filter_string: str | None,
+    max_results: int | None,
+    order_by: Sequence[str] | None,
+    page_token: str | None,
+) -> Any:
+    if not isinstance(max_results, int) or max_results < 1:
+        raise MlflowException(
+            f"Invalid value for max_results: {max_results}. It must be a positive integer.", INVALID_PARAMETER_VALUE
+        )
+    matching = grammar.sort(grammar.filter(found, filter_string), order_by)
+    return PagedList(*SearchUtils.paginate(matching, page_token, max_results))

@@ -1,0 +1,103 @@
+"""Where MLflow's own tracking server keeps its runs and their artifacts, and how a source is found there.
+
+A source is followed only into that artifact folder: no `file:`, no other host, no `..` in whatever encoding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from foundation.refusals import Invalid, NotFound
+
+ALLOWED: Final = (
+    "Register a model that was logged to this server: runs:/<run>/<path>, models:/<logged model id>, mlflow-artifacts:/<path>, or "
+    "models:/<name>/<version> for a version that is registered here already."
+)
+
+
+def home() -> Path:
+    """The folder of MLflow's database and artifacts."""
+    return Path(settings.VAR_DIR) / "mlflow"
+
+
+def artifact_root() -> Path:
+    """Where MLflow's server keeps the files that runs log."""
+    return home() / "artifacts"
+
+
+def backend_uri() -> str:
+    """MLflow's own database: a file of its own beside SQLite, a schema of its own inside PostgreSQL."""
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        return f"sqlite:///{home() / 'tracking.sqlite3'}"
+    from sqlalchemy import URL
+
+    address = URL.create(
+        "postgresql+psycopg",
+        username=database["USER"] or None,
+        password=database["PASSWORD"] or None,
+        host=database["HOST"] or None,
+        port=int(database["PORT"]) if database["PORT"] else None,
+        database=database["NAME"],
+        query={"options": "-csearch_path=mlflow"},
+    )
+    return address.render_as_string(hide_password=False)
+
+
+def folder_of(source: str, *, run_id: str = "", model_id: str = "") -> Path:
+    """The folder in our artifact root that holds the files of `source`; raises `Invalid` or `NotFound` with what to send instead."""
+    uri = _artifact_uri(_plain(source), run_id, model_id)
+    parts = urlsplit(uri)
+    if parts.scheme != "mlflow-artifacts" or parts.netloc:
+        raise Invalid(f"The source {source!r} does not lie on this server. {ALLOWED}", code="source")
+    root = artifact_root().resolve()
+    folder = (root / _relative(parts.path)).resolve()
+    if not folder.is_relative_to(root) or folder == root:
+        raise Invalid(f"The source {source!r} points out of the artifact store. {ALLOWED}", code="source")
+    if not folder.is_dir():
+        raise NotFound(
+            f"There are no files at {source!r}; log the model first, then register it.", code="source-missing"
+        )
+    return folder
+
+
+def _plain(source: str) -> str:
+    """`source`, when it hides nothing: no second encoding, no control characters, no steps upwards."""
+    decoded = unquote(source)
+    if unquote(decoded) != decoded or not decoded.isprintable() or "\\" in decoded:
+        raise Invalid(f"The source {source!r} is written in a way that hides what it names. {ALLOWED}", code="source")
+    if ".." in PurePosixPath(urlsplit(decoded).path).parts or "?" in decoded or "#" in decoded:
+        raise Invalid(f"The source {source!r} may not contain “..”, queries or fragments. {ALLOWED}", code="source")
+    return decoded
+
+
+def _artifact_uri(source: str, run_id: str, model_id: str) -> str:
+    """The `mlflow-artifacts:` address behind a run's or a logged model's; anything else as it is."""
+    scheme, _, rest = source.partition(":")
+    names = rest.strip("/").split("/", 1)
+    try:
+        if scheme == "runs":
+            run = MlflowClient(tracking_uri=backend_uri()).get_run(names[0])
+            return _join(run.info.artifact_uri, names[1] if len(names) > 1 else "")
+        if scheme == "models" and names[0] == (model_id or names[0]) and names[0].startswith("m-"):
+            model = MlflowClient(tracking_uri=backend_uri()).get_logged_model(names[0])
+            return _join(model.artifact_location, names[1] if len(names) > 1 else "")
+    except MlflowException as error:
+        raise NotFound(
+            f"The source {source!r} is not known to this server: {error.message}", code="source-missing"
+        ) from error
+    return source
+
+
+def _join(root: str | None, path: str) -> str:
+    return f"{(root or '').rstrip('/')}/{path}".rstrip("/")
+
+
+def _relative(path: str) -> PurePosixPath:
+    return PurePosixPath(path.lstrip("/"))

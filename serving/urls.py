@@ -1,0 +1,14 @@
+"""Addresses of the portal's pages about deployments."""
+
+from django.urls import path
+
+from serving import views
+
+app_name = "serving"
+
+urlpatterns = [
+    path("deployments/", views.deployments, name="deployments"),
+    path("deployments/new/", views.new, name="new"),
+    path("deployments/<slug:name>/", views.deployment, name="deployment"),
+    path("deployments/<slug:name>/pause/", views.pause, name="pause"),
+]

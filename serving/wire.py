@@ -1,0 +1,265 @@
+"""The application that `mlflow server --app-name countersign` runs: MLflow's own server behind our credentials and our list of addresses.
+
+Every request is authenticated before anything else reads it, and only addresses of `serving.wire_rules` go on to MLflow. The files of
+registered versions are served here, out of our store; MLflow's server never sees those addresses, so it cannot overwrite them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, Final, ParamSpec, TypeVar
+from urllib.parse import parse_qs
+
+import anyio
+from anyio.to_thread import run_sync
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving import django_ready  # noqa: F401 - MLflow imports this module in processes where Django is not set up
+
+# isort: split
+
+from django.conf import settings
+from django.db import close_old_connections
+
+from access.authentication import authenticate_credentials
+from access.permissions import Permission, visible_to
+from access.principal import Principal
+from foundation.refusals import Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthenticated
+from registry.manifest import ManifestFile
+from registry.models import ModelVersion, RegisteredModel
+from registry.queries import find_model
+from serving.caller import set_caller
+from serving.downloads import ARTIFACTS, check_may_download
+from serving.mlflow_errors import as_mlflow
+from serving.pulls import CHUNK_BYTES, Pull, PulledFile, find_file
+from serving.queries import find_pullable
+from serving.wire_rules import Needs, is_ours, needs, plain_path
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LANDING: Final = "Countersign speaks MLflow's API here. Its pages are at {portal}\n"
+WRITING: Final = frozenset({"PUT", "POST", "PATCH", "DELETE"})
+
+log = logging.getLogger("countersign.wire")
+
+
+def create_app() -> ASGIApp:
+    """The ASGI application; called once by the server that MLflow starts."""
+    from mlflow.server import app as flask_app
+    from mlflow.server.fastapi_app import create_fastapi_app
+
+    # Django closes a request's connections when its own handlers end one; MLflow's requests end here.
+    flask_app.before_request(close_old_connections)
+    flask_app.teardown_request(lambda _: close_old_connections())
+    return Gate(create_fastapi_app(flask_app))
+
+
+class Gate:
+    """What stands in front of MLflow's server."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let through, answer, or refuse; websockets are closed."""
+        if scope["type"] == "lifespan":
+            await self.inner(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await self._admit(scope)
+        except Refusal as refusal:
+            await error_response(refusal)(scope, receive, send)
+            return
+        if response is not None:
+            await response(scope, receive, send)
+        else:
+            await self.inner(scope, Metered(receive, settings.MAX_FILE_BYTES), send)
+
+    async def _admit(self, scope: Scope) -> Response | None:
+        """Our own answer, or None for what MLflow's server may answer; raises a refusal for everything else."""
+        method, path = scope["method"], scope["path"]
+        needed = needs(method, path)
+        if needed is Needs.NOTHING:
+            return None
+        if path == "/" and method in {"GET", "HEAD"}:
+            return PlainTextResponse(LANDING.format(portal=settings.PORTAL_URL))
+        principal = await run_sync(_in_database(_authenticate), scope)
+        if needed is None:
+            raise NotFound(
+                f"{method} {path} is not served here. The registry's pages are at {settings.PORTAL_URL}",
+                code="no-such-address",
+            )
+        set_caller(principal)
+        _check_length(scope)
+        if path == ARTIFACTS or path.startswith(ARTIFACTS + "/"):
+            return await run_sync(_in_database(_artifacts), scope, principal, needed)
+        await run_sync(_in_database(_check_runs), principal, needed)
+        return None
+
+
+class Metered:
+    """A request body that ends with an error when it grows beyond `limit` bytes, whatever its header said."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._left = receive, limit
+
+    async def __call__(self) -> Message:
+        """The next part; a disconnect once too much has arrived, so that nothing of it is kept."""
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        return message if self._left >= 0 else {"type": "http.disconnect"}
+
+
+class PulledResponse(Response):
+    """A file of a registered version on its way out; its pull is on record before the first byte and after the last."""
+
+    def __init__(self, pull: Pull, file: ManifestFile) -> None:
+        self.pull, self.file = pull, file
+        super().__init__(
+            headers={
+                "Content-Length": str(file.size),
+                "Content-Type": "application/octet-stream",
+                "Content-Disposition": f'attachment; filename="{file.path.rsplit("/", 1)[-1]}"',
+                "X-Content-Type-Options": "nosniff",
+                "ETag": f'"{file.sha256}"',
+            }
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file in parts; however that ends, the end is recorded."""
+        try:
+            stream = await run_sync(_in_database(PulledFile), self.pull, self.file)
+        except Refusal as refusal:
+            await error_response(refusal)(scope, receive, send)
+            return
+        try:
+            await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": self.raw_headers})
+            while chunk := await run_sync(stream.read, CHUNK_BYTES):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            with anyio.CancelScope(shield=True):
+                await run_sync(_in_database(stream.close))
+
+
+def error_response(refusal: Refusal) -> Response:
+    """A refusal as MLflow's clients read it."""
+    error = as_mlflow(refusal)
+    headers = {"WWW-Authenticate": 'Basic realm="Countersign"'} if isinstance(refusal, Unauthenticated) else {}
+    return JSONResponse(
+        json.loads(error.serialize_as_json()), status_code=error.get_http_status_code(), headers=headers
+    )
+
+
+def _in_database(work: Callable[P, R]) -> Callable[P, R]:
+    """`work` in a thread that lets go of stale database connections before and after."""
+
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        close_old_connections()
+        try:
+            return work(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    return run
+
+
+def _authenticate(scope: Scope) -> Principal:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    credential = headers.get("authorization", "")
+    if not credential:
+        raise Unauthenticated(
+            "Send a service token: set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME (any) and MLFLOW_TRACKING_PASSWORD (the token)."
+        )
+    return authenticate_credentials(credential, _cgi(scope, headers))
+
+
+def _cgi(scope: Scope, headers: Mapping[str, str]) -> dict[str, str]:
+    client = scope.get("client") or ("", 0)
+    meta = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    return meta | {"REMOTE_ADDR": client[0]}
+
+
+def _check_length(scope: Scope) -> None:
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if not length.isdigit() or int(length) > settings.MAX_FILE_BYTES:
+        raise TooLarge(
+            f"A file has at most {settings.MAX_FILE_BYTES:,} bytes; this one is larger, and nothing of it was kept."
+        )
+
+
+def _check_runs(by: Principal, needed: Needs) -> None:
+    """That `by` may read or write runs: those who train or register write, those who see models read as well."""
+    if needed is Needs.CREDENTIAL:
+        return
+    models = RegisteredModel.objects.all()
+    writes = by.allows(Permission.RUN_TRAINING) or by.allows(Permission.REGISTER_VERSION)
+    if writes or visible_to(models, by, Permission.REGISTER_VERSION).exists():
+        return
+    if needed is Needs.READ_RUNS and (
+        by.allows(Permission.SEE_MODEL) or visible_to(models, by, Permission.SEE_MODEL).exists()
+    ):
+        return
+    raise Forbidden(
+        f"{by.name} may not {needed}. It takes the permission {Permission.REGISTER_VERSION} or {Permission.RUN_TRAINING}; "
+        "an administrator can give a role that has it."
+    )
+
+
+def _artifacts(scope: Scope, by: Principal, needed: Needs) -> Response | None:
+    """Lists and files of registered versions from our store; None for the artifacts of runs, which MLflow's server handles."""
+    listing = scope["path"].rstrip("/") == ARTIFACTS
+    asked = _query_path(scope) if listing else scope["path"][len(ARTIFACTS) + 1 :]
+    path = plain_path(asked)
+    if path is None and asked.strip("/"):
+        raise Invalid(f"{asked[:80]!r} is not a plain artifact path.", code="path")
+    if path is None or not is_ours(path):
+        _check_runs(by, needed)
+        return None
+    if scope["method"] in WRITING:
+        raise Forbidden(
+            "The files of registered versions are frozen: nobody changes them. Register a new version.", code="frozen"
+        )
+    version, inside = _registered(path, by)
+    check_may_download(version, by=by)
+    if listing:
+        return JSONResponse({"files": listed(version.files, inside)})
+    return PulledResponse(Pull(version, inside, by, "mlflow"), find_file(version, inside))
+
+
+def _query_path(scope: Scope) -> str:
+    return parse_qs(scope["query_string"].decode("latin-1")).get("path", [""])[0]
+
+
+def _registered(path: str, by: Principal) -> tuple[ModelVersion, str]:
+    """The version that an artifact path of ours names, and the path inside it."""
+    _, name, number, inside = [*path.split("/", 3), "", "", ""][:4]
+    try:
+        model = find_model(name, by)
+    except NotFound:
+        model = find_pullable(name, by)
+    version = model.versions.select_related("model").filter(number=int(number) if number.isdigit() else 0).first()
+    if version is None:
+        raise NotFound(f"{name} has no version {number}.", code="version-unknown")
+    return version, inside
+
+
+def listed(files: list[ManifestFile], folder: str) -> list[dict[str, Any]]:
+    """What lies directly in `folder` of a version, as MLflow lists it: names with sizes, folders without."""
+    prefix = f"{folder}/" if folder else ""
+    inside = [(file.path.removeprefix(prefix), file.size) for file in files if file.path.startswith(prefix)]
+    folders = sorted({path.split("/", 1)[0] for path, _ in inside if "/" in path})
+    plain = [{"path": path, "is_dir": False, "file_size": size} for path, size in inside if "/" not in path]
+    return [{"path": name, "is_dir": True} for name in folders] + plain

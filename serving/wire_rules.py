@@ -1,0 +1,106 @@
+"""Which addresses of MLflow's server exist here, and what each needs; everything else is answered 404.
+
+Pure, so that a test can read the table. The registry's addresses need no more than a credential here: each method of the store asks
+for its own permission. The UI and its `/ajax-api`, GraphQL, webhooks, gateway, assistant, jobs and traces are not let through.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from urllib.parse import unquote
+
+OURS: Final = "countersign"
+MAX_DECODINGS: Final = 5
+
+
+class Needs(StrEnum):
+    """What a caller needs to use an address."""
+
+    NOTHING = "nothing"
+    CREDENTIAL = "credential"
+    READ_RUNS = "read runs"
+    WRITE_RUNS = "write runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of the table."""
+
+    methods: frozenset[str]
+    path: re.Pattern[str]
+    needs: Needs
+
+
+def _rule(methods: str, path: str, needs: Needs) -> Rule:
+    return Rule(frozenset(methods.split()), re.compile(path), needs)
+
+
+_API: Final = r"/api/[23]\.0/mlflow"
+_ID: Final = r"[A-Za-z0-9_-]{1,64}"
+
+RULES: Final = (
+    _rule("GET HEAD", r"/(health|version)", Needs.NOTHING),
+    _rule("GET", rf"{_API}/server-info", Needs.CREDENTIAL),
+    _rule(
+        "GET POST PATCH DELETE",
+        rf"{_API}/registered-models/(create|get|search|update|delete|rename|alias)",
+        Needs.CREDENTIAL,
+    ),
+    _rule("GET POST DELETE", rf"{_API}/registered-models/(get-latest-versions|set-tag|delete-tag)", Needs.CREDENTIAL),
+    _rule(
+        "GET POST PATCH DELETE",
+        rf"{_API}/model-versions/(create|get|search|update|delete|transition-stage)",
+        Needs.CREDENTIAL,
+    ),
+    _rule("GET POST DELETE", rf"{_API}/model-versions/(get-download-uri|set-tag|delete-tag)", Needs.CREDENTIAL),
+    _rule("GET", rf"{_API}/experiments/(get|get-by-name|search)", Needs.READ_RUNS),
+    _rule("POST", rf"{_API}/(experiments|runs|logged-models)/search", Needs.READ_RUNS),
+    _rule(
+        "GET",
+        rf"{_API}/(runs/get|metrics/get-history|metrics/get-history-bulk-interval|artifacts/list)",
+        Needs.READ_RUNS,
+    ),
+    _rule("GET", rf"{_API}/logged-models/{_ID}(/artifacts/directories)?", Needs.READ_RUNS),
+    _rule("GET", r"/api/2\.0/mlflow-artifacts/artifacts(/.+)?", Needs.READ_RUNS),
+    _rule(
+        "POST",
+        rf"{_API}/experiments/(create|update|restore|set-experiment-tag|delete-experiment-tag)",
+        Needs.WRITE_RUNS,
+    ),
+    _rule(
+        "POST", rf"{_API}/runs/(create|update|restore|log-batch|log-metric|log-parameter|log-model)", Needs.WRITE_RUNS
+    ),
+    _rule("POST", rf"{_API}/runs/(log-inputs|outputs|set-tag|delete-tag)", Needs.WRITE_RUNS),
+    _rule("POST", rf"{_API}/logged-models(/{_ID}/params)?", Needs.WRITE_RUNS),
+    _rule("PATCH", rf"{_API}/logged-models/{_ID}(/tags)?", Needs.WRITE_RUNS),
+    _rule("DELETE", rf"{_API}/logged-models/{_ID}/tags/.+", Needs.WRITE_RUNS),
+    _rule("PUT", r"/api/2\.0/mlflow-artifacts/artifacts/.+", Needs.WRITE_RUNS),
+)
+
+
+def needs(method: str, path: str) -> Needs | None:
+    """What `method` on `path` needs, or None where there is no such address here."""
+    for rule in RULES:
+        if method in rule.methods and rule.path.fullmatch(path):
+            return rule.needs
+    return None
+
+
+def plain_path(path: str) -> str | None:
+    """An artifact path with nothing hidden in it, or None: no `..`, no empty or dotted parts, no second encoding, no backslash."""
+    decoded = path
+    for _ in range(MAX_DECODINGS):
+        if (again := unquote(decoded)) == decoded:
+            break
+        decoded = again
+    parts = decoded.strip("/").split("/")
+    hidden = any(part in {"", ".", ".."} for part in parts) or "\\" in decoded or "\0" in decoded or "%" in decoded
+    return None if hidden else "/".join(parts)
+
+
+def is_ours(path: str) -> bool:
+    """Whether an artifact path is (or pretends to be) that of a registered version, which nobody writes."""
+    return path.split("/", 1)[0].casefold() == OURS
