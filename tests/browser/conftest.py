@@ -160,7 +160,9 @@ def visit(
 ) -> Callable[..., Page]:
     """A page of the portal as anyone of the cast (or nobody), in a theme and at a width, with or without JavaScript."""
 
-    def open_page(path: str = "/", who: str = "", *, theme: str = "light", size: dict[str, int] = WIDE, js: bool = True) -> Page:
+    def open_page(
+        path: str = "/", who: str = "", *, theme: str = "light", size: dict[str, int] = WIDE, js: bool = True
+    ) -> Page:
         options: dict[str, Any] = {
             "base_url": portal,
             "viewport": size,

@@ -77,8 +77,10 @@ def _fairness(worst: float) -> dict[str, Any]:
     return content
 
 
-def contents(*, auc: float, shift: float = 0.012, worst: float = 0.08, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """All kinds of evidence about one version but the scan; `data` is what it was trained on."""
+def contents(
+    *, auc: float, shift: float = 0.012, worst: float = 0.08, data: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """All evidence that training adds; scan and signature come from admission. `data`: what it was trained on."""
     return {
         "metrics": {
             "holdout": {"rows": ROWS, "years": YEARS[1], "dataset": data["dataset"]},
@@ -114,7 +116,13 @@ def contents(*, auc: float, shift: float = 0.012, worst: float = 0.08, data: dic
             "metric": "auc",
             "features": [
                 {"feature": f, "mean": m, "low": round(m - 0.004, 4), "high": round(m + 0.004, 4)}
-                for f, m in (("AGEP", 0.071), ("SCHL", 0.052), ("DIS", 0.031), ("MAR", 0.018), ("a_rather_long_column_name", 0.002))
+                for f, m in (
+                    ("AGEP", 0.071),
+                    ("SCHL", 0.052),
+                    ("DIS", 0.031),
+                    ("MAR", 0.018),
+                    ("a_rather_long_column_name", 0.002),
+                )
             ],
         },
         "environment": {
@@ -123,10 +131,6 @@ def contents(*, auc: float, shift: float = 0.012, worst: float = 0.08, data: dic
             "packages": ["scikit-learn==1.9.0", "pandas==3.1.0", "numpy==2.4.0", "skops==0.16.0"],
         },
         "data": data,
-        "signature": {
-            "inputs": [{"name": "AGEP", "type": "long"}, {"name": "SCHL", "type": "string"}],
-            "outputs": [{"name": "score", "type": "double"}],
-        },
     }
 
 

@@ -131,7 +131,17 @@ def test_on_a_phone_every_room_is_reached_from_the_tab_bar(visit: Visit) -> None
 
     bar.get_by_text("More").click()
 
-    for room in ("Inbox", "Models", "Training", "Monitoring", "Datasets", "Deployments", "Policies", "Audit log", "People"):
+    for room in (
+        "Inbox",
+        "Models",
+        "Training",
+        "Monitoring",
+        "Datasets",
+        "Deployments",
+        "Policies",
+        "Audit log",
+        "People",
+    ):
         expect(bar.get_by_role("link", name=room)).to_be_visible()
 
 

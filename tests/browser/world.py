@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from access import actions as access
-from access.models import Role, User
+from access.models import Role, ServiceToken, User
 from access.permissions import Permission
 from access.principal import Principal
 from access.stepup import reauthenticate
@@ -57,12 +57,13 @@ class World:
     training: TrainingJob
     deployment: Deployment
     account: User
+    token: ServiceToken
 
 
 def build() -> World:
     """Everything, in the order in which it would happen."""
     people = {username: _person(username, *rest) for username, *rest in CAST}
-    account = _account(people["erin"])
+    account, token = _account(people["erin"])
     dataset, data, recipe = _dataset(people["alice"])
     model = _model(people["alice"])
     production = Stage.objects.get(name="production")
@@ -74,7 +75,7 @@ def build() -> World:
     fresh = _version(model, data, people["alice"], auc=0.86)
     training = start_training(model, dataset_version=data, recipe=recipe, by=as_(people["alice"]), reason="Newer data")
     deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))
-    return World(people, model, live, waiting, review, fresh, dataset, training, deployment, account)
+    return World(people, model, live, waiting, review, fresh, dataset, training, deployment, account, token)
 
 
 def sign(round_: Round, slot: str, person: User, *, decision: str = "approve", key: str = "") -> None:
@@ -103,14 +104,16 @@ def _person(username: str, display_name: str, role: str, group: str) -> User:
     return user
 
 
-def _account(owner: User) -> User:
+def _account(owner: User) -> tuple[User, ServiceToken]:
     operator = Principal.system("operator")
     account = access.create_service_account(
         "scorer", owner=owner, description="Pulls approved versions for the loan desk", by=operator
     )
     access.assign_role(Role.objects.get(name="Service: pull"), to=account, by=operator)
-    access.issue_token(account, name="loan desk", scopes=[Permission.PULL_VERSION], models=[], days=30, by=operator)
-    return account
+    issued = access.issue_token(
+        account, name="loan desk", scopes=[Permission.PULL_VERSION], models=[], days=30, by=operator
+    )
+    return account, issued.token
 
 
 def _dataset(by: User) -> tuple[Dataset, DatasetVersion, Recipe]:
@@ -126,7 +129,8 @@ def _dataset(by: User) -> tuple[Dataset, DatasetVersion, Recipe]:
     )
     rows = ["age,sex,schooling,year,employed"]
     rows += [
-        f"{18 + i * 7 % 60},{'female' if i % 2 else 'male'},{i % 12},{2015 + i % 3},{int(i % 5 > 1)}" for i in range(600)
+        f"{18 + i * 7 % 60},{'female' if i % 2 else 'male'},{i % 12},{2015 + i % 3},{int(i % 5 > 1)}"
+        for i in range(600)
     ]
     version = datasets.add_version(
         dataset, io.BytesIO("\n".join(rows).encode()), filename="census.csv", note="First three years", by=as_(by)
@@ -135,7 +139,15 @@ def _dataset(by: User) -> tuple[Dataset, DatasetVersion, Recipe]:
     recipe = datasets.add_recipe(
         dataset,
         "plain",
-        {"recipe": 1, "target": "employed", "steps": [{"step": "hold_back", "columns": ["sex"]}, {"step": "bin", "columns": ["age"], "bins": 6}, {"step": "one_hot", "columns": ["schooling"]}]},
+        {
+            "recipe": 1,
+            "target": "employed",
+            "steps": [
+                {"step": "hold_back", "columns": ["sex"]},
+                {"step": "bin", "columns": ["age"], "bins": 6},
+                {"step": "one_hot", "columns": ["schooling"]},
+            ],
+        },
         by=as_(by),
     )
     return dataset, version, recipe

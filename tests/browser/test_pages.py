@@ -1,0 +1,220 @@
+"""Every page, as someone who may see it: both themes, desk and phone; nothing overflows, nothing is blocked, axe has nothing to say.
+
+`pytest tests/browser/test_pages.py --shots FOLDER` keeps a picture of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from playwright.sync_api import Page
+
+from tests.browser.conftest import PHONE, WIDE, overflow, violations
+from tests.browser.world import World
+
+Visit = Callable[..., Page]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page: whose it is and what its address needs."""
+
+    name: str
+    who: str
+    arguments: Callable[[World], dict[str, Any]] = lambda world: {}
+    query: str = ""
+
+    @property
+    def title(self) -> str:
+        """For test names and pictures."""
+        return (self.name + self.query).replace(":", "-").replace("?", "-").replace("=", "-")
+
+
+def _waiting(world: World) -> dict[str, Any]:
+    return {"name": world.model.name, "number": world.waiting.number}
+
+
+def _live(world: World) -> dict[str, Any]:
+    return {"name": world.model.name, "number": world.live.number}
+
+
+def _fresh(world: World) -> dict[str, Any]:
+    return {"name": world.model.name, "number": world.fresh.number}
+
+
+def _model(world: World) -> dict[str, Any]:
+    return {"name": world.model.name}
+
+
+def _dataset(world: World) -> dict[str, Any]:
+    return {"name": world.dataset.name}
+
+
+def _recipe(world: World) -> dict[str, Any]:
+    return {"name": world.dataset.name, "recipe_name": "plain", "number": 1}
+
+
+def _evidence(world: World) -> dict[str, Any]:
+    return {**_live(world), "pk": world.live.evidence.get(kind="fairness").pk}
+
+
+def _file(world: World) -> dict[str, Any]:
+    return {**_live(world), "path": world.live.manifest[0]["path"]}
+
+
+def _training(world: World) -> dict[str, Any]:
+    return {"uuid": world.training.job.uuid}
+
+
+def _deployment(world: World) -> dict[str, Any]:
+    return {"name": world.deployment.name}
+
+
+def _alert(world: World) -> dict[str, Any]:
+    return {"name": world.deployment.name, "pk": world.alert.pk}
+
+
+def _bob(world: World) -> dict[str, Any]:
+    return {"uuid": world.people["bob"].uuid}
+
+
+def _account(world: World) -> dict[str, Any]:
+    return {"uuid": world.account.uuid}
+
+
+def _token(world: World) -> dict[str, Any]:
+    return {"uuid": world.account.uuid, "prefix": world.token.prefix}
+
+
+def _policy(world: World) -> dict[str, Any]:
+    return {"name": "production-tier-1", "number": 1}
+
+
+PAGES: Final = (
+    Place("account_login", ""),
+    Place("account_logout", "bob"),
+    Place("account_change_password", "bob"),
+    Place("account_reset_password", ""),
+    Place("account_reauthenticate", "bob"),
+    Place("mfa_index", "bob"),
+    Place("mfa_activate_totp", "bob"),
+    Place("search", "bob"),
+    Place("search", "bob", query="?q=credit"),
+    Place("search", "bob", query="?q=nothing-of-that-name"),
+    Place("reviews:inbox", "bob"),
+    Place("reviews:inbox", "alice"),
+    Place("reviews:inbox", "dave"),
+    Place("reviews:model", "bob", _model),
+    Place("reviews:version", "bob", _waiting),
+    Place("reviews:version", "alice", _fresh),
+    Place("reviews:version", "carol", _live),
+    Place("reviews:request", "alice", _fresh),
+    Place("reviews:sign", "bob", _waiting),
+    Place("reviews:promote", "rita", _waiting),
+    Place("reviews:rollback", "rita", _model),
+    Place("reviews:revoke", "carol", _live),
+    Place("reviews:policies", "bob"),
+    Place("reviews:policy", "bob", _policy),
+    Place("registry:models", "bob"),
+    Place("registry:new", "alice"),
+    Place("registry:files", "bob", _live),
+    Place("registry:evidence", "bob", _evidence),
+    Place("registry:lineage", "bob", _live),
+    Place("registry:card", "alice", _fresh),
+    Place("datasets:list", "alice"),
+    Place("datasets:new", "alice"),
+    Place("datasets:detail", "alice", _dataset),
+    Place("datasets:upload", "alice", _dataset),
+    Place("datasets:recipe_new", "alice", _dataset),
+    Place("datasets:recipe", "alice", _recipe),
+    Place("training:list", "alice"),
+    Place("training:new", "alice"),
+    Place("training:detail", "alice", _training),
+    Place("serving:deployments", "erin"),
+    Place("serving:deployment", "erin", _deployment),
+    Place("serving:new", "erin"),
+    Place("monitoring:list", "bob"),
+    Place("monitoring:detail", "bob", _deployment),
+    Place("reports:certificate", "bob", _live),
+    Place("reports:verify", "bob"),
+    Place("audit:log", "dave"),
+    Place("access:people", "erin"),
+    Place("access:new-person", "erin"),
+    Place("access:person", "erin", _bob),
+    Place("access:roles", "erin"),
+    Place("access:tokens", "erin"),
+    Place("access:new-account", "erin"),
+    Place("access:account", "erin", _account),
+    Place("access:new-token", "erin", _account),
+    Place("access:revoke-token", "erin", _token),
+    Place("access:me", "bob"),
+)
+NOT_PAGES: Final = {
+    "theme": "posted by the toggle",
+    "alive": "text for a supervisor",
+    "ready": "JSON for a load balancer",
+    "api-schema": "a document for programs",
+    "api-docs": "drawn by Swagger UI, which is not ours",
+    "audit:verify": "posted by the log's button",
+    "audit:export": "a download",
+    "audit:checkpoint": "a signed note for programs",
+    "access:person-roles": "posted by the person's page",
+    "access:person-groups": "posted by the person's page",
+    "access:account-roles": "posted by the account's page",
+    "registry:file": "a download",
+    "registry:alias": "posted by the model's page",
+}
+
+
+def _names(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            inside = f"{prefix}{pattern.namespace}:" if pattern.namespace else prefix
+            yield from _names(pattern.url_patterns, inside)
+        elif pattern.name:
+            yield f"{prefix}{pattern.name}"
+
+
+def test_no_page_of_the_portal_is_forgotten() -> None:
+    rooms = {"reviews", "registry", "datasets", "training", "serving", "monitoring", "reports", "audit", "access"}
+    known = {place.name for place in PAGES} | set(NOT_PAGES)
+    ours = {name for name in _names(get_resolver().url_patterns) if ":" not in name or name.partition(":")[0] in rooms}
+    ours = {
+        name
+        for name in ours
+        if not name.startswith(("account_", "mfa_", "prometheus", "socialaccount_")) and "api" not in name
+    }
+
+    assert ours - known == set()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("place", PAGES, ids=lambda place: f"{place.title}-{place.who or 'nobody'}")
+def test_a_page_is_sound(
+    place: Place, theme: str, installation: World, visit: Visit, pytestconfig: pytest.Config
+) -> None:
+    path = reverse(place.name, kwargs=place.arguments(installation)) + place.query
+    page = visit(path, place.who, theme=theme)
+
+    assert page.locator("h1").count() == 1, "a page has one heading of the first rank"
+    assert page.locator("h1").inner_text() not in {"Not permitted", "Not found"}
+    for size in (WIDE, PHONE):
+        page.set_viewport_size(size)
+        _keep(page, place, theme, size["width"], pytestconfig.getoption("--shots"))
+        assert overflow(page) == 0, f"wider than {size['width']} px"
+        assert violations(page) == []
+    page.set_viewport_size({"width": 320, "height": 700})
+    assert overflow(page) == 0, "wider than 320 px"
+
+
+def _keep(page: Page, place: Place, theme: str, width: int, folder: str) -> None:
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(
+            path=str(Path(folder) / f"{place.title}-{place.who or 'nobody'}-{width}-{theme}.png"), full_page=True
+        )
