@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from access.models import Reauthentication
+from audit.actions import Receipt
 from audit.events import Obj
 from registry.models import ModelVersion, Promotion, Stage
 
@@ -89,6 +90,10 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         """The row, locked until the transaction ends; lock model and version first."""
         return self.select_for_update(of=("self",)).get(pk=pk)
 
+    def of(self, version: ModelVersion, stage: Stage) -> ReviewQuerySet:
+        """The cases for moving one version to one stage, newest first."""
+        return self.filter(version=version, stage=stage)
+
 
 class Review(models.Model):
     """The case for moving one version to one stage; it has rounds."""
@@ -148,6 +153,7 @@ class Round(models.Model):
     subject = models.TextField(help_text="the exact canonical JSON (RFC 8785) that is signed")
     subject_digest = models.CharField(max_length=64)
     compared_with = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    opened_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     opened_at = models.DateTimeField(default=timezone.now, editable=False)
     closed_at = models.DateTimeField(null=True, blank=True)
     valid_until = models.DateTimeField(null=True, blank=True, help_text="when the approval expires")
@@ -165,6 +171,16 @@ class Round(models.Model):
 
     def __str__(self) -> str:
         return f"{self.review}, round {self.number}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether decisions can still be given."""
+        return self.state == Round.State.OPEN
+
+    def ledger_ref(self) -> Obj:
+        """How the ledger names this round."""
+        version = self.review.version
+        return Obj(kind="round", id=f"{self.review.uuid}/{self.number}", name=version.model.name, version=str(version.number))
 
 
 class Slot(models.Model):
@@ -288,6 +304,9 @@ class Revocation(models.Model):
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="revocations")
     at = models.DateTimeField(default=timezone.now, editable=False)
 
+    receipt: Receipt | None = None
+    """Where the ledger will have it; set by the action that revoked, not stored."""
+
     class Meta:
         ordering = ["-at"]
 
@@ -320,3 +339,7 @@ class Comment(models.Model):
 
     class Meta:
         ordering = ["at", "pk"]
+
+    def ledger_ref(self) -> Obj:
+        """How the ledger names this comment: by number, without its text."""
+        return Obj(kind="comment", id=str(self.pk), name=self.review.version.model.name, version=str(self.review.version.number))

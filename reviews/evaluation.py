@@ -1,0 +1,273 @@
+"""Decides what still stands between one version and one stage: every gate, every slot, every objection, all at once.
+
+The page, the API, the refusal of a promotion and the promotion itself ask this one function, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.urls import reverse
+from django.utils import timezone
+
+from foundation.refusals import Requirement, RequirementStatus
+from registry import queries as registry
+from registry.models import ModelVersion, Stage
+from reviews.facts import Facts, VersionFacts, facts_for
+from reviews.gates import GateOutcome, evaluate
+from reviews.independence import Deed
+from reviews.models import Approval, Review, Round, Slot
+from reviews.people import deeds_of, eligible_people, seat_of
+from reviews.policies import Rules, SlotRule
+from reviews.rulebook import rules_for, rules_of
+from reviews.standing import RoundStanding, Signature, SlotStanding, Standing, standing_of
+from reviews.subjects import Subject, facets_of, subject_of
+
+NOT_CONSIDERED = {
+    ModelVersion.State.QUARANTINED: "Its files are still being scanned.",
+    ModelVersion.State.REJECTED: "It was rejected; register a new version.",
+    ModelVersion.State.REVOKED: "Its approval was revoked; register a new version.",
+    ModelVersion.State.RETIRED: "It was retired; register a new version.",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that was looked at for one version and stage. `holder`: the version that has the stage's alias now."""
+
+    version: ModelVersion
+    stage: Stage
+    rules: Rules
+    holder: ModelVersion | None
+    facts: Facts
+    gates: tuple[GateOutcome, ...]
+    review: Review | None
+    round: Round | None
+    standing: RoundStanding | None
+    approval: Approval | None
+    requirements: tuple[Requirement, ...]
+
+    @property
+    def unmet(self) -> tuple[Requirement, ...]:
+        """What blocks."""
+        return tuple(requirement for requirement in self.requirements if requirement.blocks)
+
+
+def examine(version: ModelVersion, stage: Stage, *, at: datetime | None = None) -> Evaluation:
+    """Evaluate everything anew. Lock model, version and review first where a decision follows from it."""
+    now = at or timezone.now()
+    rules = rules_for(version.model.tier, stage)
+    holder = registry.stage_holder(version.model, stage)
+    production = holder if holder is not None and holder.pk != version.pk else None
+    facts = facts_for(version_facts(version), version_facts(production) if production else None)
+    gates = evaluate(rules.gates, facts)
+    round_ = deciding_round(version, stage)
+    review = round_.review if round_ else None
+    standing = standing_of(round_, facets_of(version, rules), now) if round_ else None
+    approval = Approval.objects.filter(round=round_).first() if round_ else None
+    link = page_of(version)
+    requirements = (
+        *_version_requirements(version, rules, link),
+        *(outcome.requirement(link) for outcome in gates if not outcome.gate.warning),
+        *_signature_requirements(version, rules, round_, standing, link),
+        *_round_requirements(rules, round_, standing, approval, now, link),
+    )
+    return Evaluation(version, stage, rules, holder, facts, gates, review, round_, standing, approval, requirements)
+
+
+def version_facts(version: ModelVersion) -> VersionFacts:
+    """What the registry knows of a version, for `facts`."""
+    card = registry.latest_card(version)
+    evidence = {kind: row.content for kind, row in registry.evidence_of(version).items()}
+    return VersionFacts(version.number, version.model.tier, evidence, card.sections if card else {})
+
+
+def deciding_round(version: ModelVersion, stage: Stage) -> Round | None:
+    """The round that decides now: that of the open review, else the newest approved one, else the newest at all."""
+    rounds = (
+        Round.objects.filter(review__version=version, review__stage=stage)
+        .select_related("review__version__model", "review__stage", "review__requested_by__owner", "compared_with__model", "approval")
+        .order_by("-opened_at", "-number")
+    )
+    found = list(rounds)
+    still_open = [one for one in found if one.review.closed_at is None]
+    approved = [one for one in found if one.state == Round.State.APPROVED]
+    return next(iter(still_open or approved or found), None)
+
+
+def current_subject(round_: Round, rules: Rules | None = None) -> Subject:
+    """What a signature given now would sign: the facets as they are, compared with the version the round was opened against."""
+    review = round_.review
+    rules = rules or rules_for(review.version.model.tier, review.stage)
+    return subject_of(review.version, review.stage, rules, round_.compared_with)
+
+
+def page_of(version: ModelVersion) -> str:
+    """The address of the version's review page."""
+    return reverse("reviews:version", args=[version.model.name, version.number])
+
+
+def _version_requirements(version: ModelVersion, rules: Rules, link: str) -> Iterable[Requirement]:
+    if why := NOT_CONSIDERED.get(ModelVersion.State(version.state)):
+        yield Requirement(
+            "version-state",
+            "The version can be considered",
+            RequirementStatus.UNSATISFIED,
+            measured=version.get_state_display(),
+            required="admitted and not withdrawn",
+            explanation=why,
+            cleared_by="The author, by registering a new version",
+            link=link,
+        )
+    if not rules.slots:
+        yield Requirement(
+            "policy",
+            "A policy says what is needed",
+            RequirementStatus.ERROR,
+            measured="none",
+            required="a published policy for this tier and stage",
+            explanation="Without a policy nothing may pass.",
+            cleared_by="Whoever may publish policies",
+            link=reverse("reviews:policies"),
+        )
+
+
+def _signature_requirements(
+    version: ModelVersion, rules: Rules, round_: Round | None, standing: RoundStanding | None, link: str
+) -> Iterable[Requirement]:
+    if round_ is None or standing is None:
+        deeds = deeds_of(version)
+        for rule in rules.slots:
+            yield _waiting(rule, 0, deeds, link, "No review was requested yet.")
+        return
+    deeds = deeds_of(version, round_.review)
+    for slot in standing.slots:
+        if slot.lacking:
+            yield _waiting(slot.slot, slot.signed, deeds, link, _why_lacking(slot))
+        else:
+            names = ", ".join(str(one.sign_off.person) for one in slot.signatures if one.approves)
+            yield Requirement(
+                f"slot-{slot.slot.key}",
+                f"{slot.slot.title} sign-off",
+                RequirementStatus.SATISFIED,
+                measured=_of(slot.signed, slot.slot.people),
+                required=_signatures(slot.slot),
+                explanation=f"Signed by {names}.",
+                link=f"{link}#signoff",
+            )
+    for request in standing.changes_requests:
+        yield _changes_requested(request, link)
+
+
+def _waiting(slot: Slot | SlotRule, signed: int, deeds: list[Deed], link: str, why: str) -> Requirement:
+    people = eligible_people(slot, deeds)
+    seat = seat_of(slot, deeds)
+    if people:
+        cleared_by = ", ".join(str(person) for person in people[:5]) + (" and others" if len(people) > 5 else "")
+    else:
+        cleared_by = f"An administrator, by adding somebody independent to {seat.group}"
+        why = f"{why} Nobody eligible: no member of {seat.group}{f' or {seat.alternates}' if seat.alternates else ''} is independent of this version."
+    if people and seat.alternates_called:
+        why = f"{why} Too few members of {seat.group} are independent, so the policy's alternates, {seat.alternates}, may sign."
+    return Requirement(
+        f"slot-{slot.key}",
+        f"{slot.title} sign-off",
+        RequirementStatus.WAITING,
+        measured=_of(signed, slot.people),
+        required=_signatures(slot),
+        explanation=why.strip(),
+        cleared_by=cleared_by,
+        link=f"{link}#signoff",
+    )
+
+
+def _why_lacking(slot: SlotStanding) -> str:
+    stale = [one for one in slot.signatures if one.standing is Standing.STALE and one.said and one.said.decision == "approve"]
+    forged = [one for one in slot.signatures if one.standing is Standing.FORGED]
+    if forged:
+        return f"A signature in this slot is not valid and does not count: {forged[-1].why}"
+    if stale:
+        facets = ", ".join(stale[-1].changed)
+        return f"{stale[-1].sign_off.person} signed before the {facets} changed; the signature no longer counts and has to be given anew."
+    return "Not signed yet."
+
+
+def _changes_requested(request: Signature, link: str) -> Requirement:
+    person = str(request.sign_off.person)
+    return Requirement(
+        f"changes-{request.sign_off.uuid}",
+        f"Changes requested by {person}",
+        RequirementStatus.UNSATISFIED,
+        measured="open",
+        required="cleared or dismissed",
+        explanation=request.sign_off.reason,
+        cleared_by=f"{person}, by withdrawing it or signing anew, or another slot holder, by dismissing it with a reason",
+        link=f"{link}#signoff",
+    )
+
+
+def _round_requirements(
+    rules: Rules, round_: Round | None, standing: RoundStanding | None, approval: Approval | None, now: datetime, link: str
+) -> Iterable[Requirement]:
+    if round_ is None or standing is None:
+        return
+    if not round_.is_open and round_.state != Round.State.APPROVED:
+        yield Requirement(
+            "round",
+            "A round that can still be approved",
+            RequirementStatus.UNSATISFIED,
+            measured=round_.get_state_display().lower(),
+            required="open or approved",
+            explanation="A closed round never opens again; another try is a new round.",
+            cleared_by="Whoever may request reviews",
+            link=link,
+        )
+    if rules_of(round_).digest != rules.digest:
+        yield Requirement(
+            "policy-changed",
+            "The review was opened under the policy in force",
+            RequirementStatus.UNSATISFIED,
+            measured=", ".join(f"{ref.name} {ref.number}" for ref in rules_of(round_).refs),
+            required=", ".join(f"{ref.name} {ref.number}" for ref in rules.refs),
+            explanation="A policy was published since; the signatures were given under another one.",
+            cleared_by="The requester, by opening a new round",
+            link=link,
+        )
+    if approval is not None:
+        yield from _approval_requirements(approval, now, link)
+
+
+def _approval_requirements(approval: Approval, now: datetime, link: str) -> Iterable[Requirement]:
+    if approval.revocation_id is not None:
+        yield Requirement(
+            "revoked",
+            "The approval stands",
+            RequirementStatus.UNSATISFIED,
+            measured="revoked",
+            required="standing",
+            explanation=f"Revoked: {approval.revocation.reason}" if approval.revocation else "",
+            cleared_by="The author, by registering a new version",
+            link=link,
+        )
+    if approval.valid_until <= now:
+        yield Requirement(
+            "expired",
+            "The approval has not run out",
+            RequirementStatus.UNSATISFIED,
+            measured=f"ran out on {approval.valid_until:%d %B %Y}",
+            required="valid",
+            explanation="An approval has an end, so that somebody looks again.",
+            cleared_by="Whoever may request reviews, by opening a new one",
+            link=link,
+        )
+
+
+def _of(signed: int, people: int) -> str:
+    return f"{signed} of {people}"
+
+
+def _signatures(slot: Slot | SlotRule) -> str:
+    group = slot.group if isinstance(slot.group, str) else slot.group.name
+    return f"{slot.people} signature{'s' if slot.people > 1 else ''} from {group}"

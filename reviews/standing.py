@@ -1,0 +1,161 @@
+"""Decides which signatures of a round count now: verified, of this round, not withdrawn, not stale, not expired.
+
+Recomputed at every question from the envelopes; nothing that a row says is believed unless the registry signed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from foundation.dsse import BadEnvelope
+from reviews.models import Round, SignOff, Slot
+from reviews.quorum import Vote, counted
+from reviews.statements import SignedDecision, read_sign_off
+
+
+class Standing(StrEnum):
+    """How one signature stands."""
+
+    COUNTS = "counts"
+    STALE = "stale"
+    WITHDRAWN = "withdrawn"
+    DISMISSED = "dismissed"
+    EXPIRED = "expired"
+    FORGED = "forged"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One sign-off as it stands now. `changed`: the facets its slot answers for that are not what was signed. `said`: None when forged."""
+
+    sign_off: SignOff
+    standing: Standing
+    said: SignedDecision | None
+    changed: tuple[str, ...] = ()
+    why: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is taken into account."""
+        return self.standing is Standing.COUNTS
+
+    @property
+    def approves(self) -> bool:
+        """Whether it counts towards the quorum."""
+        return self.counts and self.said is not None and self.said.decision == SignOff.Decision.APPROVE
+
+    @property
+    def asks_for_changes(self) -> bool:
+        """Whether it blocks until cleared. Staleness does not clear it: the person or a dismissal does."""
+        return self.sign_off.decision == SignOff.Decision.REQUEST_CHANGES and self.standing in {Standing.COUNTS, Standing.STALE}
+
+
+@dataclass(frozen=True)
+class SlotStanding:
+    """One slot with its signatures, newest last, and how many people it still lacks."""
+
+    slot: Slot
+    signatures: tuple[Signature, ...]
+    signed: int
+
+    @property
+    def lacking(self) -> int:
+        """How many signatures are missing."""
+        return max(0, self.slot.people - self.signed)
+
+
+@dataclass(frozen=True)
+class RoundStanding:
+    """A round with everything that was signed in it, judged against `facets` at one moment."""
+
+    round: Round
+    slots: tuple[SlotStanding, ...]
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """All signatures, in the order of slots."""
+        return tuple(signature for slot in self.slots for signature in slot.signatures)
+
+    @property
+    def changes_requests(self) -> tuple[Signature, ...]:
+        """Standing requests for changes."""
+        return tuple(signature for signature in self.signatures if signature.asks_for_changes)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every slot has its people and nobody asks for changes."""
+        return bool(self.slots) and all(not slot.lacking for slot in self.slots) and not self.changes_requests
+
+    @property
+    def counting(self) -> tuple[Signature, ...]:
+        """The approvals that make the quorum."""
+        return tuple(signature for signature in self.signatures if signature.approves)
+
+
+def standing_of(round_: Round, facets: Mapping[str, str], at: datetime) -> RoundStanding:
+    """How every slot of the round stands at the moment `at`, when the version's facets are `facets`."""
+    slots = list(round_.slots.select_related("group", "alternates"))
+    sign_offs = list(round_.sign_offs.select_related("person", "slot", "dismissed_by", "reauthentication"))
+    return judge(round_, slots, sign_offs, facets, at)
+
+
+def judge(
+    round_: Round, slots: Sequence[Slot], sign_offs: Sequence[SignOff], facets: Mapping[str, str], at: datetime
+) -> RoundStanding:
+    """The same from rows that were read already."""
+    signatures = [_signature(sign_off, round_, facets, at) for sign_off in sign_offs]
+    votes = [Vote(one.sign_off.slot.key, one.said.reviewer) for one in signatures if one.approves and one.said]
+    people = counted(votes)
+    return RoundStanding(
+        round_,
+        tuple(
+            SlotStanding(
+                slot,
+                tuple(one for one in signatures if one.sign_off.slot_id == slot.pk),
+                len(people.get(slot.key, ())),
+            )
+            for slot in slots
+        ),
+    )
+
+
+def _signature(sign_off: SignOff, round_: Round, facets: Mapping[str, str], at: datetime) -> Signature:
+    try:
+        said = read_sign_off(sign_off.statement)
+    except BadEnvelope as error:
+        return Signature(sign_off, Standing.FORGED, None, why=str(error))
+    if mismatch := _mismatch(sign_off, said, round_):
+        return Signature(sign_off, Standing.FORGED, None, why=mismatch)
+    if sign_off.withdrawn_at is not None:
+        return Signature(sign_off, Standing.DISMISSED if sign_off.dismissed_by_id else Standing.WITHDRAWN, said)
+    if said.expires <= at:
+        return Signature(sign_off, Standing.EXPIRED, said)
+    changed = tuple(facet for facet in sign_off.slot.facets if said.facets.get(facet) != facets.get(facet))
+    return Signature(sign_off, Standing.STALE if changed else Standing.COUNTS, said, changed)
+
+
+def _mismatch(sign_off: SignOff, said: SignedDecision, round_: Round) -> str:
+    """Why the row and the signed statement do not tell the same, or nothing. A statement replayed elsewhere ends here."""
+    review = round_.review
+    version = review.version
+    expected = {
+        "artifact": version.digest,
+        "model": version.model.name,
+        "version": version.number,
+        "stage": review.stage.name,
+        "review": str(review.uuid),
+        "round": round_.number,
+        "slot": sign_off.slot.key,
+        "decision": sign_off.decision,
+        "reviewer": str(sign_off.person.uuid),
+        "digest": sign_off.statement_digest,
+    }
+    for name, value in expected.items():
+        if getattr(said, name) != value:
+            return f"The statement was signed for another {name}."
+    if said.facets.get("artifact") != version.digest:
+        return "The statement was signed for other bytes."
+    return ""
