@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
 
 from access.permissions import Permission, permit
@@ -15,6 +16,7 @@ from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
 from datasets.drift import Bins
+from datasets.models import DatasetVersion
 from foundation.refusals import Conflict, Invalid
 from jobs.actions import enqueue
 from jobs.models import Job
@@ -27,6 +29,7 @@ from monitoring.outcomes import measure as measure_performance
 from monitoring.permissions import permit_care
 from registry.models import ModelVersion
 from serving.models import Deployment
+from training.actions import retrain
 from training.models import TrainingJob
 
 TICK: Final = "monitoring.tick"
@@ -114,11 +117,16 @@ def _feed(deployment: Deployment, rows: Sequence[Observed], *, by: Principal) ->
         raise Invalid("Outcomes are kept with the name of whoever feeds them; sign in or send a token.", code="nobody")
     wanted = {row.prediction_id: row.label for row in rows}
     known = dict(
-        Outcome.objects.filter(deployment=deployment, prediction_id__in=list(wanted)).values_list("prediction_id", "label")
+        Outcome.objects.filter(deployment=deployment, prediction_id__in=list(wanted)).values_list(
+            "prediction_id", "label"
+        )
     )
     answered = archive.find(deployment, wanted.keys() - known.keys())
     if not all(0 <= one.score <= 1 for one in answered.values()):
-        raise Conflict("These predictions are numbers, not probabilities; performance is measured for yes-or-no models only.", code="not-binary")
+        raise Conflict(
+            "These scores are no probabilities; performance is measured for yes-or-no models only.",
+            code="not-binary",
+        )
     versions = _versions(deployment, {one.version for one in answered.values()})
     Outcome.objects.bulk_create(
         [
@@ -142,7 +150,12 @@ def _feed(deployment: Deployment, rows: Sequence[Observed], *, by: Principal) ->
         contradicting=tuple(sorted(name for name in known if known[name] != wanted[name])),
         unknown=tuple(sorted(wanted.keys() - known.keys() - answered.keys())),
     )
-    after = {"taken": fed.taken, "repeated": fed.repeated, "contradicting": len(fed.contradicting), "unknown": len(fed.unknown)}
+    after = {
+        "taken": fed.taken,
+        "repeated": fed.repeated,
+        "contradicting": len(fed.contradicting),
+        "unknown": len(fed.unknown),
+    }
     append(Action.OUTCOMES_FEED, by=by, obj=deployment.ledger_ref(), after=after)
     return fed
 
@@ -153,15 +166,55 @@ def acknowledge_alert(alert: Alert, *, note: str, by: Principal) -> Alert:
     alert = Alert.objects.locked(alert.pk)
     permit_care(by, alert.deployment)
     if not note.strip():
-        raise Invalid("Say in a sentence what you make of it.", code="no-note", errors={"note": "Say what you make of it."})
+        raise Invalid(
+            "Say in a sentence what you make of it.", code="no-note", errors={"note": "Say what you make of it."}
+        )
     if alert.closed_at is not None:
         raise Conflict("This alert is resolved; there is nothing to acknowledge.", code="alert-resolved")
     if alert.acknowledged_at is not None:
         raise Conflict(f"{alert.acknowledged_by} has acknowledged this alert already.", code="alert-acknowledged")
     alert.acknowledged_by, alert.acknowledged_at, alert.note = by.user, timezone.now(), note.strip()
     alert.save(update_fields=["acknowledged_by", "acknowledged_at", "note"])
-    append(Action.ALERT_ACKNOWLEDGE, by=by, obj=alert.ledger_ref(), after={"acknowledged": True}, private={"note": alert.note})
+    append(
+        Action.ALERT_ACKNOWLEDGE,
+        by=by,
+        obj=alert.ledger_ref(),
+        after={"acknowledged": True},
+        private={"note": alert.note},
+    )
     return alert
+
+
+@governed(Action.RETRAINING_REQUEST)
+def ask_for_retraining(alert: Alert, *, by: Principal) -> TrainingJob:
+    """Train the alert's version again on the newest version of its data; what comes of it needs a review like any other version."""
+    alert = Alert.objects.locked(alert.pk)
+    permit(by, Permission.SEE_MONITORING)
+    permit(by, Permission.RUN_TRAINING)
+    if alert.closed_at is not None:
+        raise Conflict(
+            "This alert is resolved; start a training yourself if you want one all the same.",
+            code="alert-resolved",
+        )
+    if alert.retraining is not None and alert.retraining.job.state not in {Job.State.FAILED, Job.State.CANCELLED}:
+        raise Conflict(
+            "A retraining has been asked for already.", code="retraining-asked", link=_training_link(alert.retraining)
+        )
+    data = alert.version.dataset_version
+    if data is None:
+        raise Conflict(
+            f"{alert.version} was registered without training data, so it cannot be trained again here.", code="no-data"
+        )
+    newest = DatasetVersion.objects.filter(dataset=data.dataset_id).order_by("-number")[0]
+    alert.retraining = retrain(alert.version, dataset_version=newest, reason=f"Asked for by an alert: {alert}.", by=by)
+    alert.save(update_fields=["retraining"])
+    after = {"training": str(alert.retraining.job.uuid), "data": str(newest)}
+    append(Action.RETRAINING_REQUEST, by=by, obj=alert.ledger_ref(), after=after)
+    return alert.retraining
+
+
+def _training_link(training: TrainingJob) -> str:
+    return reverse("training:detail", args=[training.job.uuid])
 
 
 def _locked(deployment: Deployment) -> Deployment:
@@ -190,7 +243,11 @@ def _versions(deployment: Deployment, numbers: set[int]) -> dict[int, ModelVersi
 
 
 def _judge_outcomes(
-    deployment: Deployment, answered: Mapping[str, archive.Answered], versions: Mapping[int, ModelVersion], *, by: Principal
+    deployment: Deployment,
+    answered: Mapping[str, archive.Answered],
+    versions: Mapping[int, ModelVersion],
+    *,
+    by: Principal,
 ) -> None:
     thresholds = Thresholds.objects.of(deployment)
     for number, version in versions.items():
@@ -199,7 +256,9 @@ def _judge_outcomes(
         alerts.review([finding for window in windows for finding in alerts.of_performance(window, thresholds)], by=by)
 
 
-def _judge(windows: QuerySet[PredictionWindow], deployment: Deployment, thresholds: Thresholds) -> list[PredictionWindow]:
+def _judge(
+    windows: QuerySet[PredictionWindow], deployment: Deployment, thresholds: Thresholds
+) -> list[PredictionWindow]:
     """Measure the windows that have a reference, oldest first, and return them."""
     references = {one.version_id: one for one in Reference.objects.filter(deployment=deployment)}
     found = windows.filter(version__in=references).select_related("deployment", "version__model").order_by("starts_at")

@@ -115,7 +115,12 @@ def _raise(finding: Finding, standing: Alert | None, *, by: Principal) -> None:
     alert.limit, alert.window_at = finding.limit, finding.window_at
     alert.save()
     if news:
-        after = {"kind": alert.kind, "feature": alert.feature, "severity": alert.severity, "measured": f"{alert.measured:.6f}"}
+        after = {
+            "kind": alert.kind,
+            "feature": alert.feature,
+            "severity": alert.severity,
+            "measured": f"{alert.measured:.6f}",
+        }
         append(Action.ALERT_RAISE, by=by, obj=alert.ledger_ref(), after=after | {"limit": f"{alert.limit:.6f}"})
 
 

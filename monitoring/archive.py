@@ -85,7 +85,12 @@ def find(deployment: Deployment, ids: Collection[str]) -> dict[str, Answered]:
     """
     wanted = set(ids)
     found: dict[str, Answered] = {}
-    for name in Ingested.objects.filter(deployment=deployment).exclude(archive="").order_by("-last_at").values_list("archive", flat=True):
+    for name in (
+        Ingested.objects.filter(deployment=deployment)
+        .exclude(archive="")
+        .order_by("-last_at")
+        .values_list("archive", flat=True)
+    ):
         if not wanted:
             break
         table = pq.read_table(folder(deployment) / name, columns=["id", "t", "version", "score"])

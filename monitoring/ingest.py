@@ -136,7 +136,13 @@ def _count(deployment: Deployment, batch: Batch, *, by: Principal) -> Ingested:
         archive=batch.archive,
         archive_digest=batch.archive_digest,
     )
-    after = {"segment": chunk.segment, "end": chunk.end, "rows": kept.rows, "unreadable": kept.unreadable, "archive": kept.archive_digest}
+    after = {
+        "segment": chunk.segment,
+        "end": chunk.end,
+        "rows": kept.rows,
+        "unreadable": kept.unreadable,
+        "archive": kept.archive_digest,
+    }
     append(Action.PREDICTIONS_COUNT, by=by, obj=deployment.ledger_ref(), after=after)
     return kept
 

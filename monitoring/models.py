@@ -52,12 +52,15 @@ class Thresholds(models.Model):
     class Meta:
         verbose_name_plural = "thresholds"
         constraints = [
-            models.CheckConstraint(condition=Q(psi_warn__gt=0, psi_fail__gt=models.F("psi_warn")), name="psi_limits_ascend"),
+            models.CheckConstraint(
+                condition=Q(psi_warn__gt=0, psi_fail__gt=models.F("psi_warn")), name="psi_limits_ascend"
+            ),
             models.CheckConstraint(
                 condition=Q(auc_drop_warn__gt=0, auc_drop_fail__gt=models.F("auc_drop_warn")), name="auc_limits_ascend"
             ),
             models.CheckConstraint(
-                condition=Q(window_seconds__gte=1, minimum_rows__gte=1, minimum_outcomes__gte=2), name="window_not_empty"
+                condition=Q(window_seconds__gte=1, minimum_rows__gte=1, minimum_outcomes__gte=2),
+                name="window_not_empty",
             ),
         ]
 
@@ -86,7 +89,9 @@ class Reference(models.Model):
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
     rows = models.PositiveBigIntegerField()
     features = models.JSONField(help_text="feature → datasets.drift.Bins")
-    score = models.JSONField(null=True, help_text="datasets.drift.Bins, or nothing when no score histogram was recorded")
+    score = models.JSONField(
+        null=True, help_text="datasets.drift.Bins, or nothing when no score histogram was recorded"
+    )
     source = models.CharField(max_length=300, help_text="in words, where the rows come from")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -181,7 +186,9 @@ class Ingested(models.Model):
     unreadable = models.PositiveIntegerField(default=0)
     first_at = models.DateTimeField(null=True)
     last_at = models.DateTimeField(null=True)
-    archive = models.CharField(max_length=250, blank=True, help_text="file name in the deployment's archive; empty when no row was readable")
+    archive = models.CharField(
+        max_length=250, blank=True, help_text="file in the deployment's archive; empty without readable rows"
+    )
     archive_digest = models.CharField(max_length=64, blank=True)
     at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -201,7 +208,9 @@ class OutcomeQuerySet(models.QuerySet["Outcome"]):
 
     def known(self, deployment: Deployment, ids: Iterable[str]) -> set[str]:
         """Which of the predictions already have an outcome."""
-        return set(self.filter(deployment=deployment, prediction_id__in=list(ids)).values_list("prediction_id", flat=True))
+        return set(
+            self.filter(deployment=deployment, prediction_id__in=list(ids)).values_list("prediction_id", flat=True)
+        )
 
 
 class Outcome(models.Model):

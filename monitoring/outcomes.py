@@ -49,7 +49,10 @@ def checked(rows: Iterable[Any]) -> list[Observed]:
     errors: dict[str, str] = {}
     for number, row in enumerate(rows, start=1):
         if number > MOST_ROWS:
-            raise TooLarge(f"At most {MOST_ROWS:,} outcomes are taken at once. Send the rest in a second file.", code="too-many-outcomes")
+            raise TooLarge(
+                f"At most {MOST_ROWS:,} outcomes are taken at once. Send the rest in a second file.",
+                code="too-many-outcomes",
+            )
         problem = _problem(row)
         if problem and len(errors) < 20:
             errors[f"row {number}"] = problem
@@ -57,7 +60,9 @@ def checked(rows: Iterable[Any]) -> list[Observed]:
             found.append(Observed(str(row["id"]).strip(), LABELS[_text(row["label"])]))
     if errors:
         first = next(iter(errors))
-        raise Invalid(f"Nothing was taken. In {first}: {errors[first]} Send {SHAPE}.", code="bad-outcomes", errors=errors)
+        raise Invalid(
+            f"Nothing was taken. In {first}: {errors[first]} Send {SHAPE}.", code="bad-outcomes", errors=errors
+        )
     if not found:
         raise Invalid(f"There are no outcomes in what was sent. Send {SHAPE}.", code="no-outcomes")
     return found
@@ -99,18 +104,19 @@ def _from_csv(data: bytes) -> Iterable[Mapping[str, Any]]:
         raise Invalid(f"This is not a readable CSV file ({error}). Send {SHAPE}.", code="bad-outcomes") from error
     if not {"id", "label"} <= set(names):
         raise Invalid(
-            f"The CSV has the columns {', '.join(names) or 'none'}; it needs id and label. Send {SHAPE}.", code="bad-outcomes"
+            f"The CSV has the columns {', '.join(names) or 'none'}; it needs id and label. Send {SHAPE}.",
+            code="bad-outcomes",
         )
     return rows
 
 
-def measure(deployment: Deployment, version: ModelVersion, starts: Sequence[datetime], thresholds: Thresholds) -> list[PerformanceWindow]:
+def measure(
+    deployment: Deployment, version: ModelVersion, starts: Sequence[datetime], thresholds: Thresholds
+) -> list[PerformanceWindow]:
     """Measure anew the windows of outcomes that begin at `starts`; for the actions of this room, inside their transactions."""
     released = released_auc(version)
     length = timedelta(seconds=thresholds.window_seconds)
-    return [
-        _measure(deployment, version, start, start + length, released, thresholds) for start in sorted(set(starts))
-    ]
+    return [_measure(deployment, version, start, start + length, released, thresholds) for start in sorted(set(starts))]
 
 
 def measure_all(deployment: Deployment, thresholds: Thresholds) -> list[PerformanceWindow]:

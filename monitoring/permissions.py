@@ -14,7 +14,9 @@ from serving.models import Deployment
 def deployments_for(by: Principal) -> QuerySet[Deployment]:
     """The deployments whose monitoring `by` may see: those of models that they may see, if they may see monitoring at all."""
     watched = visible_to(Deployment.objects.all(), by, Permission.SEE_MONITORING)
-    return visible_to(watched, by, Permission.SEE_MODEL, through="model").select_related("model", "stage", "version__model")
+    return visible_to(watched, by, Permission.SEE_MODEL, through="model").select_related(
+        "model", "stage", "version__model"
+    )
 
 
 def deployment_for(by: Principal, name: str) -> Deployment:
@@ -25,10 +27,23 @@ def deployment_for(by: Principal, name: str) -> Deployment:
     return found
 
 
+def deployment_to_feed(by: Principal, name: str) -> Deployment:
+    """One deployment for whoever reports outcomes: of a model that they may see or ask for predictions."""
+    permit(by, Permission.FEED_OUTCOMES)
+    named = Deployment.objects.filter(name=name).select_related("model", "stage", "version__model")
+    seen = visible_to(named, by, Permission.SEE_MODEL, through="model").first()
+    found = seen or visible_to(named, by, Permission.SCORE_MODEL, through="model").first()
+    if found is None:
+        raise NotFound(f"There is no deployment called {name} that you may report outcomes for.")
+    return found
+
+
 def alert_for(by: Principal, name: str, pk: int) -> Alert:
     """One alert of one deployment; absent and forbidden look the same."""
     deployment = deployment_for(by, name)
-    found = Alert.objects.filter(deployment=deployment, pk=pk).select_related("deployment__model", "version__model").first()
+    found = (
+        Alert.objects.filter(deployment=deployment, pk=pk).select_related("deployment__model", "version__model").first()
+    )
     if found is None:
         raise NotFound("There is no such alert.")
     return found

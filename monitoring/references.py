@@ -33,7 +33,9 @@ def reference_for(deployment: Deployment, version: ModelVersion) -> Reference | 
     return _make(deployment, version, data.content, evidence.get(Evidence.Kind.CURVES))
 
 
-def _make(deployment: Deployment, version: ModelVersion, data: dict[str, Any], curves: Evidence | None) -> Reference | None:
+def _make(
+    deployment: Deployment, version: ModelVersion, data: dict[str, Any], curves: Evidence | None
+) -> Reference | None:
     table = version.dataset_version
     if table is None or table.digest != data.get("digest", table.digest):
         return None

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from datasets.drift import Bins, Kind, count, psi
-from monitoring.drift import Level, Limits, added, bins_from, level_of, measure, references, score_reference, tally, worst
+from monitoring.drift import (
+    Level,
+    Limits,
+    added,
+    bins_from,
+    level_of,
+    measure,
+    references,
+    score_reference,
+    tally,
+    worst,
+)
 
 
 def rows(n: int, seed: int = 0, shift: float = 0.0) -> pd.DataFrame:
@@ -48,7 +59,9 @@ def test_ks_at_the_bin_edges_is_a_lower_bound_of_the_exact_one_and_close_to_it()
 def test_equal_distributions_do_not_drift() -> None:
     reference = references(rows(5_000))
 
-    found = {name: measure(bins, tally(reference, rows(2_000, seed=2))[name], Limits()) for name, bins in reference.items()}
+    found = {
+        name: measure(bins, tally(reference, rows(2_000, seed=2))[name], Limits()) for name, bins in reference.items()
+    }
 
     assert {one.level for one in found.values()} == {Level.OK}
     assert found["sex"].ks is None
