@@ -9,5 +9,5 @@ class AccessConfig(AppConfig):
     name = "access"
 
     def ready(self) -> None:
-        """Let drf-spectacular know how the API is signed in to; it learns by import."""
-        from access import openapi  # noqa: F401 - imported for its registration
+        """Let drf-spectacular know how the API is signed in to, and listen to what allauth says of second factors."""
+        from access import openapi, receivers  # noqa: F401 - both register by being imported

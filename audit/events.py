@@ -24,6 +24,9 @@ class Action(StrEnum):
     # access
     ACCESS_GRANT = "access.grant"
     ACCESS_WITHDRAW = "access.withdraw"
+    AUTHENTICATOR_ADD = "authenticator.add"
+    AUTHENTICATOR_REMOVE = "authenticator.remove"
+    AUTHENTICATOR_RESET = "authenticator.reset"
     GROUP_ADD = "group.add"
     GROUP_REMOVE = "group.remove"
     PERSON_CREATE = "person.create"

@@ -149,7 +149,8 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = False  # a session ends with the browser, at the latest after SESSION_COOKIE_AGE
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip"}  # slows a spray over many names; axes counts by name and address
+# Per address: slows a spray over many names. Per key (a name, or a person's second factor): axes locks name and address long before.
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/900s/key"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5

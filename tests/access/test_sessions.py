@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from allauth.mfa.totp.internal.auth import generate_totp_secret
 from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, TestCase
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -18,6 +19,7 @@ from access import actions
 from access.models import User
 from audit.events import Action
 from tests.access.ledger import disclosed, entries, outcomes, public_bytes
+from tests.access.test_stepup import code_of
 from tests.conftest import PASSWORD, as_
 
 pytestmark = pytest.mark.django_db
@@ -180,6 +182,28 @@ def test_nobody_signs_themselves_up(client: Client) -> None:
 
     assert b"Accounts are made by an administrator" in answer.content
     assert not User.objects.filter(username="intruder").exists()
+
+
+def test_a_second_factor_is_asked_for_counted_and_on_record(bob: User, client: Client) -> None:
+    secret = generate_totp_secret()
+    log_in(client, "bob")
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    session = client.session
+    session["mfa.totp.secret"] = secret
+    session.save()
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret)})
+    client.post("/accounts/logout/")
+    assert entries(Action.AUTHENTICATOR_ADD)[0]["obj"]["id"] == str(bob.uuid)
+
+    log_in(client, "bob")
+    assert not signed_in(client)
+    answers = [client.post("/accounts/2fa/authenticate/", {"code": "000000"}) for _ in range(21)]
+
+    assert ("denied", "wrong-code") in outcomes(Action.SESSION_START)
+    assert b"Too many failed login attempts" in answers[-1].content
+    assert len(outcomes(Action.SESSION_START)) < 21
+    assert secret.encode() not in public_bytes()
 
 
 def test_a_login_leads_to_no_other_site(bob: User, client: Client) -> None:

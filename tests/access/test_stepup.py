@@ -30,7 +30,7 @@ def confirm(
 
 
 def code_of(secret: str) -> str:
-    return format_hotp_value(hotp_value(secret, int(time.time()) // 30))
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30)))
 
 
 def test_the_right_password_is_a_proof_on_record(bob: User) -> None:
