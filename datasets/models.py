@@ -33,7 +33,7 @@ class Dataset(models.Model):
     licence = models.CharField(max_length=160, blank=True)
     target = models.CharField(max_length=128)
     time_column = models.CharField(max_length=128, blank=True)
-    protected = models.JSONField(default=list, help_text="names of columns that hold protected attributes")
+    protected = models.JSONField(default=list, blank=True, help_text="names of columns that hold protected attributes")
     schema = models.JSONField(default=dict, blank=True, help_text="declared columns, kinds, codes and bands (datasets.schema); set once")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="datasets")
     created_at = models.DateTimeField(default=timezone.now, editable=False)

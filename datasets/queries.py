@@ -18,7 +18,7 @@ def datasets_for(by: Principal) -> QuerySet[Dataset]:
     permit(by, Permission.SEE_DATASETS)
     return Dataset.objects.select_related("owner").annotate(
         version_count=Count("versions", distinct=True), newest_number=Max("versions__number")
-    )
+    ).order_by("name")
 
 
 def find_dataset(name: str, by: Principal) -> Dataset:

@@ -214,8 +214,11 @@ def make_version(alice: User) -> MakeVersion:
 @pytest.fixture
 def perform_jobs() -> Callable[[], int]:
     """Carries out queued jobs as a worker would, until none is left; returns how many there were."""
+    from config.celery import app
     from jobs.models import Job
     from jobs.work import perform
+
+    app.loader.import_default_modules()  # the handlers in every room's tasks.py, as a worker loads them
 
     def work() -> int:
         performed = 0

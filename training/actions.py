@@ -19,8 +19,8 @@ from jobs.actions import retry as retry_job
 from registry.actions import add_evidence, register_version
 from registry.manifest import ManifestFile
 from registry.models import ModelVersion, RegisteredModel
+from training.algorithms import Algorithm, SettingMistakes, settings_for
 from training.models import TrainingJob
-from training.pipelines import Algorithm, SettingMistakes, settings_for
 from training.request import Answer
 from training.splits import SplitMistake
 from training.splits import check as check_split

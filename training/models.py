@@ -14,6 +14,7 @@ from audit.events import Obj
 from datasets.models import DatasetVersion, Recipe
 from jobs.models import Job
 from registry.models import ModelVersion, RegisteredModel
+from training.algorithms import OFFERS, Algorithm
 
 
 class TrainingJobQuerySet(models.QuerySet["TrainingJob"]):
@@ -61,6 +62,10 @@ class TrainingJob(models.Model):
 
     def __str__(self) -> str:
         return f"Training of {self.model.name} ({self.algorithm.replace('_', ' ')})"
+
+    def get_algorithm_title(self) -> str:
+        """The algorithm's name as people read it."""
+        return OFFERS[Algorithm(self.algorithm)].title
 
     def get_absolute_url(self) -> str:
         """Its page in the portal."""

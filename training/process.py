@@ -25,10 +25,11 @@ from datasets.recipes import parse as parse_recipe
 from datasets.schema import SchemaMistakes, TableSchema
 from datasets.schema import parse as parse_schema
 from training import provenance
+from training.algorithms import SettingMistakes
 from training.evaluation import Holdout, compare, evaluate
 from training.importance import permutation_importance
 from training.packaging import UnknownTypes, write_model
-from training.pipelines import CannotFit, Fitted, SettingMistakes, fit, scores
+from training.pipelines import CannotFit, Fitted, fit, scores
 from training.request import MODEL_FOLDER, SCORES_FILE, STEPS, Answer, Champion, Request
 from training.splits import Split, SplitMistake, divide
 from training.tracking import NotLogged, log_run

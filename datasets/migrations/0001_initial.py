@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                 ('licence', models.CharField(blank=True, max_length=160)),
                 ('target', models.CharField(max_length=128)),
                 ('time_column', models.CharField(blank=True, max_length=128)),
-                ('protected', models.JSONField(default=list, help_text='names of columns that hold protected attributes')),
+                ('protected', models.JSONField(blank=True, default=list, help_text='names of columns that hold protected attributes')),
                 ('schema', models.JSONField(blank=True, default=dict, help_text='declared columns, kinds, codes and bands (datasets.schema); set once')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='datasets', to=settings.AUTH_USER_MODEL)),

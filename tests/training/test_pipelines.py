@@ -1,4 +1,4 @@
-"""Pipelines: settings within their ranges, the same seed the same model, and what cannot be fitted."""
+"""Pipelines: the same seed the same model, what is served, and what cannot be fitted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import skops.io
 
 from datasets.recipes import parse
 from tests.datasets.frames import RECIPE, loans, schema
-from training.pipelines import MAX_SEED, OFFERS, Algorithm, CannotFit, SettingMistakes, fit, scores, settings_for
+from training.algorithms import OFFERS, Algorithm
+from training.pipelines import CannotFit, fit, scores
 
 RECIPE_PARSED = parse(RECIPE, schema())
 SMALL: dict[str, dict[str, Any]] = {"random_forest": {"n_estimators": 10}, "hist_gradient_boosting": {"max_iter": 10}}
@@ -52,40 +53,6 @@ def test_what_skops_does_not_trust_says_that_it_is_not_served(algorithm: Algorit
     assert skops.io.get_untrusted_types(data=skops.io.dumps(fitted.pipeline)) != []
     assert not OFFERS[algorithm].served
     assert "not served" in OFFERS[algorithm].remark
-
-
-def test_defaults_fill_what_is_not_given() -> None:
-    assert settings_for("logistic_regression", {"C": 0.5}) == {"C": 0.5, "max_iter": 200, "class_weight": "none"}
-
-
-@pytest.mark.parametrize(
-    ("algorithm", "given", "seed", "sentence"),
-    [
-        ("svm", {}, 0, "no algorithm 'svm'"),
-        ("logistic_regression", {"penalty": "l1"}, 0, "no setting 'penalty'"),
-        ("logistic_regression", {"C": 0}, 0, "C must be a number from 0.0001 to 1000"),
-        ("logistic_regression", {"C": "1"}, 0, "C must be"),
-        ("logistic_regression", {"C": True}, 0, "C must be"),
-        ("logistic_regression", {"C": float("nan")}, 0, "C must be"),
-        ("logistic_regression", {"max_iter": 10.5}, 0, "a whole number"),
-        ("logistic_regression", {"class_weight": "heavy"}, 0, "one of none, balanced"),
-        ("random_forest", {"max_depth": 0}, 0, "or nothing"),
-        ("logistic_regression", {}, -1, "seed must be"),
-        ("logistic_regression", {}, MAX_SEED + 1, "seed must be"),
-    ],
-)
-def test_settings_outside_their_range_are_told(algorithm: str, given: dict[str, Any], seed: int, sentence: str) -> None:
-    with pytest.raises(SettingMistakes) as caught:
-        settings_for(algorithm, given, seed=seed)
-
-    assert sentence in str(caught.value)
-
-
-def test_all_wrong_settings_are_told_at_once() -> None:
-    with pytest.raises(SettingMistakes) as caught:
-        settings_for("logistic_regression", {"C": -1, "penalty": 1}, seed=-1)
-
-    assert len(caught.value.mistakes) == 3
 
 
 def test_one_class_cannot_be_learned() -> None:

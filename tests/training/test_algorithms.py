@@ -1,0 +1,43 @@
+"""Settings within their ranges, and a sentence for each that is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from training.algorithms import MAX_SEED, SettingMistakes, settings_for
+
+
+def test_defaults_fill_what_is_not_given() -> None:
+    assert settings_for("logistic_regression", {"C": 0.5}) == {"C": 0.5, "max_iter": 200, "class_weight": "none"}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "given", "seed", "sentence"),
+    [
+        ("svm", {}, 0, "no algorithm 'svm'"),
+        ("logistic_regression", {"penalty": "l1"}, 0, "no setting 'penalty'"),
+        ("logistic_regression", {"C": 0}, 0, "C must be a number from 0.0001 to 1000"),
+        ("logistic_regression", {"C": "1"}, 0, "C must be"),
+        ("logistic_regression", {"C": True}, 0, "C must be"),
+        ("logistic_regression", {"C": float("nan")}, 0, "C must be"),
+        ("logistic_regression", {"max_iter": 10.5}, 0, "a whole number"),
+        ("logistic_regression", {"class_weight": "heavy"}, 0, "one of none, balanced"),
+        ("random_forest", {"max_depth": 0}, 0, "or nothing"),
+        ("logistic_regression", {}, -1, "seed must be"),
+        ("logistic_regression", {}, MAX_SEED + 1, "seed must be"),
+    ],
+)
+def test_settings_outside_their_range_are_told(algorithm: str, given: dict[str, Any], seed: int, sentence: str) -> None:
+    with pytest.raises(SettingMistakes) as caught:
+        settings_for(algorithm, given, seed=seed)
+
+    assert sentence in str(caught.value)
+
+
+def test_all_wrong_settings_are_told_at_once() -> None:
+    with pytest.raises(SettingMistakes) as caught:
+        settings_for("logistic_regression", {"C": -1, "penalty": 1}, seed=-1)
+
+    assert len(caught.value.mistakes) == 3

@@ -1,0 +1,101 @@
+"""The training pages: list, a job with live progress, and the form that asks for one."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from access.permissions import Permission, permit, visible_to
+from foundation.refusals import Invalid, Refusal, Unauthenticated
+from registry.models import RegisteredModel
+from training.actions import cancel_training, retry_training, start_training
+from training.algorithms import OFFERS, Algorithm
+from training.forms import TrainingForm
+from training.models import TrainingJob
+from training.queries import find_training, progress_of
+
+PAGE_SIZE = 25
+
+
+@require_GET
+def training_list(request: HttpRequest) -> HttpResponse:
+    """The jobs of models that the person may see, newest first."""
+    if request.principal.is_anonymous:
+        raise Unauthenticated("Log in to see training jobs.")
+    jobs = TrainingJob.objects.seen_by(request.principal).with_everything_shown()
+    page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(request, "training/list.html", {"page": page, "may_train": request.principal.allows(Permission.RUN_TRAINING)})
+
+
+@require_GET
+def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """One job; htmx asks for the part that changes (`?part=progress`) until the job is over."""
+    training = find_training(uuid, request.principal)
+    context = {
+        "training": training,
+        "job": training.job,
+        "progress": progress_of(training.job),
+        "offer": OFFERS[Algorithm(training.algorithm)],
+        "may_steer": request.principal.allows(Permission.RUN_TRAINING)
+        and request.principal.allows(Permission.REGISTER_VERSION, training.model),
+    }
+    if request.GET.get("part") == "progress" and getattr(request, "htmx", False):
+        response = render(request, "training/detail.html#live", context)
+        if training.job.is_finished:
+            response["HX-Refresh"] = "true"
+        return response
+    return render(request, "training/detail.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """Ask for a training."""
+    permit(request.principal, Permission.RUN_TRAINING)
+    models = visible_to(RegisteredModel.objects.current(), request.principal, Permission.REGISTER_VERSION)
+    initial = {"algorithm": Algorithm.LOGISTIC_REGRESSION.value, **request.GET.dict()}
+    form = TrainingForm(request.POST or None, models=models, initial=initial)
+    status = 200
+    if request.method == "POST" and form.is_valid():
+        values = dict(form.cleaned_data)
+        try:
+            training = start_training(values.pop("model"), **values, by=request.principal)
+        except Refusal as refusal:
+            _show_in(form, refusal)
+            status = refusal.status
+        else:
+            messages.success(request, "The training is queued. This page follows it; you can close it meanwhile.")
+            return redirect(training)
+    context = {"form": form, "offers": OFFERS, "has_models": models.exists()}
+    return render(request, "training/new.html", context, status=400 if form.errors and status == 200 else status)
+
+
+@require_POST
+def cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Stop a job."""
+    training = cancel_training(find_training(uuid, request.principal), by=request.principal)
+    messages.success(request, "Cancelling: nothing will be registered.")
+    return redirect(training)
+
+
+@require_POST
+def retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Run a failed or cancelled job again."""
+    training = retry_training(find_training(uuid, request.principal), by=request.principal)
+    messages.success(request, "Queued once more.")
+    return redirect(training)
+
+
+def _show_in(form: TrainingForm, refusal: Refusal) -> None:
+    """The refusal beside the fields that it names, above the form where it names none."""
+    errors = refusal.errors if isinstance(refusal, Invalid) else {}
+    places = {"split": "train"}
+    for field, sentence in errors.items():
+        place = places.get(field, field)
+        form.add_error(place if place in form.fields else None, sentence)
+    if not errors:
+        form.add_error(None, refusal.detail)
