@@ -21,6 +21,7 @@ from serving.models import Deployment
 
 WINDOWS_SHOWN: Final = 48
 MOST_WINDOWS: Final = 1_000
+TABLE_ROWS: Final = 24
 ALERTS_SHOWN: Final = 50
 
 
@@ -74,6 +75,11 @@ class Picture:
     def newest(self) -> PredictionWindow | None:
         """The newest window, whether judged or not."""
         return self.windows[-1] if self.windows else None
+
+    @property
+    def recent(self) -> tuple[PredictionWindow, ...]:
+        """The newest windows first, as many as a table can be read."""
+        return self.windows[::-1][:TABLE_ROWS]
 
     @cached_property
     def features(self) -> list[Measure]:
@@ -170,7 +176,7 @@ def picture(deployment: Deployment, *, windows: int = WINDOWS_SHOWN) -> Picture:
     )
     return Picture(
         deployment=deployment,
-        thresholds=Thresholds.objects.of(deployment),
+        thresholds=Thresholds.objects.select_related("updated_by").of(deployment),
         version=version,
         windows=kept,
         performance=tuple(reversed(outcomes.order_by("-starts_at", "-pk")[:shown])),

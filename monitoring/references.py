@@ -9,16 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+import structlog
 
 from datasets import recipes, schema
 from datasets.drift import Bins, Kind, category_text, reference_bins
 from datasets.models import DatasetVersion
 from datasets.store import read_table
+from foundation.refusals import Refusal
 from monitoring.drift import score_reference
 from monitoring.models import Reference
 from registry.models import Evidence, ModelVersion
 from registry.queries import evidence_of
 from serving.models import Deployment
+
+log = structlog.get_logger(__name__)
 
 
 def reference_for(deployment: Deployment, version: ModelVersion) -> Reference | None:
@@ -30,7 +34,12 @@ def reference_for(deployment: Deployment, version: ModelVersion) -> Reference | 
     data = evidence.get(Evidence.Kind.DATA)
     if data is None or version.dataset_version is None:
         return None
-    return _make(deployment, version, data.content, evidence.get(Evidence.Kind.CURVES))
+    try:
+        return _make(deployment, version, data.content, evidence.get(Evidence.Kind.CURVES))
+    except (KeyError, TypeError, ValueError, Refusal) as error:
+        # Whoever registers a version writes its evidence: what cannot be used must not stop the counting.
+        log.warning("reference_unusable", deployment=deployment.name, version=str(version), error=str(error))
+        return None
 
 
 def _make(
@@ -58,7 +67,8 @@ def _training_rows(table: DatasetVersion, data: dict[str, Any]) -> tuple[pd.Data
     frame = read_table(table)
     source = f"{len(frame):,} rows of {table}"
     if data.get("recipe"):
-        declared = schema.parse({"columns": [{"name": c["name"], "kind": c["kind"]} for c in data["schema"]]})
+        columns = [{"name": c["name"], "kind": c["kind"]} for c in data["schema"]]
+        declared = schema.parse({"columns": columns, "label": data["target"], "time": time})
         frame = recipes.select_rows(frame, recipes.parse(data["recipe"], declared))
     if time and years:
         frame = frame[frame[time].map(category_text).isin(years)]
