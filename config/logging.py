@@ -34,5 +34,10 @@ def logging_config(level: str) -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level},
-        "loggers": {"django.server": {"level": "WARNING"}, "axes": {"level": "ERROR"}},
+        "loggers": {
+            "axes": {"level": "ERROR"},
+            "django.server": {"level": "WARNING"},
+            "django_structlog.celery": {"level": "WARNING"},
+            "httpx": {"level": "WARNING"},
+        },
     }

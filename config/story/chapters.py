@@ -11,8 +11,6 @@ from typing import Final
 from django.conf import settings
 from django.core.management import call_command
 from django.urls import reverse
-from reviews.actions import request_review, sign_off
-from reviews.promotion import promote
 
 from access.models import Reauthentication
 from access.stepup import reauthenticate
@@ -25,7 +23,9 @@ from foundation.canonical import sha256_hex
 from foundation.refusals import Refusal
 from registry.actions import create_model
 from registry.models import ModelVersion, RegisteredModel
+from reviews.actions import request_review, sign_off
 from reviews.models import Review, SignOff
+from reviews.promotion import promote
 from training.actions import start_training
 
 MODEL: Final = "employment"
@@ -93,7 +93,7 @@ def version_one_is_trained(teller: Teller) -> None:
     )
     job = model.training_jobs.first() or start_training(
         model,
-        data=dataset.versions.get(number=1),
+        dataset_version=dataset.versions.get(number=1),
         recipe=dataset.recipes.get(name=RECIPE),
         algorithm="logistic_regression",
         parameters={},

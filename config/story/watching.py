@@ -102,4 +102,6 @@ def retraining(model: str, newer: DatasetVersion, *, by: Principal) -> TrainingJ
     under_way = TrainingJob.objects.filter(retrain_of=first).first()
     if under_way is not None:
         return under_way
-    return retrain(first, data=newer, split={"train": [2016, 2017], "test": [2018]}, reason="Drift alert on age", by=by)
+    return retrain(
+        first, dataset_version=newer, split={"train": [2016, 2017], "test": [2018]}, reason="Drift alert on age", by=by
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from argparse import ArgumentParser
@@ -40,7 +41,7 @@ class Command(BaseCommand):
                 self._start(supervisor, env)
                 if not self._await_ready(supervisor, env, asked_to_stop):
                     return
-                story = subprocess.Popen(manage("story"), start_new_session=True) if options["story"] else None
+                story = _story() if options["story"] else None
                 self._tend(supervisor, env, asked_to_stop, story)
             finally:
                 self.stdout.write("Stopping …")
@@ -90,6 +91,12 @@ class Command(BaseCommand):
             if story is not None and story.poll() is None:
                 story.terminate()
                 story.wait(timeout=10)
+
+
+def _story() -> subprocess.Popen[bytes]:
+    """The story in a process of its own; what it has to say is said to the person, so logs stay quiet."""
+    quiet = {**os.environ, "COUNTERSIGN_LOG_LEVEL": "ERROR"}
+    return subprocess.Popen(manage("story"), start_new_session=True, env=quiet)
 
 
 def _match_deployments(supervisor: Supervisor, env: Environment) -> None:

@@ -16,7 +16,6 @@ from django.core.management.base import BaseCommand
 from config import demo, service_accounts
 from foundation.keys import create_key
 
-
 UNUSED_STATIC: Final = ("redoc*", "swagger-ui-es*", "rest_framework", "guardian", "prettify*")
 """Files of packages that no page of ours uses; leaving them out saves half a minute of compressing."""
 
