@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group
+from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
@@ -36,6 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     create_key(django_settings.REGISTRY_KEY_FILE)
     create_key(django_settings.AUDIT_LOG_KEY_FILE)
+    if connection.vendor == "sqlite":  # a file, as in production: threads and live servers get connections of their own
+        connection.settings_dict["TEST"]["NAME"] = str(django_settings.VAR_DIR / "tests.sqlite3")
 
 
 @pytest.fixture(scope="session")
