@@ -354,6 +354,16 @@ def test_a_service_account_is_not_granted_what_only_people_may(scorer: User, mod
         grant(model, Permission.PROMOTE_VERSION, to=scorer, by=Principal.system("operator"))
 
 
+def test_a_deactivated_person_is_granted_nothing_even_if_loaded_before(
+    bob: User, erin: User, model: RegisteredModel
+) -> None:
+    actions.deactivate(bob, by=as_(erin))
+
+    assert bob.is_active
+    with pytest.raises(Conflict, match="deactivated"):
+        grant(model, Permission.PULL_VERSION, to=bob, by=as_(erin))
+
+
 def test_withdrawing_what_was_not_granted_says_so(bob: User, erin: User, model: RegisteredModel) -> None:
     with pytest.raises(Conflict, match="nothing to withdraw"):
         withdraw(model, Permission.SEE_MODEL, to=bob, by=as_(erin))
