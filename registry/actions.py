@@ -282,13 +282,13 @@ def add_evidence(
 
 @governed(Action.CARD_REVISE)
 def revise_card(version: ModelVersion, sections: Mapping[str, object], *, by: Principal) -> ModelCardRevision:
-    """Add a revision of the model card: the given sections replace the last revision's, the others stay as they were."""
+    """Add a revision of the model card: the given sections replace the last revision's (empty ones go), the others stay."""
     version = _locked_version(version)
     permit(by, Permission.EDIT_MODEL, version.model)
     _check_open(version)
     last = version.card_revisions.order_by("-number").first()
     before: dict[str, str] = dict(last.sections) if last else {}
-    after = before | cards.checked(sections)
+    after = {key: text for key, text in (before | cards.checked(sections)).items() if text}
     if last is not None and after == before:
         raise Conflict("Nothing changed: the card already says this.", code="card-unchanged")
     revision = ModelCardRevision.objects.create(

@@ -44,10 +44,14 @@ class Models(generics.ListAPIView[RegisteredModel]):
     def get_queryset(self) -> QuerySet[RegisteredModel]:
         """Narrowed and ordered as the query string asks."""
         wanted = fields_of(forms.ModelFilterSerializer, self.request.query_params)
-        models = queries.models_visible_to(principal_of(self.request)).filter(archived_at__isnull=not wanted["archived"])
+        models = queries.models_visible_to(principal_of(self.request)).filter(
+            archived_at__isnull=not wanted["archived"]
+        )
         if wanted.get("q"):
             text = wanted["q"]
-            models = models.filter(Q(name__icontains=text) | Q(description__icontains=text) | Q(intended_use__icontains=text))
+            models = models.filter(
+                Q(name__icontains=text) | Q(description__icontains=text) | Q(intended_use__icontains=text)
+            )
         if wanted.get("tier"):
             models = models.filter(tier=wanted["tier"])
         if wanted.get("owner"):
@@ -94,11 +98,16 @@ class Versions(generics.ListAPIView[ModelVersion]):
     def get_queryset(self) -> QuerySet[ModelVersion]:
         """All versions of the model of the address."""
         model = queries.find_model(self.kwargs["name"], principal_of(self.request))
-        return model.versions.select_related("model", "created_by").prefetch_related("aliases", "tags").order_by("-number")
+        return (
+            model.versions.select_related("model", "created_by").prefetch_related("aliases", "tags").order_by("-number")
+        )
 
     @extend_schema(
         request={"multipart/form-data": forms.NewVersionSerializer},
-        responses={201: forms.VersionDetailSerializer, 400: OpenApiResponse(description="problem JSON: which file, and why")},
+        responses={
+            201: forms.VersionDetailSerializer,
+            400: OpenApiResponse(description="problem JSON: which file, and why"),
+        },
     )
     def post(self, request: Request, name: str) -> Response:
         """Register a version from files sent as multipart parts, each under its path as the part's name; needs register_version.
@@ -123,7 +132,9 @@ def _manifest(value: Any) -> list[dict[str, Any]]:
         except ValueError:
             value = None
     if not isinstance(value, list):
-        raise Invalid("manifest is a JSON list of {path, sha256}.", code="manifest", errors={"manifest": "Send a JSON list."})
+        raise Invalid(
+            "manifest is a JSON list of {path, sha256}.", code="manifest", errors={"manifest": "Send a JSON list."}
+        )
     return [fields_of(forms.ExpectedFileSerializer, row) for row in value]
 
 
@@ -162,7 +173,9 @@ class EvidenceOfVersion(generics.ListAPIView[Evidence]):
         version = queries.find_version(name, number, by)
         fields = fields_of(forms.NewEvidenceSerializer, request.data)
         if not isinstance(fields["content"], dict):
-            raise Invalid("content is a JSON object.", code="evidence-content", errors={"content": "Send a JSON object."})
+            raise Invalid(
+                "content is a JSON object.", code="evidence-content", errors={"content": "Send a JSON object."}
+            )
         evidence = actions.add_evidence(version, fields["kind"], fields["content"], run_id=fields["run_id"], by=by)
         return Response(forms.EvidenceSerializer(evidence).data, status=201)
 
@@ -227,7 +240,9 @@ class ModelTags(APIView):
         """Set it; needs edit_model."""
         by = principal_of(request)
         value = fields_of(forms.TagSerializer, request.data)["value"]
-        return Response(forms.TagSerializer(actions.set_model_tag(queries.find_model(name, by), key, value, by=by)).data)
+        return Response(
+            forms.TagSerializer(actions.set_model_tag(queries.find_model(name, by), key, value, by=by)).data
+        )
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, name: str, key: str) -> Response:
@@ -245,7 +260,9 @@ class VersionTags(APIView):
         """Set it; needs edit_model."""
         by = principal_of(request)
         value = fields_of(forms.TagSerializer, request.data)["value"]
-        return Response(forms.TagSerializer(actions.set_version_tag(queries.find_version(name, number, by), key, value, by=by)).data)
+        return Response(
+            forms.TagSerializer(actions.set_version_tag(queries.find_version(name, number, by), key, value, by=by)).data
+        )
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, name: str, number: int, key: str) -> Response:

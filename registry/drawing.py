@@ -26,7 +26,9 @@ def _diagram() -> str:
         for source in sorted(move.sources):
             if source != move.target:
                 arrows.setdefault((source, move.target), []).append(move.name.replace("_", " "))
-    lines = [f"    {source} --> {target}: {', '.join(dict.fromkeys(names))}" for (source, target), names in arrows.items()]
+    lines = [
+        f"    {source} --> {target}: {', '.join(dict.fromkeys(names))}" for (source, target), names in arrows.items()
+    ]
     start = f"    [*] --> {State.QUARANTINED}: register"
     end = f"    {State.RETIRED} --> [*]"
     return "\n".join(["```mermaid", "stateDiagram-v2", start, *lines, end, "```", ""])

@@ -20,7 +20,9 @@ def models_for(
     models = with_standing(models_visible_to(by))
     models = models.exclude(archived_at=None) if standing == "archived" else models.filter(archived_at=None)
     if text:
-        models = models.filter(Q(name__icontains=text) | Q(description__icontains=text) | Q(intended_use__icontains=text))
+        models = models.filter(
+            Q(name__icontains=text) | Q(description__icontains=text) | Q(intended_use__icontains=text)
+        )
     if tier:
         models = models.filter(tier=tier)
     if mine:

@@ -77,7 +77,9 @@ class ModelChangeSerializer(serializers.Serializer[Any]):
 class ModelFilterSerializer(serializers.Serializer[Any]):
     """How to narrow and order the list of models."""
 
-    q = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="part of name, description or intended use")
+    q = serializers.CharField(
+        required=False, allow_blank=True, max_length=200, help_text="part of name, description or intended use"
+    )
     tier = serializers.ChoiceField(choices=RegisteredModel.Tier.choices, required=False)
     owner = serializers.CharField(required=False, max_length=150, help_text="the owner's username")
     archived = serializers.BooleanField(required=False, default=False)
@@ -152,7 +154,9 @@ class ExpectedFileSerializer(serializers.Serializer[Any]):
 class NewVersionSerializer(serializers.Serializer[Any]):
     """The text fields beside the files of a new version."""
 
-    manifest = serializers.JSONField(help_text="list of {path, sha256, size?}: every file that is sent, no more and no fewer")
+    manifest = serializers.JSONField(
+        help_text="list of {path, sha256, size?}: every file that is sent, no more and no fewer"
+    )
     source = serializers.CharField(allow_blank=True, default="", max_length=2000)
     run_id = serializers.CharField(allow_blank=True, default="", max_length=64)
     description = serializers.CharField(allow_blank=True, default="", max_length=20_000)
@@ -172,7 +176,17 @@ class EvidenceSerializer(serializers.ModelSerializer[Evidence]):
 
     class Meta:
         model = Evidence
-        fields = ("id", "kind", "subject_digest", "content", "digest", "producer", "produced_via", "run_id", "created_at")
+        fields = (
+            "id",
+            "kind",
+            "subject_digest",
+            "content",
+            "digest",
+            "producer",
+            "produced_via",
+            "run_id",
+            "created_at",
+        )
         read_only_fields = fields
 
 

@@ -87,7 +87,14 @@ def examine(file: BinaryIO, size: int) -> list[Finding]:
 
 def type_finding(name: str) -> Finding | None:
     """What the name of a type that somebody asks us to trust says; nothing when it is on our list."""
-    if name in trusted_types.OBJECTS | trusted_types.LOSSES | trusted_types.FUNCTIONS | trusted_types.TYPES | trusted_types.BEYOND_DEFAULT:
+    if (
+        name
+        in trusted_types.OBJECTS
+        | trusted_types.LOSSES
+        | trusted_types.FUNCTIONS
+        | trusted_types.TYPES
+        | trusted_types.BEYOND_DEFAULT
+    ):
         return None
     if _TYPE_NAME.fullmatch(name) and name.startswith(LIBRARIES):
         return Finding("skops-untrusted", f"The type {name} is not one that our workers load.", refuses=False)

@@ -26,7 +26,9 @@ def store_uploads(expected: Sequence[Mapping[str, Any]], sent: Mapping[str, Uplo
     """Write the sent files (by path) into the store and return the manifest's rows; raises `Invalid` where they are not the expected ones."""
     paths = [str(row["path"]) for row in expected]
     _check_same(paths, sent)
-    announced = [ManifestFile(str(row["path"]), sent[str(row["path"])].size or 0, str(row["sha256"])) for row in expected]
+    announced = [
+        ManifestFile(str(row["path"]), sent[str(row["path"])].size or 0, str(row["sha256"])) for row in expected
+    ]
     check_tree(announced, limits())
     store = ArtifactStore()
     files = []

@@ -95,9 +95,13 @@ def file(request: HttpRequest, name: str, number: int, path: str) -> HttpRespons
     if wanted is None:
         raise NotFound(f"{version} has no file of that name.", code="file-unknown")
     if not _handed_out(queries.evidence_of(version).get(Evidence.Kind.SCAN)):
-        raise Conflict(f"The admission scan has not admitted {version}; its files are not handed out.", code="not-admitted")
+        raise Conflict(
+            f"The admission scan has not admitted {version}; its files are not handed out.", code="not-admitted"
+        )
     stream = ArtifactStore().open(wanted.sha256)
-    append_alone(Action.VERSION_DOWNLOAD, by=by, obj=version.ledger_ref(), after={"path": wanted.path, "sha256": wanted.sha256})
+    append_alone(
+        Action.VERSION_DOWNLOAD, by=by, obj=version.ledger_ref(), after={"path": wanted.path, "sha256": wanted.sha256}
+    )
     response = FileResponse(
         stream, as_attachment=True, filename=wanted.path.rpartition("/")[2], content_type="application/octet-stream"
     )
@@ -169,7 +173,9 @@ def card(request: HttpRequest, name: str, number: int) -> HttpResponse:
                 raise
             show_refusal(form, getattr(refusal, "errors", {}), refusal.detail)
         else:
-            messages.success(request, f"Revision {revision.number} is saved. Sign-offs that answer for the card ask for a new look.")
+            messages.success(
+                request, f"Revision {revision.number} is saved. Sign-offs that answer for the card ask for a new look."
+            )
             return redirect("registry:card", version.model.name, version.number)
     sections = newest.sections if newest else {}
     chosen = _chosen(request, [revision.number for revision in revisions])
@@ -221,7 +227,9 @@ def alias(request: HttpRequest, name: str) -> HttpResponse:
         else:
             messages.success(request, f"{row.name} now points at version {row.version.number}.")
             return redirect("registry:alias", model.name)
-    return render(request, "registry/alias.html", _aliases(model, by) | {"form": form}, status=400 if form.errors else 200)
+    return render(
+        request, "registry/alias.html", _aliases(model, by) | {"form": form}, status=400 if form.errors else 200
+    )
 
 
 def _aliases(model: RegisteredModel, by: Principal) -> dict[str, Any]:

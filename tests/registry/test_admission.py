@@ -98,7 +98,9 @@ class TestWhatIsLetIn:
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
 
-        result = scanned(saved_model_files(make_pipeline(SimpleImputer(), LogisticRegression()), skops_trusted_types=["numpy.dtype"]))
+        result = scanned(
+            saved_model_files(make_pipeline(SimpleImputer(), LogisticRegression()), skops_trusted_types=["numpy.dtype"])
+        )
 
         assert result.servable, result.summary
 
@@ -206,7 +208,16 @@ class TestBesideTheModel:
 
     @pytest.mark.parametrize(
         "text",
-        ['{"a": NaN}', '{"a": Infinity}', '{"a": 1, "a": 2}', "[" * 70 + "]" * 70, "[" * 100_000, '{"a": ' + "9" * 41 + "}", '{"a": 1e999}', "\xff"],
+        [
+            '{"a": NaN}',
+            '{"a": Infinity}',
+            '{"a": 1, "a": 2}',
+            "[" * 70 + "]" * 70,
+            "[" * 100_000,
+            '{"a": ' + "9" * 41 + "}",
+            '{"a": 1e999}',
+            "\xff",
+        ],
     )
     def test_json_is_bounded_and_plain(self, files, text):
         assert codes(files | {"input_example.json": text.encode("latin-1")}) == ["sidecar"]
@@ -285,13 +296,17 @@ class TestArchive:
 
 class TestSkops:
     def test_a_node_that_skops_does_not_write(self, files):
-        assert codes(with_schema(files, lambda schema: schema.update(__loader__="EvalNode"))) == ["skops-node", "skops-member"]
+        assert codes(with_schema(files, lambda schema: schema.update(__loader__="EvalNode"))) == [
+            "skops-node",
+            "skops-member",
+        ]
 
     def test_an_old_protocol(self, files):
         assert codes(with_schema(files, lambda schema: schema.update(protocol=0))) == ["skops-schema"]
 
     @pytest.mark.parametrize(
-        ("module", "name"), [("os", "system"), ("builtins", "eval"), ("subprocess", "Popen"), ("mypackage.models", "Model"), ("", "x")]
+        ("module", "name"),
+        [("os", "system"), ("builtins", "eval"), ("subprocess", "Popen"), ("mypackage.models", "Model"), ("", "x")],
     )
     @pytest.mark.parametrize("loader", ["ObjectNode", "FunctionNode", "TypeNode", "PartialNode", "MethodNode"])
     def test_types_of_no_library(self, files, loader, module, name):
@@ -312,7 +327,12 @@ class TestSkops:
                 "__loader__": "DictNode",
                 "__module__": "builtins",
                 "__class__": "dict",
-                "key_types": {"__loader__": "ListNode", "__module__": "builtins", "__class__": "list", "content": [None]},
+                "key_types": {
+                    "__loader__": "ListNode",
+                    "__module__": "builtins",
+                    "__class__": "list",
+                    "content": [None],
+                },
                 "content": {
                     "bit_generator": {
                         "__loader__": "JsonNode",
@@ -336,7 +356,9 @@ class TestSkops:
         array = io.BytesIO()
         np.save(array, np.zeros(3))
 
-        assert codes(with_skops(files, lambda members: members.update({"99.npy": array.getvalue()}))) == ["skops-member"]
+        assert codes(with_skops(files, lambda members: members.update({"99.npy": array.getvalue()}))) == [
+            "skops-member"
+        ]
 
     def test_a_named_member_that_is_missing(self, files):
         def drop(members: dict[str, bytes]) -> None:

@@ -72,7 +72,9 @@ def bare_version(model, by, state):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("line", [line for line in MOVES if line.permission], ids=lambda line: f"{line.name}-{line.target}")
+@pytest.mark.parametrize(
+    "line", [line for line in MOVES if line.permission], ids=lambda line: f"{line.name}-{line.target}"
+)
 def test_a_move_with_a_permission_is_refused_without_it(line, model, alice, dave):
     version = bare_version(model, alice, next(iter(line.sources)))
 
@@ -81,7 +83,9 @@ def test_a_move_with_a_permission_is_refused_without_it(line, model, alice, dave
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("line", [line for line in MOVES if line.needs_decision], ids=lambda line: f"{line.name}-{line.target}")
+@pytest.mark.parametrize(
+    "line", [line for line in MOVES if line.needs_decision], ids=lambda line: f"{line.name}-{line.target}"
+)
 def test_a_move_that_follows_from_a_decision_names_it(line, model, alice, rita):
     version = bare_version(model, alice, next(iter(line.sources)))
 
@@ -126,5 +130,3 @@ def test_a_move_is_recorded_with_its_decision(model, alice):
     assert Pending.objects.count() == before + 1
     assert Action.VERSION_MOVE in entry
     assert "d" * 64 in entry
-
-

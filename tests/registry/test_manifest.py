@@ -22,7 +22,8 @@ def file(path: str, size: int = 1, sha256: str = ZERO) -> ManifestFile:
 def test_the_digest_is_that_of_the_canonical_list():
     files = [file("b.txt", 2), file("a/b.txt", 1)]
     canonical = json.dumps(
-        [{"path": "a/b.txt", "sha256": ZERO, "size": 1}, {"path": "b.txt", "sha256": ZERO, "size": 2}], separators=(",", ":")
+        [{"path": "a/b.txt", "sha256": ZERO, "size": 1}, {"path": "b.txt", "sha256": ZERO, "size": 2}],
+        separators=(",", ":"),
     )
 
     assert manifest_digest(files) == hashlib.sha256(canonical.encode()).hexdigest()
@@ -36,7 +37,11 @@ def test_the_order_of_the_files_changes_nothing(files):
 def test_any_change_changes_the_digest():
     base = manifest_digest([file("a")])
 
-    assert base not in {manifest_digest([file("b")]), manifest_digest([file("a", 2)]), manifest_digest([file("a", 1, "1" * 64)])}
+    assert base not in {
+        manifest_digest([file("b")]),
+        manifest_digest([file("a", 2)]),
+        manifest_digest([file("a", 1, "1" * 64)]),
+    }
 
 
 @pytest.mark.parametrize("path", ["MLmodel", "model.skops", "data/model.json", "_x", "a/b/c/d/e/f/g/h"])

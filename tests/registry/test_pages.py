@@ -38,11 +38,14 @@ def test_an_empty_filter_says_so(client_for, alice, model):
     assert "No model matches" in page
 
 
-@pytest.mark.parametrize("standing", ["production", "review", "idle", "archived"])
-def test_the_list_is_filtered_by_standing(client_for, alice, version, standing):
+@pytest.mark.parametrize(
+    ("standing", "shown"), [("idle", True), ("production", False), ("review", False), ("archived", False)]
+)
+def test_the_list_is_filtered_by_standing(client_for, alice, version, standing, shown):
     page = client_for(alice).get(reverse("registry:models"), {"standing": standing}).content.decode()
 
-    assert ("reviews" in page or ">credit<" in page) == (standing == "idle") or "No model matches" in page
+    assert ("nothing yet" in page) == shown
+    assert ("No model matches" in page) != shown
 
 
 def test_the_list_takes_a_fixed_number_of_statements(client_for, alice, make_version, django_assert_max_num_queries):
@@ -101,7 +104,16 @@ def test_a_file_downloads_as_an_attachment(client_for, alice, version):
 
 
 @pytest.mark.parametrize(
-    "path", ["../MLmodel", "%2e%2e/MLmodel", "%252e%252e%252fMLmodel", "..%2f..%2fetc%2fpasswd", "MLmodel/", "mlmodel", "/MLmodel"]
+    "path",
+    [
+        "../MLmodel",
+        "%2e%2e/MLmodel",
+        "%252e%252e%252fMLmodel",
+        "..%2f..%2fetc%2fpasswd",
+        "MLmodel/",
+        "mlmodel",
+        "/MLmodel",
+    ],
 )
 def test_no_other_path_leads_to_bytes(client_for, alice, version, path):
     answer = client_for(alice).get(f"/models/credit/v/1/files/{path}")
@@ -158,7 +170,9 @@ def test_the_card_is_written_and_its_difference_shown(client_for, alice, version
     revise_card(version, {"intended_use": "Limits for existing customers."}, by=as_(alice))
 
     answer = client.post(
-        reverse("registry:card", args=["credit", 1]), {"intended_use": "Limits for new customers too.", "owner": "Alice"}, follow=True
+        reverse("registry:card", args=["credit", 1]),
+        {"intended_use": "Limits for new customers too.", "owner": "Alice"},
+        follow=True,
     )
 
     page = answer.content.decode()
@@ -168,7 +182,9 @@ def test_the_card_is_written_and_its_difference_shown(client_for, alice, version
 
 
 def test_a_card_holds_no_live_html(client_for, alice, version):
-    revise_card(version, {"ethics": "<script>alert(1)</script> <img src=x onerror=alert(1)> plain words here"}, by=as_(alice))
+    revise_card(
+        version, {"ethics": "<script>alert(1)</script> <img src=x onerror=alert(1)> plain words here"}, by=as_(alice)
+    )
 
     page = client_for(alice).get(reverse("registry:card", args=["credit", 1])).content.decode()
 
@@ -181,8 +197,9 @@ def test_an_unchanged_card_is_refused_with_a_sentence(client_for, alice, version
 
     answer = client_for(alice).post(reverse("registry:card", args=["credit", 1]), {"owner": "Alice"})
 
-    assert answer.status_code in (302, 400)
-    assert version.card_revisions.count() == 2 if answer.status_code == 302 else True
+    assert answer.status_code == 400
+    assert "Nothing changed" in answer.content.decode()
+    assert version.card_revisions.count() == 1
 
 
 def test_a_free_alias_is_set_and_deleted_from_the_page(client_for, alice, version, model):
@@ -197,14 +214,16 @@ def test_a_free_alias_is_set_and_deleted_from_the_page(client_for, alice, versio
 
 
 def test_a_stage_alias_is_refused_on_the_page(client_for, alice, version):
-    answer = client_for(alice).post(reverse("registry:alias", args=["credit"]), {"name": "champion", "version": version.pk})
+    answer = client_for(alice).post(
+        reverse("registry:alias", args=["credit"]), {"name": "champion", "version": version.pk}
+    )
 
     assert answer.status_code == 409
     assert "reviewed, signed and promoted" in answer.content.decode()
 
 
-def test_whoever_may_not_see_a_model_finds_nothing(client_for, version, model, scorer):
-    client = client_for(scorer)
+def test_whoever_may_not_see_a_model_finds_nothing(client_for, version, model, outsider):
+    client = client_for(outsider)
     absent = [reverse(f"registry:{page}", args=["nothing", 1]) for page in ("files", "lineage", "card")]
     hidden = [reverse(f"registry:{page}", args=["credit", 1]) for page in ("files", "lineage", "card")]
 

@@ -62,7 +62,9 @@ def release_of(version, /, *, signer=None, predicate_type=RELEASE_TYPE, subject=
 
 
 def place(version, stage, by, **options):
-    release = options.pop("release", None) or release_of(version, previous=options.pop("previous", None), stage=stage.name)
+    release = options.pop("release", None) or release_of(
+        version, previous=options.pop("previous", None), stage=stage.name
+    )
     return place_stage_alias(version.model, stage, version, release=release, by=as_(by), **options)
 
 
@@ -245,7 +247,9 @@ class TestTheDatabaseInsists:
         version = approved()
 
         with refused_by_the_database(), transaction.atomic():
-            Alias.objects.bulk_create([Alias(model=model, name="champion", version=version, stage=production, updated_by=rita)])
+            Alias.objects.bulk_create(
+                [Alias(model=model, name="champion", version=version, stage=production, updated_by=rita)]
+            )
 
     def test_a_stage_alias_is_not_put_back_to_an_older_promotion(self, approved, production, rita):
         first, second = approved(), approved()
@@ -262,7 +266,12 @@ class TestTheDatabaseInsists:
 
         with refused_by_the_database(), transaction.atomic():
             Alias.objects.create(
-                model=second.model, name="champion", version=second, stage=production, promotion=promotion, updated_by=rita
+                model=second.model,
+                name="champion",
+                version=second,
+                stage=production,
+                promotion=promotion,
+                updated_by=rita,
             )
 
     def test_a_revoked_version_is_not_put_back_by_sql(self, approved, production, rita, alice):
@@ -273,7 +282,12 @@ class TestTheDatabaseInsists:
 
         with refused_by_the_database(), transaction.atomic():
             Alias.objects.create(
-                model=version.model, name="champion", version=version, stage=production, promotion=promotion, updated_by=rita
+                model=version.model,
+                name="champion",
+                version=version,
+                stage=production,
+                promotion=promotion,
+                updated_by=rita,
             )
 
     @pytest.mark.parametrize("name", ["champion", "Champion", "challenger"])

@@ -48,7 +48,7 @@ def test_a_scan_that_cannot_read_a_file_refuses(store):
 
 def test_a_scan_that_answers_nonsense_refuses(store, monkeypatch, tmp_path):
     silly = tmp_path / "silly"
-    silly.write_text("#!/bin/sh\ncat > /dev/null\necho '{\"verdict\": \"sure\"}'\n")
+    silly.write_text('#!/bin/sh\ncat > /dev/null\necho \'{"verdict": "sure"}\'\n')
     silly.chmod(0o755)
     monkeypatch.setattr(scanning.sys, "executable", str(silly))
 

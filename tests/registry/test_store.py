@@ -179,7 +179,9 @@ def test_a_disk_that_takes_no_more_is_said_and_nothing_is_half_written(tmp_path)
 def test_a_full_file_system_is_said_and_nothing_is_half_written(tmp_path):
     small = tmp_path / "small"
     small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=False, capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("this machine lets nobody mount a file system")
     try:
@@ -229,7 +231,9 @@ def test_uploads_of_the_same_bytes_at_once_give_one_file(store):
     from threading import Thread
 
     digests = []
-    threads = [Thread(target=lambda: digests.append(store.write(io.BytesIO(b"z" * 3_000_000)).digest)) for _ in range(8)]
+    threads = [
+        Thread(target=lambda: digests.append(store.write(io.BytesIO(b"z" * 3_000_000)).digest)) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + 30

@@ -100,7 +100,9 @@ def test_description_and_state_may_change(version):
 
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="only SQLite replaces rows on insert")
-@pytest.mark.parametrize("table", ["registry_evidence", "registry_modelversion", "registry_modelcardrevision", "registry_blob"])
+@pytest.mark.parametrize(
+    "table", ["registry_evidence", "registry_modelversion", "registry_modelcardrevision", "registry_blob"]
+)
 def test_nothing_is_replaced(version, table):
     with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}")
