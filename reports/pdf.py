@@ -1,0 +1,44 @@
+"""Makes PDF files (PDF/UA-1) out of our own pages, with our own style sheet and font and without any other file or network access.
+
+What people wrote is in these pages. Should a link to a picture or style sheet ever get through into one, it is refused here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from django.contrib.staticfiles import finders
+from weasyprint import HTML
+from weasyprint.urls import FatalURLFetchingError, URLFetcher, URLFetcherResponse
+
+HOST: Final = "own.invalid"
+BASE: Final = f"https://{HOST}/"
+FILES: Final[dict[str, str]] = {
+    "print.css": "text/css",
+    "vendor/inter-latin-wght-normal.woff2": "font/woff2",
+}
+
+
+class Refused(FatalURLFetchingError):
+    """A page asked for a file that is not ours; no PDF is made of it."""
+
+
+class OwnFiles(URLFetcher):
+    """Hands out the two files that certificates are printed with, and nothing else, whatever the address says."""
+
+    def fetch(self, url: str, headers: dict[str, str] | None = None) -> Any:
+        """The file's bytes; raises `Refused` for every other address."""
+        parts = urlsplit(url)
+        name = unquote(parts.path).lstrip("/")
+        path = finders.find(name) if parts.scheme == "https" and parts.netloc == HOST and name in FILES else None
+        if not isinstance(path, str):
+            raise Refused(f"A certificate may not load {url[:100]}.")
+        with open(path, "rb") as file:
+            return URLFetcherResponse(url, body=file.read(), headers={"Content-Type": FILES[name]})
+
+
+def pdf_of(html: str) -> bytes:
+    """`html` as a tagged PDF; its style sheet is `print.css` under `BASE`. Raises `Refused` for any other file it asks for."""
+    data: bytes = HTML(string=html, base_url=BASE, url_fetcher=OwnFiles()).write_pdf(pdf_variant="pdf/ua-1")
+    return data

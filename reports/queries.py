@@ -1,0 +1,79 @@
+"""What was decided in a period, and how it stood at its end: approvals, promotions and revocations, as of a date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from access.permissions import Permission, visible_to
+from access.principal import Principal
+from registry.models import Promotion
+from reports.forms import Period
+from reviews.models import Approval, Revocation
+
+
+@dataclass(frozen=True)
+class ApprovalLine:
+    """One approval with how it stood at the moment that was asked about."""
+
+    approval: Approval
+    state: str
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What a report lists; `at` is the moment as of which states are told."""
+
+    at: datetime
+    approvals: tuple[ApprovalLine, ...]
+    promotions: tuple[Promotion, ...]
+    revocations: tuple[Revocation, ...]
+
+
+def decisions(period: Period, by: Principal, *, most: int = 500) -> Decisions:
+    """Everything that `by` may see of the period, newest first, at most `most` lines of each kind; in four statements."""
+    since, until = _bounds(period)
+    approvals = visible_to(Approval.objects.all(), by, Permission.SEE_MODEL, through="version__model")
+    promotions = visible_to(Promotion.objects.all(), by, Permission.SEE_MODEL, through="model")
+    revocations = visible_to(Revocation.objects.all(), by, Permission.SEE_MODEL, through="version__model")
+    approvals = _narrow(approvals, period, "version__model").filter(approved_at__gte=since, approved_at__lt=until)
+    promotions = _narrow(promotions, period, "model").filter(at__gte=since, at__lt=until)
+    revocations = _narrow(revocations, period, "version__model").filter(at__gte=since, at__lt=until)
+    lines = approvals.select_related("version__model", "stage", "promotion__by", "revocation__by").order_by(
+        "-approved_at", "-pk"
+    )
+    return Decisions(
+        at=until,
+        approvals=tuple(ApprovalLine(one, state_at(one, until)) for one in lines[:most]),
+        promotions=tuple(
+            promotions.select_related("version__model", "previous", "stage", "by").order_by("-at", "-pk")[:most]
+        ),
+        revocations=tuple(revocations.select_related("version__model", "by").order_by("-at", "-pk")[:most]),
+    )
+
+
+def state_at(approval: Approval, at: datetime) -> str:
+    """`revoked`, `expired`, `in_production` (released) or `approved`, as it was just before `at`."""
+    if approval.revocation is not None and approval.revocation.at < at:
+        return "revoked"
+    if approval.valid_until <= at:
+        return "expired"
+    if approval.promotion is not None and approval.promotion.at < at:
+        return "released"
+    return "approved"
+
+
+def _bounds(period: Period) -> tuple[datetime, datetime]:
+    since = datetime.combine(period.since, time.min, UTC) if period.since else datetime(1970, 1, 1, tzinfo=UTC)
+    if period.until is None:
+        return since, timezone.now()
+    return since, min(datetime.combine(period.until, time.min, UTC) + timedelta(days=1), timezone.now())
+
+
+def _narrow(rows: QuerySet, period: Period, path: str) -> QuerySet:  # type: ignore[type-arg]  # three kinds of rows
+    if period.tier:
+        rows = rows.filter(**{f"{path}__tier": period.tier})
+    return rows.filter(**{f"{path}__name__icontains": period.model}) if period.model else rows

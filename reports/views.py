@@ -1,0 +1,175 @@
+"""The portal's reports: certificates as page and PDF, the check of attestations, and what was decided in a period."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods
+
+from access.permissions import Permission, permit
+from access.principal import Principal
+from audit.actions import append_alone
+from audit.events import Action
+from foundation.charts import for_print
+from foundation.refusals import Invalid, NotFound, TooLarge
+from foundation.spreadsheets import Cell, csv_response
+from registry.models import Stage
+from registry.queries import find_version
+from reports import queries
+from reports.certificate import Certificate, certificate_of
+from reports.checking import LARGEST_BYTES, check
+from reports.forms import CheckForm, PeriodForm
+from reports.pdf import BASE, pdf_of
+
+
+def _principal(request: HttpRequest) -> Principal:
+    principal: Principal = request.principal  # type: ignore[attr-defined]  # set by PrincipalMiddleware
+    return principal
+
+
+@require_GET
+def certificate(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The sign-off certificate of a version."""
+    found = _certificate(request, name, number)
+    return render(request, "reports/certificate.html", {"certificate": found, "version": found.version})
+
+
+@require_GET
+def certificate_pdf(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The same on paper; handing it out is on record."""
+    found = _certificate(request, name, number)
+    charts = [(title, for_print(drawing)) for title, drawing in found.charts]
+    html = render_to_string("reports/certificate_print.html", {"certificate": found, "charts": charts, "base": BASE})
+    data = pdf_of(html)
+    append_alone(
+        Action.CERTIFICATE_ISSUE,
+        by=_principal(request),
+        obj=found.version.ledger_ref(),
+        after={"reference": found.reference, "holds": found.holds.value},
+    )
+    response = HttpResponse(data, content_type="application/pdf")
+    model = re.sub(r"[^A-Za-z0-9.-]+", "-", name)
+    response["Content-Disposition"] = f'inline; filename="{found.reference}-{model}-v{number}.pdf"'
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+def verify(request: HttpRequest) -> HttpResponse:
+    """Check an attestation or a digest; open to everybody, since an outsider is who needs it."""
+    form = CheckForm(request.POST or None, request.FILES or None)
+    answer = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            answer = check(_brought(form), by=_principal(request), at=timezone.now())
+        except Invalid as refusal:
+            form.add_error("text", refusal.detail)
+    return render(request, "reports/verify.html", {"form": form, "answer": answer}, status=400 if form.errors else 200)
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """Approvals, promotions and revocations as of a date."""
+    by = _principal(request)
+    permit(by, Permission.SEE_MODEL)
+    form = PeriodForm(request.GET or None)
+    found = queries.decisions(form.period(), by)
+    return render(request, "reports/index.html", {"form": form, "found": found, "query": request.GET.urlencode()})
+
+
+@require_GET
+def export(request: HttpRequest, what: str) -> HttpResponse:
+    """One of the three lists as CSV."""
+    by = _principal(request)
+    permit(by, Permission.SEE_MODEL)
+    found = queries.decisions(PeriodForm(request.GET or None).period(), by, most=100_000)
+    columns, rows = _TABLES[what](found)
+    return csv_response(f"{what}.csv", columns, rows)
+
+
+def _certificate(request: HttpRequest, name: str, number: int) -> Certificate:
+    wanted = request.GET.get("stage", "")
+    stage = Stage.objects.filter(name=wanted).first()
+    if wanted and stage is None:
+        raise NotFound(f"There is no stage called {wanted[:60]}.")
+    return certificate_of(find_version(name, number, _principal(request)), at=timezone.now(), stage=stage)
+
+
+def _brought(form: CheckForm) -> str:
+    file = form.cleaned_data["file"]
+    if file is None:
+        return str(form.cleaned_data["text"])
+    if file.size > LARGEST_BYTES:
+        raise TooLarge("An attestation has at most 5 MB; this file is larger.")
+    return str(file.read().decode("utf-8", errors="replace"))
+
+
+_Table = tuple[Sequence[str], Iterable[Sequence[Cell]]]
+
+
+def _approvals(found: queries.Decisions) -> _Table:
+    columns = (
+        "model",
+        "version",
+        "digest",
+        "tier",
+        "stage",
+        "approved_at",
+        "valid_until",
+        "state",
+        "as_of",
+        "released_by",
+        "revoked_at",
+        "reason",
+    )
+    rows = [
+        (
+            one.version.model.name,
+            one.version.number,
+            one.version.digest,
+            one.version.model.tier,
+            one.stage.name,
+            one.approved_at,
+            one.valid_until,
+            line.state,
+            found.at,
+            str(one.promotion.by) if one.promotion else "",
+            one.revocation.at if one.revocation else None,
+            one.revocation.reason if one.revocation else "",
+        )
+        for line in found.approvals
+        for one in (line.approval,)
+    ]
+    return columns, rows
+
+
+def _promotions(found: queries.Decisions) -> _Table:
+    columns = ("at", "model", "version", "stage", "replaced", "rollback", "by", "release")
+    rows = [
+        (
+            one.at,
+            one.version.model.name,
+            one.version.number,
+            one.stage.name,
+            one.previous.number if one.previous else None,
+            "yes" if one.rollback else "no",
+            str(one.by),
+            one.release_digest,
+        )
+        for one in found.promotions
+    ]
+    return columns, rows
+
+
+def _revocations(found: queries.Decisions) -> _Table:
+    columns = ("at", "model", "version", "by", "reason")
+    return columns, [
+        (one.at, one.version.model.name, one.version.number, str(one.by), one.reason) for one in found.revocations
+    ]
+
+
+_TABLES = {"approvals": _approvals, "promotions": _promotions, "revocations": _revocations}
