@@ -131,6 +131,7 @@ def deactivate(user: User, *, by: Principal) -> User:
 
     Nothing is deleted: what the account did stays on record under its name.
     """
+    _lock_roles()
     user = User.objects.locked(user.pk)
     permit(by, Permission.MANAGE_PEOPLE if user.is_person else Permission.MANAGE_TOKENS)
     if not user.is_active:
@@ -139,7 +140,8 @@ def deactivate(user: User, *, by: Principal) -> User:
         raise Conflict("Nobody deactivates themselves; ask another administrator.", code="own-account")
     _keep_an_administrator_without(user)
     user.is_active = False
-    user.save(update_fields=["is_active"])
+    user.session_generation += 1
+    user.save(update_fields=["is_active", "session_generation"])
     revoked = _revoke_tokens_of(user, by)
     append(
         Action.PERSON_DEACTIVATE,
@@ -206,7 +208,7 @@ def _refuse_people_only(role: Role, to: User) -> None:
 @governed(Action.ROLE_WITHDRAW)
 def withdraw_role(role: Role, *, to: User | Group, by: Principal) -> None:
     """Take a role back from one user or group; it ends with this call."""
-    role = Role.objects.select_for_update().get(pk=role.pk)
+    role = _lock_roles()[role.pk]
     permit(by, Permission.MANAGE_PEOPLE)
     deleted, _ = RoleAssignment.objects.filter(role=role, **_holder(to)).delete()
     if not deleted:
@@ -233,6 +235,7 @@ def add_to_group(group: Group, user: User, *, by: Principal) -> None:
 @governed(Action.GROUP_REMOVE)
 def remove_from_group(group: Group, user: User, *, by: Principal) -> None:
     """End somebody's membership in a group, with everything that it gave."""
+    _lock_roles()
     group = Group.objects.select_for_update().get(pk=group.pk)
     permit(by, Permission.MANAGE_PEOPLE)
     if not user.groups.filter(pk=group.pk).exists():
@@ -251,6 +254,11 @@ def _refuse_raising_oneself(to: User | Group, by: Principal, what: str) -> None:
             f"Nobody gives {what} to themselves, and {by.name} would. Ask another administrator to do it.",
             code="own-powers",
         )
+
+
+def _lock_roles() -> dict[int, Role]:
+    """Every role, locked in one order, by whoever may take the last administrator away: two such actions at once see each other."""
+    return {role.pk: role for role in Role.objects.select_for_update().order_by("pk")}
 
 
 def _keep_an_administrator_without(user: User) -> None:

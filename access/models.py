@@ -5,14 +5,17 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser, Group, UserManager
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from audit.events import Obj
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
 
@@ -59,6 +62,9 @@ class User(AbstractUser):
     display_name = models.CharField(max_length=120, blank=True)
     owner = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="service_accounts")
     description = models.CharField(max_length=300, blank=True)
+    session_generation = models.PositiveIntegerField(
+        default=0, help_text="counted up to end every session of the account"
+    )
 
     objects: ClassVar[AccountManager] = AccountManager()
 
@@ -88,6 +94,18 @@ class User(AbstractUser):
     def get_full_name(self) -> str:
         """The display name; people have one, service accounts are known by their account name."""
         return str(self)
+
+    def get_session_auth_hash(self) -> str:
+        """What a session has to carry to be this account's: a new password ends it, and so does a new generation."""
+        return self._session_hash(settings.SECRET_KEY)
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """The same under the keys that `SECRET_KEY` replaced."""
+        return (self._session_hash(key) for key in settings.SECRET_KEY_FALLBACKS)
+
+    def _session_hash(self, secret: str) -> str:
+        value = f"{self.session_generation}:{self.password}"
+        return salted_hmac("access.User.session", value, secret=secret, algorithm="sha256").hexdigest()
 
     def ledger_ref(self) -> Obj:
         """How the ledger names this account: by number only, since names are personal data."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from allauth.mfa.totp.internal.auth import generate_totp_secret
+from axes.models import AccessAttempt
 from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.http import HttpResponse
@@ -156,6 +157,33 @@ def test_a_deactivated_persons_session_ends_with_the_next_request(
 
     assert not signed_in(client)
     assert client.get("/api/v1/me/").status_code == 401
+
+
+def test_a_session_from_before_a_deactivation_does_not_come_back(
+    bob: User, erin: User, client_for: Callable[[User], Client]
+) -> None:
+    client = client_for(bob)
+    actions.deactivate(bob, by=as_(erin))
+
+    actions.reactivate(bob, by=as_(erin))
+
+    assert not signed_in(client)
+
+
+def test_a_session_survives_a_change_of_the_secret_key_that_names_the_old_one(
+    bob: User, client_for: Callable[[User], Client], settings: Settings
+) -> None:
+    client = client_for(bob)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "a-new-secret-key-of-sufficient-length-0123456789-0123456789"
+
+    assert signed_in(client)
+
+
+def test_what_was_typed_as_a_password_is_not_kept_with_the_counted_failures(bob: User, client: Client) -> None:
+    log_in(client, "bob", "hunter2hunter2")
+
+    assert "hunter2" not in str(list(AccessAttempt.objects.values()))
 
 
 def test_a_deactivated_person_cannot_log_in(bob: User, erin: User, client: Client) -> None:
