@@ -272,6 +272,15 @@ def test_a_sequencer_without_its_state_file_does_not_sign(ledger: Sequencer) -> 
         Sequencer(keys.load_log_key()).start()
 
 
+def test_entries_changed_while_the_state_file_lags_are_not_signed_over(ledger: Sequencer) -> None:
+    path = state_journal().path
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    edit_the_newest_entry()
+
+    with pytest.raises(RefusesToSign, match="do not give the root that its checkpoint over 600 entries signs"):
+        Sequencer(keys.load_log_key()).start()
+
+
 def test_incremental_verification_finds_what_was_changed_since(ledger: Sequencer) -> None:
     edit_the_newest_entry()
 
