@@ -51,6 +51,6 @@ def record_admission(version: ModelVersion, examination: Examination, *, by: Pri
         Action.VERSION_ADMIT,
         by=by,
         obj=version.ledger_ref(),
-        after={"verdict": examination.verdict, "servable": examination.servable, "reasons": examination.codes},
+        after={"verdict": examination.verdict, "servable": examination.servable, "reasons": [*examination.codes]},
     )
     return version

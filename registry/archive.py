@@ -146,4 +146,4 @@ def _local_end(file: BinaryIO, entry: _Entry) -> int:
         raise ValueError(
             f"its entry {entry.name.decode('ascii')} says one thing in front of its data and another in the directory"
         )
-    return entry.offset + _LOCAL.size + name_size + entry.packed
+    return entry.offset + _LOCAL.size + int(name_size) + entry.packed

@@ -21,7 +21,7 @@ def document() -> str:
 
 
 def _diagram() -> str:
-    arrows = {}
+    arrows: dict[tuple[State, State], list[str]] = {}
     for move in MOVES:
         for source in sorted(move.sources):
             if source != move.target:

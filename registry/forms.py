@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from registry import cards
-from registry.models import ModelVersion, RegisteredModel
+from registry.models import RegisteredModel
 
 
 class ModelFilter(forms.Form):
@@ -62,13 +62,11 @@ class AliasForm(forms.Form):
         max_length=80,
         help_text="For example shadow or candidate. The aliases of stages move by promotion only.",
     )
-    version = forms.ModelChoiceField(ModelVersion.objects.none(), empty_label=None)
 
     def __init__(self, *args: Any, model: RegisteredModel, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field = self.fields["version"]
-        assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = model.versions.usable().select_related("model").order_by("-number")
+        versions = model.versions.usable().select_related("model").order_by("-number")
+        self.fields["version"] = forms.ModelChoiceField(versions, empty_label=None)
 
 
 class CardForm(forms.Form):

@@ -17,7 +17,7 @@ def models_for(
     by: Principal, *, text: str = "", tier: int | None = None, standing: str = "", mine: bool = False
 ) -> QuerySet[RegisteredModel]:
     """Models that `by` may see, each with `live_number`, and `next_number` and `next_state` of the newest version after it."""
-    models = with_standing(models_visible_to(by))
+    models: QuerySet[Any] = with_standing(models_visible_to(by))
     models = models.exclude(archived_at=None) if standing == "archived" else models.filter(archived_at=None)
     if text:
         models = models.filter(

@@ -139,8 +139,8 @@ class VersionDetailSerializer(VersionSerializer):
     files = FileSerializer(source="manifest", many=True, read_only=True)
 
     class Meta(VersionSerializer.Meta):
-        fields = (*VersionSerializer.Meta.fields, "files")  # type: ignore[assignment]  # the stubs fix the tuple's length
-        read_only_fields = fields
+        fields = (*VersionSerializer.Meta.fields, "files")  # type: ignore[assignment]  # the base fixes its length
+        read_only_fields = fields  # type: ignore[assignment]  # as above
 
 
 class ExpectedFileSerializer(serializers.Serializer[Any]):
@@ -157,7 +157,9 @@ class NewVersionSerializer(serializers.Serializer[Any]):
     manifest = serializers.JSONField(
         help_text="list of {path, sha256, size?}: every file that is sent, no more and no fewer"
     )
-    source = serializers.CharField(allow_blank=True, default="", max_length=2000)
+    source = serializers.CharField(  # type: ignore[assignment]  # DRF's own attribute of that name is on instances only
+        allow_blank=True, default="", max_length=2000
+    )
     run_id = serializers.CharField(allow_blank=True, default="", max_length=64)
     description = serializers.CharField(allow_blank=True, default="", max_length=20_000)
     code_reference = serializers.CharField(allow_blank=True, default="", max_length=200)

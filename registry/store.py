@@ -14,8 +14,9 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 from django.conf import settings
 
@@ -87,7 +88,7 @@ class ArtifactStore:
         except FileNotFoundError:
             return None
 
-    def open(self, digest: str, *, verify: bool = False) -> BinaryIO:
+    def open(self, digest: str, *, verify: bool = False) -> BufferedReader:
         """The file with this digest, for reading; with `verify`, only once its bytes were hashed anew. Raises `NotFound`."""
         if verify:
             self.verify(digest)

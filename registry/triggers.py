@@ -87,7 +87,10 @@ _UNPROMOTED: Final = (
 _TAKES_A_STAGE: Final = (
     "NEW.stage_id IS NULL AND EXISTS (SELECT 1 FROM registry_stage AS stage WHERE lower(stage.alias) = lower(NEW.name))"
 )
-_OF_ANOTHER_MODEL: Final = "NOT EXISTS (SELECT 1 FROM registry_modelversion AS version WHERE version.id = NEW.version_id AND version.model_id = NEW.model_id)"
+_OF_ANOTHER_MODEL: Final = (
+    "NOT EXISTS (SELECT 1 FROM registry_modelversion AS own "
+    "WHERE own.id = NEW.version_id AND own.model_id = NEW.model_id)"
+)
 
 _ALIAS_RULES: Final = [
     Rule(f"{_ALIAS}_{name}_{event.lower()}", _ALIAS, event, sentence, condition)
@@ -153,8 +156,6 @@ RULES: Final = (
         "EXISTS (SELECT 1 FROM registry_alias AS there WHERE lower(there.name) = lower(NEW.alias))",
     ),
 )
-
-TABLES: Final = tuple(sorted({rule.table for rule in RULES}))
 
 
 def install(connection: BaseDatabaseWrapper) -> None:

@@ -22,8 +22,11 @@ def check_announced(length: int | None) -> None:
         raise TooLarge(f"A version has at most {most:,} bytes; this request announces {length:,}.")
 
 
-def store_uploads(expected: Sequence[Mapping[str, Any]], sent: Mapping[str, UploadedFile]) -> list[ManifestFile]:
-    """Write the sent files (by path) into the store and return the manifest's rows; raises `Invalid` where they are not the expected ones."""
+def store_uploads(expected: Sequence[Mapping[str, Any]], sent: Mapping[str, UploadedFile[bytes]]) -> list[ManifestFile]:
+    """Write the sent files (by path) into the store and return the manifest's rows.
+
+    Raises `Invalid` where what was sent is not exactly what was expected.
+    """
     paths = [str(row["path"]) for row in expected]
     _check_same(paths, sent)
     announced = [
@@ -42,7 +45,7 @@ def store_uploads(expected: Sequence[Mapping[str, Any]], sent: Mapping[str, Uplo
     return files
 
 
-def _check_same(paths: Sequence[str], sent: Mapping[str, UploadedFile]) -> None:
+def _check_same(paths: Sequence[str], sent: Mapping[str, UploadedFile[bytes]]) -> None:
     errors = {path: "The manifest names this file, and it was not sent." for path in paths if path not in sent}
     errors |= {path: "This file was sent, and the manifest does not name it." for path in sent if path not in paths}
     if errors:

@@ -1,4 +1,7 @@
-"""The registry's pages: models, files, evidence, lineage, the model card, free aliases. The page of a model and of a version is `reviews`'."""
+"""The registry's pages: models, files, evidence, lineage, the model card, free aliases.
+
+The page of one model and of one version is in `reviews`.
+"""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_nothing_is_replaced(version, table):
 
 @pytest.mark.postgres
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL truncates")
-@pytest.mark.parametrize("table", triggers.TABLES)
+@pytest.mark.parametrize("table", sorted({rule.table for rule in triggers.RULES if rule.event == "DELETE"}))
 def test_nothing_is_truncated(version, table):
     with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {table} CASCADE")
