@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from django.conf import settings
+
 from access import tokens
 from access.actions import assign_role, create_service_account
 from access.models import Role, User
@@ -157,7 +159,11 @@ def _token(name: str, description: str, model: str) -> str:
 def deployment(name: str, model: str) -> Deployment:
     """The deployment of a model's production stage; Erin creates it where there is none."""
     return Deployment.objects.filter(name=name).first() or create_deployment(
-        name, model=RegisteredModel.objects.get(name=model), stage=production(), by=person("erin")
+        name,
+        model=RegisteredModel.objects.get(name=model),
+        stage=production(),
+        address=settings.SCORING_URL,
+        by=person("erin"),
     )
 
 

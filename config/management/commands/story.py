@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from config.story import chapters
+from config.story.clients import ClientFailed
 from config.story.telling import Teller
 from foundation.refusals import Refusal
 
@@ -25,6 +27,6 @@ class Command(BaseCommand):
                 teller.chapter(chapter.number, chapter.title)
                 chapter.tell(teller)
                 teller.over(chapter.key)
-        except (Refusal, TimeoutError, chapters.StoryError) as error:
+        except (Refusal, TimeoutError, chapters.StoryError, ClientFailed, httpx.HTTPError) as error:
             raise CommandError(f"The story stopped: {error}") from error
         chapters.farewell(teller, told_now=bool(fresh))
