@@ -47,7 +47,10 @@ def register_dataset(
     """
     permit(by, Permission.EDIT_DATASETS)
     if Dataset.objects.filter(name=name).exists():
-        raise Conflict(f"There is already a dataset called {name}. Add a version to it, or choose another name.", code="dataset-exists")
+        raise Conflict(
+            f"There is already a dataset called {name}. Add a version to it, or choose another name.",
+            code="dataset-exists",
+        )
     declared = _declared(schema, target=target, time_column=time_column)
     dataset = Dataset(
         name=name,
@@ -97,7 +100,9 @@ def add_recipe(dataset: Dataset, name: str, content: Mapping[str, Any], *, by: P
     dataset = Dataset.objects.locked(dataset.pk)
     permit(by, Permission.EDIT_DATASETS)
     if not dataset.schema:
-        raise Conflict(f"{dataset.name} has no version yet, so its columns are unknown. Upload one first.", code="dataset-empty")
+        raise Conflict(
+            f"{dataset.name} has no version yet, so its columns are unknown. Upload one first.", code="dataset-empty"
+        )
     try:
         parsed = parse_recipe(content, dataset.declared_schema())
     except RecipeMistakes as error:
@@ -189,7 +194,9 @@ def _settled(dataset: Dataset, stored: StoredTable) -> TableSchema:
         mistakes = list(error.mistakes)
     if mistakes:
         raise Invalid(
-            f"The file does not fit {dataset.name}: {' '.join(mistakes)}", code="schema-mismatch", errors={"file": " ".join(mistakes)}
+            f"The file does not fit {dataset.name}: {' '.join(mistakes)}",
+            code="schema-mismatch",
+            errors={"file": " ".join(mistakes)},
         )
     return schema
 
@@ -198,7 +205,9 @@ def _declared(schema: Mapping[str, Any] | None, *, target: str, time_column: str
     if not schema:
         return None
     try:
-        declared = parse_schema({**schema, "label": schema.get("label") or target, "time": schema.get("time") or time_column})
+        declared = parse_schema(
+            {**schema, "label": schema.get("label") or target, "time": schema.get("time") or time_column}
+        )
     except SchemaMistakes as error:
         raise Invalid(str(error), code="schema-malformed", errors={"schema": " ".join(error.mistakes)}) from error
     if declared.label != target or declared.time != time_column:

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from access.requests import principal_of
 from datasets import queries
 from datasets.actions import add_recipe, add_version, register_dataset
 from datasets.models import Dataset, DatasetVersion, Recipe
@@ -27,7 +28,8 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
     class Meta:
         model = Dataset
         fields = (
-            "name", "title", "description", "licence", "target", "time_column", "protected", "schema", "owner", "created_at", "newest_version",
+            "name", "title", "description", "licence", "target", "time_column", "protected", "schema", "owner",
+            "created_at", "newest_version",
         )  # fmt: skip
 
 
@@ -89,7 +91,7 @@ class DatasetsView(ListAPIView[Dataset]):
 
     def get_queryset(self) -> Any:
         """What the caller may see."""
-        return queries.datasets_for(self.request.principal)
+        return queries.datasets_for(principal_of(self.request))
 
     @extend_schema(request=DatasetIn, responses={201: DatasetOut})
     def post(self, request: Request) -> Response:
@@ -97,7 +99,7 @@ class DatasetsView(ListAPIView[Dataset]):
         given = DatasetIn(data=request.data)
         given.is_valid(raise_exception=True)
         values = dict(given.validated_data)
-        dataset = register_dataset(values.pop("name"), **values, by=request.principal)
+        dataset = register_dataset(values.pop("name"), **values, by=principal_of(request))
         return Response(DatasetOut(dataset).data, status=status.HTTP_201_CREATED)
 
 
@@ -107,7 +109,7 @@ class DatasetView(APIView):
     @extend_schema(responses=DatasetOut)
     def get(self, request: Request, name: str) -> Response:
         """The dataset called `name`."""
-        return Response(DatasetOut(queries.find_dataset(name, request.principal)).data)
+        return Response(DatasetOut(queries.find_dataset(name, principal_of(request))).data)
 
 
 class VersionsView(APIView):
@@ -118,17 +120,19 @@ class VersionsView(APIView):
     @extend_schema(responses=VersionOut(many=True))
     def get(self, request: Request, name: str) -> Response:
         """All versions, newest first."""
-        dataset = queries.find_dataset(name, request.principal)
+        dataset = queries.find_dataset(name, principal_of(request))
         return Response(VersionOut(dataset.versions.select_related("dataset", "prepared_by"), many=True).data)
 
     @extend_schema(request=VersionIn, responses={201: VersionOut})
     def post(self, request: Request, name: str) -> Response:
         """Add a version; its profile follows on a worker."""
-        dataset = queries.find_dataset(name, request.principal)
+        dataset = queries.find_dataset(name, principal_of(request))
         given = VersionIn(data=request.data)
         given.is_valid(raise_exception=True)
         file = given.validated_data["file"]
-        version = add_version(dataset, file, filename=file.name, note=given.validated_data["note"], by=request.principal)
+        version = add_version(
+            dataset, file, filename=file.name, note=given.validated_data["note"], by=principal_of(request)
+        )
         return Response(VersionOut(version).data, status=status.HTTP_201_CREATED)
 
 
@@ -138,7 +142,7 @@ class ProfileView(APIView):
     @extend_schema(responses={200: serializers.DictField()})
     def get(self, request: Request, name: str, number: int) -> Response:
         """What a worker found in the version."""
-        dataset = queries.find_dataset(name, request.principal)
+        dataset = queries.find_dataset(name, principal_of(request))
         version = queries.find_version(dataset, number)
         profile = getattr(version, "profile", None)
         if profile is None:
@@ -152,14 +156,16 @@ class RecipesView(APIView):
     @extend_schema(responses=RecipeOut(many=True))
     def get(self, request: Request, name: str) -> Response:
         """All recipes, newest number first."""
-        dataset = queries.find_dataset(name, request.principal)
+        dataset = queries.find_dataset(name, principal_of(request))
         return Response(RecipeOut(dataset.recipes.select_related("dataset", "created_by"), many=True).data)
 
     @extend_schema(request=RecipeIn, responses={201: RecipeOut})
     def post(self, request: Request, name: str) -> Response:
         """Add a recipe, or get the newest back when it says the same."""
-        dataset = queries.find_dataset(name, request.principal)
+        dataset = queries.find_dataset(name, principal_of(request))
         given = RecipeIn(data=request.data)
         given.is_valid(raise_exception=True)
-        recipe = add_recipe(dataset, given.validated_data["name"], given.validated_data["content"], by=request.principal)
+        recipe = add_recipe(
+            dataset, given.validated_data["name"], given.validated_data["content"], by=principal_of(request)
+        )
         return Response(RecipeOut(recipe).data, status=status.HTTP_201_CREATED)

@@ -44,7 +44,9 @@ class Association:
 def associations(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> tuple[Association, ...]:
     """Every pair of columns of `frame` in order; categories with more than 200 levels (identifiers, free text) are left out."""
     encoded = {name: _encode(frame[name], kind) for name, kind in kinds.items()}
-    usable = [name for name, kind in kinds.items() if kind is Kind.NUMERIC or encoded[name].max(initial=-1) < MAX_LEVELS]
+    usable = [
+        name for name, kind in kinds.items() if kind is Kind.NUMERIC or encoded[name].max(initial=-1) < MAX_LEVELS
+    ]
     return tuple(_associate(a, b, kinds, encoded) for a, b in combinations(usable, 2))
 
 
@@ -86,7 +88,9 @@ def correlation_ratio(codes: Codes, values: Floats) -> float:
     return float(np.sqrt(min(1.0, between / total)))
 
 
-def _associate(first: str, second: str, kinds: Mapping[str, Kind], encoded: Mapping[str, npt.NDArray[np.generic]]) -> Association:
+def _associate(
+    first: str, second: str, kinds: Mapping[str, Kind], encoded: Mapping[str, npt.NDArray[np.generic]]
+) -> Association:
     a, b = encoded[first], encoded[second]
     match kinds[first], kinds[second]:
         case Kind.NUMERIC, Kind.NUMERIC:
@@ -99,10 +103,12 @@ def _associate(first: str, second: str, kinds: Mapping[str, Kind], encoded: Mapp
             return Association(first, second, Measure.CORRELATION_RATIO, correlation_ratio(_codes(b), _floats(a)))
 
 
-def _encode(series: pd.Series, kind: Kind) -> npt.NDArray[np.generic]:  # type: ignore[type-arg]  # any column
-    if kind is Kind.NUMERIC:
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    return pd.factorize(series)[0].astype(np.int64)
+def _encode(series: pd.Series, kind: Kind) -> npt.NDArray[np.generic]:
+    numeric = kind is Kind.NUMERIC
+    values: npt.NDArray[np.generic] = (
+        series.to_numpy(np.float64, na_value=np.nan) if numeric else pd.factorize(series)[0]
+    )
+    return values
 
 
 def _table(a: Codes, b: Codes) -> Floats:
@@ -111,8 +117,11 @@ def _table(a: Codes, b: Codes) -> Floats:
         return np.zeros((0, 0))
     a, b = a[both], b[both]
     width = int(b.max()) + 1
-    counts = np.bincount(a * width + b, minlength=(int(a.max()) + 1) * width).reshape(-1, width).astype(np.float64)
-    return counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
+    counts: Floats = (
+        np.bincount(a * width + b, minlength=(int(a.max()) + 1) * width).reshape(-1, width).astype(np.float64)
+    )
+    used: Floats = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
+    return used
 
 
 def _floats(values: npt.NDArray[np.generic]) -> Floats:

@@ -76,7 +76,9 @@ def _column(column: Json, rows: int) -> ColumnCard:
         head, table = ("From … to", "Rows"), _histogram_rows(numeric)
     else:
         head, table = ("Value", "Rows"), [(_name(share), f"{share['count']:,}") for share in column["categories"]]
-    return ColumnCard(column["name"], column["meaning"], column["kind"], ", ".join(facts), _distribution(column), head, table)
+    return ColumnCard(
+        column["name"], column["meaning"], column["kind"], ", ".join(facts), _distribution(column), head, table
+    )
 
 
 def _distribution(column: Json) -> Drawing:
@@ -98,7 +100,9 @@ def _distribution(column: Json) -> Drawing:
 
 def _histogram_rows(numeric: Json) -> list[tuple[str, str]]:
     edges = numeric["edges"]
-    return [(f"{low:g} … {high:g}", f"{n:,}") for low, high, n in zip(edges, edges[1:], numeric["counts"], strict=False)]
+    return [
+        (f"{low:g} … {high:g}", f"{n:,}") for low, high, n in zip(edges, edges[1:], numeric["counts"], strict=False)
+    ]
 
 
 def _name(share: Json) -> str:

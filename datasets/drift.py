@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -65,7 +66,7 @@ class Bins:
             return (*self.categories, "other", "missing")
         if not self.edges:
             return ("all values", "missing")
-        inner = [f"{low:g} to {high:g}" for low, high in zip(self.edges, self.edges[1:], strict=False)]
+        inner = [f"{low:g} to {high:g}" for low, high in pairwise(self.edges)]
         return (f"below {self.edges[0]:g}", *inner, f"{self.edges[-1]:g} and above", "missing")
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,7 +91,10 @@ class Bins:
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """One column compared with its reference. `p_value` belongs to `test`; a large sample makes it small for harmless shifts, so `psi` decides."""
+    """One column compared with its reference.
+
+    `p_value` belongs to `test`; a large sample makes it small for harmless shifts, so `psi` decides.
+    """
 
     column: str
     kind: Kind
@@ -281,9 +285,11 @@ def _matching(reference: Bins, counts: Sequence[int] | Counts) -> npt.NDArray[np
 
 def _smoothed(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     raised = counts + PSEUDO_COUNT
-    return raised / raised.sum()
+    smoothed: npt.NDArray[np.float64] = raised / raised.sum()
+    return smoothed
 
 
 def _shares(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    total = counts.sum()
-    return counts / total if total else np.zeros_like(counts)
+    total = float(counts.sum())
+    shares: npt.NDArray[np.float64] = counts / total if total else np.zeros_like(counts)
+    return shares

@@ -34,7 +34,9 @@ class Dataset(models.Model):
     target = models.CharField(max_length=128)
     time_column = models.CharField(max_length=128, blank=True)
     protected = models.JSONField(default=list, blank=True, help_text="names of columns that hold protected attributes")
-    schema = models.JSONField(default=dict, blank=True, help_text="declared columns, kinds, codes and bands (datasets.schema); set once")
+    schema = models.JSONField(
+        default=dict, blank=True, help_text="declared columns, kinds, codes and bands (datasets.schema); set once"
+    )
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="datasets")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -40,7 +40,9 @@ def compile_recipe(recipe: Recipe, frame: pd.DataFrame) -> ColumnTransformer:
     branches = []
     for number, columns in enumerate(_branches(recipe, frame), start=1):
         chain = recipe.chain(columns[0])
-        steps = [(step.name.value, _estimator(step, frame[columns], first=place == 0)) for place, step in enumerate(chain)]
+        steps = [
+            (step.name.value, _estimator(step, frame[columns], first=place == 0)) for place, step in enumerate(chain)
+        ]
         name = f"{chain[-1].name if chain else 'as_is'}_{number}"
         branches.append((name, Pipeline(steps) if steps else "passthrough", columns))
     return ColumnTransformer(branches, remainder="drop", sparse_threshold=0.0)
@@ -64,7 +66,9 @@ def _estimator(step: Step, frame: pd.DataFrame, *, first: bool) -> Any:
         case StepName.CLIP:
             return _clip(options["low"], options["high"], frame, named=first)
         case StepName.IMPUTE:
-            return SimpleImputer(strategy=options["strategy"], fill_value=options.get("value"), keep_empty_features=True)
+            return SimpleImputer(
+                strategy=options["strategy"], fill_value=options.get("value"), keep_empty_features=True
+            )
         case StepName.SCALE:
             return SCALERS[options["method"]]()
         case StepName.BIN if "edges" in options:
@@ -106,7 +110,9 @@ def _typed(codes: Sequence[str] | Mapping[str, Any], values: pd.Series[Any]) -> 
     try:
         return [float(code) for code in codes]
     except ValueError as error:
-        raise ValueError(f"Column {values.name!r} holds numbers, so map_codes cannot have the code in: {error}.") from error
+        raise ValueError(
+            f"Column {values.name!r} holds numbers, so map_codes cannot have the code in: {error}."
+        ) from error
 
 
 def _clip(low: float, high: float, frame: pd.DataFrame, *, named: bool) -> FrozenEstimator:
@@ -126,7 +132,9 @@ def _fixed_bins(edges: Sequence[float], frame: pd.DataFrame, *, named: bool) -> 
     return FrozenEstimator(binner)
 
 
-def _synthetic(values: npt.NDArray[np.float64], frame: pd.DataFrame, *, named: bool) -> pd.DataFrame | npt.NDArray[np.float64]:
+def _synthetic(
+    values: npt.NDArray[np.float64], frame: pd.DataFrame, *, named: bool
+) -> pd.DataFrame | npt.NDArray[np.float64]:
     """`values` repeated in every column of `frame`, to fit a fixed estimator on."""
     grid = np.tile(values.reshape(-1, 1), (1, frame.shape[1]))
     return pd.DataFrame(grid, columns=frame.columns) if named else grid

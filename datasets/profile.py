@@ -283,11 +283,19 @@ def _hints(
         if schema.label in (pair.first, pair.second):
             other = pair.second if pair.first == schema.label else pair.first
             found.append(
-                Hint("leakage", other, f"{other} almost gives the label away ({pair.measure.value} {pair.value:.3f}). Is it known before the decision?")
+                Hint(
+                    "leakage",
+                    other,
+                    f"{other} almost gives the label away ({pair.measure.value} {pair.value:.3f}). Is it known before the decision?",
+                )
             )
         else:
             found.append(
-                Hint("redundant", pair.second, f"{pair.first} and {pair.second} say nearly the same ({pair.measure.value} {pair.value:.3f}).")
+                Hint(
+                    "redundant",
+                    pair.second,
+                    f"{pair.first} and {pair.second} say nearly the same ({pair.measure.value} {pair.value:.3f}).",
+                )
             )
     protected = {attribute.column: attribute.name for attribute in schema.protected}
     found += [_proxy(pair, protected) for pair in pairs if _is_proxy(pair, protected, schema)]
@@ -299,11 +307,25 @@ def _column_hints(column: ColumnProfile, schema: TableSchema, rows: int) -> list
     if column.distinct <= 1 and name != schema.time:
         hints.append(Hint("constant", name, f"{name} has {column.distinct or 'no'} value. It can be dropped."))
     if column.missing:
-        hints.append(Hint("missing", name, f"{name} is missing in {column.missing / rows:.1%} of the rows. Impute it in the recipe."))
-    if column.distinct == rows and rows > 1 and (column.kind is Kind.CATEGORY or column.dtype.startswith(("int", "uint"))):
-        hints.append(Hint("identifier", name, f"{name} is different in every row, like an identifier. Drop it in the recipe."))
+        hints.append(
+            Hint(
+                "missing",
+                name,
+                f"{name} is missing in {column.missing / rows:.1%} of the rows. Impute it in the recipe.",
+            )
+        )
+    if (
+        column.distinct == rows
+        and rows > 1
+        and (column.kind is Kind.CATEGORY or column.dtype.startswith(("int", "uint")))
+    ):
+        hints.append(
+            Hint("identifier", name, f"{name} is different in every row, like an identifier. Drop it in the recipe.")
+        )
     if column.categories and column.distinct > 1 and column.categories[0].share >= DOMINANT:
-        hints.append(Hint("dominant", name, f"{column.categories[0].share:.1%} of the rows have the same value of {name}."))
+        hints.append(
+            Hint("dominant", name, f"{column.categories[0].share:.1%} of the rows have the same value of {name}.")
+        )
     return hints
 
 
@@ -317,7 +339,10 @@ def _is_proxy(pair: Association, protected: Mapping[str, str], schema: TableSche
 def _proxy(pair: Association, protected: Mapping[str, str]) -> Hint:
     attribute, other = (pair.first, pair.second) if pair.first in protected else (pair.second, pair.first)
     return Hint(
-        "proxy", other, f"{other} is tied to the protected attribute {protected[attribute]} ({pair.measure.value} {abs(pair.value):.2f}): it may stand in for it."
+        "proxy",
+        other,
+        f"{other} is tied to the protected attribute {protected[attribute]} ({pair.measure.value} {abs(pair.value):.2f}): "
+        "it may stand in for it.",
     )
 
 

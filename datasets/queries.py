@@ -16,9 +16,11 @@ from foundation.refusals import NotFound
 def datasets_for(by: Principal) -> QuerySet[Dataset]:
     """All datasets with `version_count`, `newest_number` and owner; raises `Forbidden` for who may not see any."""
     permit(by, Permission.SEE_DATASETS)
-    return Dataset.objects.select_related("owner").annotate(
-        version_count=Count("versions", distinct=True), newest_number=Max("versions__number")
-    ).order_by("name")
+    return (
+        Dataset.objects.select_related("owner")
+        .annotate(version_count=Count("versions", distinct=True), newest_number=Max("versions__number"))
+        .order_by("name")
+    )
 
 
 def find_dataset(name: str, by: Principal) -> Dataset:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -86,7 +87,9 @@ class Recipe:
         """The recipe in the JSON form that `parse` reads."""
         steps = []
         for step in self.steps:
-            place = {"column": step.columns[0]} if step.name is StepName.FILTER_ROWS else {"columns": list(step.columns)}
+            place = (
+                {"column": step.columns[0]} if step.name is StepName.FILTER_ROWS else {"columns": list(step.columns)}
+            )
             steps.append({"step": step.name.value, **place, **step.options})
         return {"recipe": RECIPE_FORMAT, "target": self.target, "steps": steps}
 
@@ -108,7 +111,9 @@ def parse(data: Any, schema: TableSchema) -> Recipe:
     """The recipe in `data` (JSON), checked against `schema`; raises `RecipeMistakes` naming everything that is wrong."""
     if not isinstance(data, Mapping):
         raise RecipeMistakes(["A recipe is an object with the keys recipe, target and steps."])
-    mistakes = [f"Unknown key {key!r} in the recipe." for key in sorted(map(str, set(data) - {"recipe", "target", "steps"}))]
+    mistakes = [
+        f"Unknown key {key!r} in the recipe." for key in sorted(map(str, set(data) - {"recipe", "target", "steps"}))
+    ]
     if data.get("recipe") != RECIPE_FORMAT or isinstance(data.get("recipe"), bool):
         mistakes.append(f"This recipe's format is {data.get('recipe')!r}; the one understood here is {RECIPE_FORMAT}.")
     target = _target(data.get("target"), schema, mistakes)
@@ -172,14 +177,16 @@ def _is_mapping_to_numbers(value: Any) -> bool:
 def _are_edges(value: Any) -> bool:
     if not isinstance(value, list) or not 1 <= len(value) < MAX_BINS or not all(_is_number(edge) for edge in value):
         return False
-    return all(low < high for low, high in zip(value, value[1:], strict=False))
+    return all(low < high for low, high in pairwise(value))
 
 
 OPTIONS: Final[Mapping[StepName, Mapping[str, _Option]]] = {
     StepName.FILTER_ROWS: {
         "op": _Option(_one_of(*COMPARISONS), "one of " + ", ".join(COMPARISONS), required=True),
         "value": _Option(
-            lambda value: _is_scalar(value) or (isinstance(value, list) and bool(value) and all(map(_is_scalar, value))),
+            lambda value: (
+                _is_scalar(value) or (isinstance(value, list) and bool(value) and all(map(_is_scalar, value)))
+            ),
             "a number or text, or a list of them for in and not_in",
             required=True,
         ),
@@ -243,7 +250,9 @@ def _step(entry: Any, number: int, schema: TableSchema, mistakes: list[str]) -> 
     name, where, before = StepName(given), f"Step {number} ({given})", len(mistakes)
     place = "column" if name is StepName.FILTER_ROWS else "columns"
     allowed = OPTIONS[name]
-    mistakes += [f"{where} has the unknown key {key!r}." for key in sorted(map(str, set(entry) - {"step", place, *allowed}))]
+    mistakes += [
+        f"{where} has the unknown key {key!r}." for key in sorted(map(str, set(entry) - {"step", place, *allowed}))
+    ]
     columns = _step_columns(entry.get(place), where, place, schema, mistakes)
     options = {key: entry[key] for key in allowed if key in entry}
     for key, option in allowed.items():
@@ -336,17 +345,23 @@ def _check_chains(steps: Sequence[Step], features: tuple[str, ...], schema: Tabl
     for name in schema.names:
         chain = [step for step in transforming if name in step.columns]
         if name in touched - set(features):
-            mistakes.append(f"Column {name!r} is transformed but not a feature: it is dropped, held back or not selected.")
+            mistakes.append(
+                f"Column {name!r} is transformed but not a feature: it is dropped, held back or not selected."
+            )
         elif name in features:
             mistakes += _chain_mistakes(name, chain, schema.column(name).kind)
 
 
 def _chain_mistakes(name: str, chain: Sequence[Step], kind: Kind) -> list[str]:
     mistakes, names = [], [step.name for step in chain]
-    mistakes += [f"Column {name!r} has the step {step} twice." for step in dict.fromkeys(names) if names.count(step) > 1]
-    for step, following in zip(names, names[1:], strict=False):
-        if step in ENCODINGS:
-            mistakes.append(f"Column {name!r}: {following} comes after the encoding {step}, which must be last.")
+    mistakes += [
+        f"Column {name!r} has the step {step} twice." for step in dict.fromkeys(names) if names.count(step) > 1
+    ]
+    mistakes += [
+        f"Column {name!r}: {later} comes after the encoding {earlier}, which must be last."
+        for earlier, later in pairwise(names)
+        if earlier in ENCODINGS
+    ]
     if StepName.MAP_CODES in names[1:]:
         mistakes.append(f"Column {name!r}: map_codes must be its first step.")
     numeric = kind is Kind.NUMERIC or StepName.MAP_CODES in names
@@ -354,15 +369,22 @@ def _chain_mistakes(name: str, chain: Sequence[Step], kind: Kind) -> list[str]:
         if not numeric and step.name in NEEDS_NUMBERS:
             mistakes.append(f"Column {name!r} holds codes, so {step.name} does not apply; use one_hot or map_codes.")
         if not numeric and step.name is StepName.IMPUTE and step.options["strategy"] in {"median", "mean"}:
-            mistakes.append(f"Column {name!r} holds codes, which have no {step.options['strategy']}; impute most_frequent or constant.")
+            mistakes.append(
+                f"Column {name!r} holds codes, which have no {step.options['strategy']}; impute most_frequent or constant."
+            )
         if numeric and step.name is StepName.IMPUTE and not _is_number(step.options.get("value", 0)):
-            mistakes.append(f"Column {name!r} is numeric and cannot be imputed with the text {step.options['value']!r}.")
+            mistakes.append(
+                f"Column {name!r} is numeric and cannot be imputed with the text {step.options['value']!r}."
+            )
     if not numeric and StepName.ONE_HOT not in names:
-        mistakes.append(f"Column {name!r} holds codes and needs one_hot or map_codes, or has to be dropped or held back.")
+        mistakes.append(
+            f"Column {name!r} holds codes and needs one_hot or map_codes, or has to be dropped or held back."
+        )
     return mistakes
 
 
 def _passes(values: pd.Series[Any], op: str, value: Any) -> npt.NDArray[np.bool_]:
+    hit: npt.NDArray[np.bool_]
     if op in {"==", "!=", "in", "not_in"}:
         wanted = {category_text(item) for item in (value if isinstance(value, list) else [value])}
         index, uniques = pd.factorize(values)

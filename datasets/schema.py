@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -72,7 +73,8 @@ class TableSchema:
         """JSON form; `parse` reads it back."""
         return {
             "columns": [
-                {"name": c.name, "kind": c.kind.value, "meaning": c.meaning, "codes": dict(c.codes)} for c in self.columns
+                {"name": c.name, "kind": c.kind.value, "meaning": c.meaning, "codes": dict(c.codes)}
+                for c in self.columns
             ],
             "label": self.label,
             "time": self.time,
@@ -127,7 +129,9 @@ def arrow_mistakes(schema: TableSchema, found: pa.Schema) -> list[str]:
     names = list(found.names)
     mistakes = [f"Column {name!r} is missing." for name in schema.names if name not in names]
     mistakes += [f"Column {name!r} is not in the dataset's schema." for name in names if name not in set(schema.names)]
-    mistakes += [f"Column {name!r} appears more than once." for name in sorted({n for n in names if names.count(n) > 1})]
+    mistakes += [
+        f"Column {name!r} appears more than once." for name in sorted({n for n in names if names.count(n) > 1})
+    ]
     for column in schema.columns:
         if names.count(column.name) == 1:
             mistakes += _type_mistakes(column, found.field(column.name).type)
@@ -142,7 +146,8 @@ def groups_of(frame: pd.DataFrame, attribute: ProtectedAttribute, schema: TableS
     codes = schema.column(attribute.column).codes
     index, uniques = pd.factorize(values, use_na_sentinel=True)
     texts = [codes.get(category_text(value), category_text(value)) for value in uniques]
-    return np.array([*texts, MISSING], dtype=object)[index]
+    groups: npt.NDArray[np.object_] = np.array([*texts, MISSING], dtype=object)[index]
+    return groups
 
 
 def group_order(attribute: ProtectedAttribute, schema: TableSchema) -> tuple[str, ...]:
@@ -160,7 +165,7 @@ def _banded(values: pd.Series[Any], bands: tuple[float, ...]) -> npt.NDArray[np.
 
 
 def _band_names(bands: tuple[float, ...]) -> list[str]:
-    inner = [_span(low, high) for low, high in zip(bands, bands[1:], strict=False)]
+    inner = [_span(low, high) for low, high in pairwise(bands)]
     return [f"under {bands[0]:g}", *inner, f"{bands[-1]:g} and over"]
 
 
@@ -210,14 +215,18 @@ def _protected(data: Any, columns: Mapping[str, Column], mistakes: list[str]) ->
             mistakes.append(f"The protected attribute {named!r} is not among the columns.")
             continue
         name, bands = str(entry.get("name") or entry["column"]), entry.get("bands") or []
-        mistakes += [f"Unknown key {key!r} in the protected attribute {name!r}." for key in sorted(set(entry) - _PROTECTED_KEYS)]
+        mistakes += [
+            f"Unknown key {key!r} in the protected attribute {name!r}." for key in sorted(set(entry) - _PROTECTED_KEYS)
+        ]
         column = columns[entry["column"]]
         if not _ascending(bands):
             mistakes.append(f"The bands of the protected attribute {name!r} must be ascending numbers.")
         elif bands and column.kind is not Kind.NUMERIC:
             mistakes.append(f"The protected attribute {name!r} has bands, but its column is not numeric.")
         elif not bands and column.kind is Kind.NUMERIC:
-            mistakes.append(f"The protected attribute {name!r} is numeric and needs bands, for example [16, 25, 40, 65].")
+            mistakes.append(
+                f"The protected attribute {name!r} is numeric and needs bands, for example [16, 25, 40, 65]."
+            )
         else:
             attributes.append(ProtectedAttribute(column.name, name, tuple(float(band) for band in bands)))
     return attributes
@@ -226,7 +235,7 @@ def _protected(data: Any, columns: Mapping[str, Column], mistakes: list[str]) ->
 def _ascending(bands: Any) -> bool:
     if not isinstance(bands, list) or not all(isinstance(b, int | float) and not isinstance(b, bool) for b in bands):
         return False
-    return all(low < high for low, high in zip(bands, bands[1:], strict=False))
+    return all(low < high for low, high in pairwise(bands))
 
 
 def _type_mistakes(column: Column, found: pa.DataType) -> list[str]:

@@ -68,7 +68,8 @@ def check_name(filename: str) -> str:
     """The suffix of an acceptable file name, `.parquet` or `.csv`; raises `Invalid` for anything else, paths included."""
     if not FILE_NAME.fullmatch(filename) or ".." in filename:
         raise Invalid(
-            f"The file name {filename[:80]!r} is not accepted. Use a plain name of letters, digits, spaces, dots, hyphens and underscores, without folders.",
+            f"The file name {filename[:80]!r} is not accepted. Use a plain name of letters, digits, spaces, "
+            "dots, hyphens and underscores, without folders.",
             code="file-name",
         )
     suffix = Path(filename).suffix.lower()
@@ -86,9 +87,14 @@ def open_version(version: DatasetVersion) -> Path:
     """The file of `version`; raises `NotFound` when it is gone and `Unavailable` when its size is not the recorded one."""
     path = path_of(version.digest)
     if not path.is_file():
-        raise NotFound(f"The file of {version} is not in the store. Restore it from a backup.", code="data-file-missing")
+        raise NotFound(
+            f"The file of {version} is not in the store. Restore it from a backup.", code="data-file-missing"
+        )
     if path.stat().st_size != version.size_bytes:
-        raise Unavailable(f"The file of {version} does not have its recorded size. Restore it from a backup.", code="data-file-damaged")
+        raise Unavailable(
+            f"The file of {version} does not have its recorded size. Restore it from a backup.",
+            code="data-file-damaged",
+        )
     return path
 
 
@@ -99,7 +105,10 @@ def verify(version: DatasetVersion) -> None:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     if digest.hexdigest() != version.digest:
-        raise Unavailable(f"The bytes of {version} have changed since it was registered. Restore it from a backup.", code="data-file-damaged")
+        raise Unavailable(
+            f"The bytes of {version} have changed since it was registered. Restore it from a backup.",
+            code="data-file-damaged",
+        )
 
 
 def read_table(version: DatasetVersion, columns: Sequence[str] | None = None) -> pd.DataFrame:

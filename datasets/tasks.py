@@ -18,7 +18,9 @@ def profile_version(work: Work) -> None:
     work.progress(f"Read {version.rows:,} rows", 1, 3)
     frame = store.read_table(version)
     work.progress("Describe the columns", 2, 3)
-    before = DatasetVersion.objects.filter(dataset=version.dataset, number__lt=version.number, profile__isnull=False).first()
+    before = DatasetVersion.objects.filter(
+        dataset=version.dataset, number__lt=version.number, profile__isnull=False
+    ).first()
     previous = profiles.bins_from(before.profile.content) if before else None
     found = profiles.profile(frame, version.dataset.declared_schema(), previous=previous)
     with work.finishing() as job:

@@ -58,7 +58,15 @@ def start_training(
         raise Conflict(f"{model.name} is archived; nothing new is trained for it.", code="model-archived")
     split = split or default_split(dataset_version)
     settings = _checked(
-        model, dataset_version, recipe, algorithm, parameters or {}, split=split, seed=seed, cutoff=cutoff, retrain_of=retrain_of
+        model,
+        dataset_version,
+        recipe,
+        algorithm,
+        parameters or {},
+        split=split,
+        seed=seed,
+        cutoff=cutoff,
+        retrain_of=retrain_of,
     )
     job = enqueue(TRAIN_JOB, {"model": model.name}, by=by, max_attempts=ATTEMPTS)
     training = TrainingJob.objects.create(
@@ -170,7 +178,12 @@ def keep_result(
         add_evidence(version, kind, content, by=by, run_id=answer.run_id)
     training.version, training.run_id = version, answer.run_id
     training.save(update_fields=["version", "run_id"])
-    append(Action.TRAINING_FINISH, by=by, obj=training.ledger_ref(), after={"version": version.number, "run": answer.run_id})
+    append(
+        Action.TRAINING_FINISH,
+        by=by,
+        obj=training.ledger_ref(),
+        after={"version": version.number, "run": answer.run_id},
+    )
     return version
 
 

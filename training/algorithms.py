@@ -116,7 +116,9 @@ def settings_for(algorithm: str, given: Mapping[str, Any], *, seed: int = 0) -> 
     if algorithm not in set(Algorithm):
         raise SettingMistakes([f"There is no algorithm {algorithm!r}; choose one of {', '.join(Algorithm)}."])
     offered = {setting.name: setting for setting in OFFERS[Algorithm(algorithm)].settings}
-    mistakes = [f"{algorithm} has no setting {name!r}; it has {', '.join(offered)}." for name in given if name not in offered]
+    mistakes = [
+        f"{algorithm} has no setting {name!r}; it has {', '.join(offered)}." for name in given if name not in offered
+    ]
     mistakes += [
         f"{name} must be {offered[name].expected}; it is {value!r}."
         for name, value in given.items()

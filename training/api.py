@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from access.permissions import Permission
+from access.requests import principal_of
 from datasets.queries import find_dataset, find_recipe, find_version
 from foundation.refusals import NotFound
 from registry import queries as registry_queries
@@ -58,7 +59,9 @@ class TrainingIn(serializers.Serializer[dict[str, Any]]):
     split = serializers.DictField(required=False, default=dict)
     seed = serializers.IntegerField(required=False, default=0)
     cutoff = serializers.FloatField(required=False, default=0.5)
-    retrain_of = serializers.IntegerField(required=False, min_value=1, help_text="number of the version that is retrained")
+    retrain_of = serializers.IntegerField(
+        required=False, min_value=1, help_text="number of the version that is retrained"
+    )
     reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=2000)
 
 
@@ -71,7 +74,7 @@ class TrainingsView(ListAPIView[TrainingJob]):
 
     def get_queryset(self) -> Any:
         """What the caller may see, newest first."""
-        return TrainingJob.objects.seen_by(self.request.principal).with_everything_shown()
+        return TrainingJob.objects.seen_by(principal_of(self.request)).with_everything_shown()
 
     @extend_schema(request=TrainingIn, responses={202: TrainingOut})
     def post(self, request: Request) -> Response:
@@ -79,7 +82,7 @@ class TrainingsView(ListAPIView[TrainingJob]):
         given = TrainingIn(data=request.data)
         given.is_valid(raise_exception=True)
         values = dict(given.validated_data)
-        by = request.principal
+        by = principal_of(request)
         model = registry_queries.find_model(values.pop("model"), by, Permission.REGISTER_VERSION)
         dataset = find_dataset(values.pop("dataset"), by)
         version = find_version(dataset, values.pop("dataset_number", None))
@@ -106,7 +109,7 @@ class TrainingView(APIView):
     @extend_schema(responses=TrainingOut)
     def get(self, request: Request, uuid: UUID) -> Response:
         """How far it is."""
-        return Response(TrainingOut(find_training(uuid, request.principal)).data)
+        return Response(TrainingOut(find_training(uuid, principal_of(request))).data)
 
 
 class CancelView(APIView):
@@ -115,7 +118,7 @@ class CancelView(APIView):
     @extend_schema(request=None, responses={202: TrainingOut})
     def post(self, request: Request, uuid: UUID) -> Response:
         """Stop the job; nothing is registered."""
-        training = cancel_training(find_training(uuid, request.principal), by=request.principal)
+        training = cancel_training(find_training(uuid, principal_of(request)), by=principal_of(request))
         return Response(TrainingOut(training).data, status=status.HTTP_202_ACCEPTED)
 
 
@@ -125,5 +128,5 @@ class RetryView(APIView):
     @extend_schema(request=None, responses={202: TrainingOut})
     def post(self, request: Request, uuid: UUID) -> Response:
         """Run a failed or cancelled job again, as the same job."""
-        training = retry_training(find_training(uuid, request.principal), by=request.principal)
+        training = retry_training(find_training(uuid, principal_of(request)), by=principal_of(request))
         return Response(TrainingOut(training).data, status=status.HTTP_202_ACCEPTED)

@@ -37,7 +37,11 @@ class Holdout:
 
     @classmethod
     def of(
-        cls, frame: pd.DataFrame, score: npt.ArrayLike, schema: TableSchema, intersections: Sequence[tuple[str, str]] = ()
+        cls,
+        frame: pd.DataFrame,
+        score: npt.ArrayLike,
+        schema: TableSchema,
+        intersections: Sequence[tuple[str, str]] = (),
     ) -> Holdout:
         """The rows of `frame` with their scores; `intersections` are pairs of protected attributes' names judged together too."""
         attributes = {attribute.name: attribute for attribute in schema.protected}
@@ -187,7 +191,11 @@ def _fairness(results: Sequence[AttributeResult], order: Mapping[str, tuple[str,
     worst = None
     if judged:
         result, group = max(judged, key=lambda pair: pair[0].worst_gap.value or 0.0)
-        worst = {"attribute": group.attribute, "group": group.group, "equal_opportunity_gap": result.worst_gap.as_dict()}
+        worst = {
+            "attribute": group.attribute,
+            "group": group.group,
+            "equal_opportunity_gap": result.worst_gap.as_dict(),
+        }
     return {
         "attributes": {result.attribute: _attribute(result, order) for result in single},
         "intersections": {result.attribute: _attribute(result, order) for result in results if result not in single},

@@ -76,10 +76,11 @@ class _Table:
     def rates(self, numerator: Sequence[int], denominator: Sequence[int]) -> tuple[Floats, Floats]:
         """The ratio of two sums of cells, for the point `(g,)` and the draws `(b, g)`; NaN for an empty denominator."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return tuple(  # type: ignore[return-value]  # a generator of two is a pair
+            point, draws = (
                 cells[..., list(numerator)].sum(axis=-1) / cells[..., list(denominator)].sum(axis=-1)
                 for cells in (self.point[0], self.draws)
             )
+        return point, draws
 
 
 # Cells: 0 true negative, 1 false positive, 2 false negative, 3 true positive
@@ -95,7 +96,9 @@ def fairness(
     """The result for each attribute in `groups`, whose arrays `(n,)` follow the ranked rows."""
     encoded = {name: pd.factorize(values, sort=True) for name, values in groups.items()}
     indicator = _indicator(ranked, {name: codes for name, (codes, _) in encoded.items()}, cutoff)
-    members = {name: [np.flatnonzero(codes == g) for g in range(len(found))] for name, (codes, found) in encoded.items()}
+    members = {
+        name: [np.flatnonzero(codes == g) for g in range(len(found))] for name, (codes, found) in encoded.items()
+    }
     blocks = list(_count(ranked, indicator, members, seed=seed, resamples=resamples))
     cells = np.concatenate([counted for counted, _ in blocks])
     point = (indicator.T @ np.ones(ranked.n)).reshape(1, -1)
@@ -193,7 +196,8 @@ def _group(name: str, number: int, table: _Table, rates: Mapping[str, tuple[Floa
     n, positives = int(cells.sum()), int(cells[list(POSITIVE)].sum())
     support = {"tpr": positives, "gap": positives, "fpr": n - positives}
     found = {
-        key: estimate(float(point[number]), draws[:, number], support.get(key, n)) for key, (point, draws) in rates.items()
+        key: estimate(float(point[number]), draws[:, number], support.get(key, n))
+        for key, (point, draws) in rates.items()
     }
     return GroupResult(
         attribute=name,

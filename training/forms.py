@@ -24,32 +24,63 @@ def _line(**attributes: str) -> forms.TextInput:
 class TrainingForm(forms.Form):
     """Model, data, recipe, algorithm and how to judge the result."""
 
-    model = forms.ModelChoiceField(RegisteredModel.objects.none(), widget=_select(), help_text="A registered model that you may add versions to.")
+    model = forms.ModelChoiceField(
+        RegisteredModel.objects.none(), widget=_select(), help_text="A registered model that you may add versions to."
+    )
     dataset_version = forms.ModelChoiceField(DatasetVersion.objects.none(), widget=_select(), label="Data")
     recipe = forms.ModelChoiceField(Recipe.objects.none(), widget=_select(), help_text="A recipe of the same dataset.")
     algorithm = forms.ChoiceField(
         choices=[(algorithm.value, offer.title) for algorithm, offer in OFFERS.items()], widget=forms.RadioSelect()
     )
     parameters = forms.CharField(
-        required=False, widget=_line(spellcheck="false"), help_text='Settings that differ from the defaults, as JSON: {"C": 0.5}.'
+        required=False,
+        widget=_line(spellcheck="false"),
+        help_text='Settings that differ from the defaults, as JSON: {"C": 0.5}.',
     )
-    train = forms.CharField(required=False, widget=_line(), label="Periods to train on", help_text="Separated by commas. Empty: all but the newest.")
-    test = forms.CharField(required=False, widget=_line(), label="Periods to hold out", help_text="Separated by commas. Empty: the newest.")
-    cutoff = forms.FloatField(initial=0.5, min_value=0.01, max_value=0.99, widget=_line(inputmode="decimal"), label="Cut-off", help_text="Score from which the decision is positive.")
+    train = forms.CharField(
+        required=False,
+        widget=_line(),
+        label="Periods to train on",
+        help_text="Separated by commas. Empty: all but the newest.",
+    )
+    test = forms.CharField(
+        required=False, widget=_line(), label="Periods to hold out", help_text="Separated by commas. Empty: the newest."
+    )
+    cutoff = forms.FloatField(
+        initial=0.5,
+        min_value=0.01,
+        max_value=0.99,
+        widget=_line(inputmode="decimal"),
+        label="Cut-off",
+        help_text="Score from which the decision is positive.",
+    )
     seed = forms.IntegerField(initial=0, min_value=0, max_value=MAX_SEED, widget=_line(inputmode="numeric"))
-    retrain_of = forms.ModelChoiceField(ModelVersion.objects.none(), required=False, widget=_select(), label="Retraining of", help_text="The version that this one is to follow.")
-    reason = forms.CharField(required=False, max_length=2000, widget=forms.Textarea(attrs={"class": "input", "rows": 3}), help_text="Why it is trained. Reviewers read this first.")
+    retrain_of = forms.ModelChoiceField(
+        ModelVersion.objects.none(),
+        required=False,
+        widget=_select(),
+        label="Retraining of",
+        help_text="The version that this one is to follow.",
+    )
+    reason = forms.CharField(
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"class": "input", "rows": 3}),
+        help_text="Why it is trained. Reviewers read this first.",
+    )
 
     def __init__(self, *args: Any, models: QuerySet[RegisteredModel], **kwargs: Any) -> None:
         """`models`: those the person may register versions of."""
         super().__init__(*args, **kwargs)
         self._choose("model", models)
-        self._choose("dataset_version", DatasetVersion.objects.select_related("dataset").order_by("dataset__name", "-number"))
+        self._choose(
+            "dataset_version", DatasetVersion.objects.select_related("dataset").order_by("dataset__name", "-number")
+        )
         self._choose("recipe", Recipe.objects.select_related("dataset").order_by("dataset__name", "name", "-number"))
         self._choose("retrain_of", ModelVersion.objects.filter(model__in=models).select_related("model"))
         recipe = self.fields["recipe"]
         if isinstance(recipe, forms.ModelChoiceField):
-            recipe.label_from_instance = lambda row: f"{row.dataset.name}: {row}"  # type: ignore[method-assign]  # Django's documented hook, set on one field
+            recipe.label_from_instance = _recipe_label  # type: ignore[method-assign]  # Django's hook, set on one field
 
     def _choose(self, field: str, rows: QuerySet[Any]) -> None:
         choice = self.fields[field]
@@ -75,6 +106,11 @@ class TrainingForm(forms.Form):
             self.add_error("test" if train else "train", "Name periods on both sides, or leave both empty.")
         values["split"] = {"train": train, "test": test} if train and test else None
         return values
+
+
+def _recipe_label(obj: Any) -> str:
+    """A recipe with its dataset, since the list holds those of all datasets."""
+    return f"{obj.dataset.name}: {obj}"
 
 
 def _periods(text: str) -> list[int | str]:

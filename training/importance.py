@@ -39,7 +39,14 @@ def permutation_importance(
             }
         )
     found.sort(key=lambda entry: (-float(str(entry["mean"])), str(entry["feature"])))
-    return {"metric": "auc", "method": "permutation", "rows": len(sample), "repeats": REPEATS, "seed": seed, "features": found}
+    return {
+        "metric": "auc",
+        "method": "permutation",
+        "rows": len(sample),
+        "repeats": REPEATS,
+        "seed": seed,
+        "features": found,
+    }
 
 
 def _shuffled(sample: pd.DataFrame, name: str, rng: np.random.Generator) -> pd.DataFrame:

@@ -113,7 +113,8 @@ def auc(label: Floats, starts: Ints, weights: Floats) -> Floats:
     pos, neg = _tied(label, starts, weights)
     before = np.cumsum(pos, axis=1) - pos
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (neg * (before + pos / 2)).sum(axis=1) / (pos.sum(axis=1) * neg.sum(axis=1))
+        area: Floats = (neg * (before + pos / 2)).sum(axis=1) / (pos.sum(axis=1) * neg.sum(axis=1))
+    return area
 
 
 def average_precision(label: Floats, starts: Ints, weights: Floats) -> Floats:
@@ -122,7 +123,8 @@ def average_precision(label: Floats, starts: Ints, weights: Floats) -> Floats:
     tp, fp = np.cumsum(pos, axis=1), np.cumsum(neg, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(tp + fp > 0, tp / (tp + fp), 0.0)
-        return (pos * precision).sum(axis=1) / pos.sum(axis=1)
+        average: Floats = (pos * precision).sum(axis=1) / pos.sum(axis=1)
+    return average
 
 
 def headline(ranked: Ranked, cutoff: float) -> Measure:
@@ -156,7 +158,8 @@ def headline(ranked: Ranked, cutoff: float) -> Measure:
 def calibration_error(ranked: Ranked, weights: Floats) -> Floats:
     """Expected calibration error over ten equal-count bins: the weighted mean of |observed - predicted| (Nixon et al. 2019): `(b,)`."""
     difference = np.add.reduceat(weights * (ranked.label - ranked.score), ranked.bins, axis=1)
-    return np.abs(difference).sum(axis=1) / weights.sum(axis=1)
+    error: Floats = np.abs(difference).sum(axis=1) / weights.sum(axis=1)
+    return error
 
 
 def _tied(label: Floats, starts: Ints, weights: Floats) -> tuple[Floats, Floats]:

@@ -26,7 +26,9 @@ class TrainingJobQuerySet(models.QuerySet["TrainingJob"]):
 
     def with_everything_shown(self) -> TrainingJobQuerySet:
         """With the rows that lists and pages name, in one query."""
-        return self.select_related("job", "model", "dataset_version__dataset", "recipe", "version", "requested_by", "retrain_of")
+        return self.select_related(
+            "job", "model", "dataset_version__dataset", "recipe", "version", "requested_by", "retrain_of"
+        )
 
 
 class TrainingJob(models.Model):

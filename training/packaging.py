@@ -34,7 +34,13 @@ class UnknownTypes(ValueError):
 
 
 def write_model(
-    pipeline: Pipeline, folder: Path, *, frame: pd.DataFrame, recipe: Recipe, schema: TableSchema, packages: Sequence[str]
+    pipeline: Pipeline,
+    folder: Path,
+    *,
+    frame: pd.DataFrame,
+    recipe: Recipe,
+    schema: TableSchema,
+    packages: Sequence[str],
 ) -> tuple[str, ...]:
     """Write `folder` (MLmodel, model.skops, requirements, signature, input example); the types in it that skops does not trust.
 
@@ -59,7 +65,9 @@ def write_model(
 
 
 def _signature(frame: pd.DataFrame, recipe: Recipe) -> ModelSignature:
-    return ModelSignature(Schema([ColSpec(_type(frame[name]), name) for name in recipe.features]), Schema([ColSpec("long")]))
+    return ModelSignature(
+        Schema([ColSpec(_type(frame[name]), name) for name in recipe.features]), Schema([ColSpec("long")])
+    )
 
 
 def _type(values: pd.Series[Any]) -> str:

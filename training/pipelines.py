@@ -74,7 +74,9 @@ def fit(recipe: Recipe, frame: pd.DataFrame, algorithm: str, settings: Mapping[s
     """
     target = positive(frame[recipe.target]).astype(np.int64)
     if len(np.unique(target)) < 2:
-        raise CannotFit(f"All {len(frame)} training rows have the same {recipe.target}; nothing can be learned from them.")
+        raise CannotFit(
+            f"All {len(frame)} training rows have the same {recipe.target}; nothing can be learned from them."
+        )
     if gaps := unimputed(frame, recipe):
         raise CannotFit(" ".join(gaps))
     pipeline = build(recipe, frame, algorithm, settings, seed=seed)

@@ -126,7 +126,9 @@ def _compare(request: Request, split: Split, holdout: Holdout) -> tuple[Evidence
 
 def _champion_scores(champion: Champion, frame: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     pipeline = skops.io.load(champion.path, trusted=[])
-    found: np.ndarray[tuple[int], np.dtype[np.float64]] = pipeline.predict_proba(frame[list(pipeline.feature_names_in_)])[:, 1]
+    found: np.ndarray[tuple[int], np.dtype[np.float64]] = pipeline.predict_proba(
+        frame[list(pipeline.feature_names_in_)]
+    )[:, 1]
     return found
 
 

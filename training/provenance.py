@@ -24,7 +24,9 @@ def environment() -> dict[str, Any]:
     }
 
 
-def requirements(packages: Sequence[str], needed: Sequence[str] = ("numpy", "pandas", "scikit-learn", "scipy", "skops")) -> list[str]:
+def requirements(
+    packages: Sequence[str], needed: Sequence[str] = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
+) -> list[str]:
     """The pins of `needed` out of an environment's `packages`, for a version's requirements.txt."""
     return [pin for pin in packages if pin.split("==")[0] in needed]
 
@@ -51,4 +53,3 @@ def data_fingerprint(
         "target": recipe.target,
         "recipe": recipe.as_dict(),
     }
-

@@ -36,7 +36,9 @@ def find_training(uuid: UUID, by: Principal) -> TrainingJob:
 def progress_of(job: Job) -> Progress:
     """Elapsed time and estimate; polls every 2 s at first and slows to 10 s for long jobs."""
     if job.started_at is None:
-        return Progress(0.0, "waiting for a worker" if not job.is_finished else "", 0 if job.is_finished else FIRST_POLL_SECONDS)
+        return Progress(
+            0.0, "waiting for a worker" if not job.is_finished else "", 0 if job.is_finished else FIRST_POLL_SECONDS
+        )
     elapsed = ((job.finished_at or timezone.now()) - job.started_at).total_seconds()
     if job.is_finished:
         return Progress(elapsed, "", 0)

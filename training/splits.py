@@ -59,7 +59,9 @@ def divide(frame: pd.DataFrame, split: Mapping[str, Any], *, time_column: str, t
     present = set(texts.dropna().unique())
     train, test = _periods(split["train"], "train"), _periods(split["test"], "test")
     if absent := [period for period in (*train, *test) if period not in present]:
-        raise SplitMistake(f"The data have no rows for {time_column} {', '.join(absent)}; they have {', '.join(sorted(present))}.")
+        raise SplitMistake(
+            f"The data have no rows for {time_column} {', '.join(absent)}; they have {', '.join(sorted(present))}."
+        )
     return _enough(Split(frame[texts.isin(train)], frame[texts.isin(test)], train, test))
 
 
@@ -89,6 +91,10 @@ def _enough(split: Split) -> Split:
 
 
 def _periods(values: Any, key: str) -> tuple[str, ...]:
-    if not isinstance(values, list) or not values or not all(isinstance(v, int | str) and not isinstance(v, bool) for v in values):
+    if (
+        not isinstance(values, list)
+        or not values
+        or not all(isinstance(v, int | str) and not isinstance(v, bool) for v in values)
+    ):
         raise SplitMistake(f"{key} must be a list of at least one period, for example [2015].")
     return tuple(dict.fromkeys(category_text(value) for value in values))

@@ -1,4 +1,7 @@
-"""Logs a finished training as a run in MLflow tracking. Pure: no Django; the address comes with the request, the token from the environment."""
+"""Logs a finished training as a run in MLflow tracking.
+
+Pure: no Django; the address comes with the request, the token from the environment.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,15 @@ from mlflow.exceptions import MlflowException
 
 from training.request import JOB_TAG, MODEL_FOLDER, Request, Tracking
 
+
 class NotLogged(RuntimeError):
     """The tracking server did not take the run; the sentence says why."""
 
 
 def log_run(request: Request, evidence: Mapping[str, Any], folder: Path) -> str:
-    """Log parameters, metrics, evaluation and the model's files; the run's id. Runs of earlier attempts at the same job are ended as killed.
+    """Log parameters, metrics, evaluation and the model's files; the run's id.
 
-    Raises `NotLogged` when the server refuses or cannot be reached.
+    Runs of earlier attempts at the same job are ended as killed. Raises `NotLogged` when the server refuses or cannot be reached.
     """
     tracking = request.tracking
     if tracking is None:
@@ -39,7 +43,9 @@ def log_run(request: Request, evidence: Mapping[str, Any], folder: Path) -> str:
         client.log_artifacts(run.info.run_id, str(folder / MODEL_FOLDER), "model")
         client.set_terminated(run.info.run_id, "FINISHED")
     except (MlflowException, OSError) as error:
-        raise NotLogged(f"MLflow tracking at {tracking.uri} did not take the run: {str(error).splitlines()[0][:300]}") from error
+        raise NotLogged(
+            f"MLflow tracking at {tracking.uri} did not take the run: {str(error).splitlines()[0][:300]}"
+        ) from error
     return str(run.info.run_id)
 
 

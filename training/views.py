@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from access.permissions import Permission, permit, visible_to
+from access.requests import principal_of
 from foundation.refusals import Invalid, Refusal, Unauthenticated
 from registry.models import RegisteredModel
 from training.actions import cancel_training, retry_training, start_training
@@ -25,24 +26,28 @@ PAGE_SIZE = 25
 @require_GET
 def training_list(request: HttpRequest) -> HttpResponse:
     """The jobs of models that the person may see, newest first."""
-    if request.principal.is_anonymous:
+    if principal_of(request).is_anonymous:
         raise Unauthenticated("Log in to see training jobs.")
-    jobs = TrainingJob.objects.seen_by(request.principal).with_everything_shown()
+    jobs = TrainingJob.objects.seen_by(principal_of(request)).with_everything_shown()
     page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "training/list.html", {"page": page, "may_train": request.principal.allows(Permission.RUN_TRAINING)})
+    return render(
+        request,
+        "training/list.html",
+        {"page": page, "may_train": principal_of(request).allows(Permission.RUN_TRAINING)},
+    )
 
 
 @require_GET
 def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One job; htmx asks for the part that changes (`?part=progress`) until the job is over."""
-    training = find_training(uuid, request.principal)
+    training = find_training(uuid, principal_of(request))
     context = {
         "training": training,
         "job": training.job,
         "progress": progress_of(training.job),
         "offer": OFFERS[Algorithm(training.algorithm)],
-        "may_steer": request.principal.allows(Permission.RUN_TRAINING)
-        and request.principal.allows(Permission.REGISTER_VERSION, training.model),
+        "may_steer": principal_of(request).allows(Permission.RUN_TRAINING)
+        and principal_of(request).allows(Permission.REGISTER_VERSION, training.model),
     }
     if request.GET.get("part") == "progress" and getattr(request, "htmx", False):
         response = render(request, "training/detail.html#live", context)
@@ -55,15 +60,15 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """Ask for a training."""
-    permit(request.principal, Permission.RUN_TRAINING)
-    models = visible_to(RegisteredModel.objects.current(), request.principal, Permission.REGISTER_VERSION)
+    permit(principal_of(request), Permission.RUN_TRAINING)
+    models = visible_to(RegisteredModel.objects.current(), principal_of(request), Permission.REGISTER_VERSION)
     initial = {"algorithm": Algorithm.LOGISTIC_REGRESSION.value, **request.GET.dict()}
     form = TrainingForm(request.POST or None, models=models, initial=initial)
     status = 200
     if request.method == "POST" and form.is_valid():
         values = dict(form.cleaned_data)
         try:
-            training = start_training(values.pop("model"), **values, by=request.principal)
+            training = start_training(values.pop("model"), **values, by=principal_of(request))
         except Refusal as refusal:
             _show_in(form, refusal)
             status = refusal.status
@@ -77,7 +82,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Stop a job."""
-    training = cancel_training(find_training(uuid, request.principal), by=request.principal)
+    training = cancel_training(find_training(uuid, principal_of(request)), by=principal_of(request))
     messages.success(request, "Cancelling: nothing will be registered.")
     return redirect(training)
 
@@ -85,7 +90,7 @@ def cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 def retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Run a failed or cancelled job again."""
-    training = retry_training(find_training(uuid, request.principal), by=request.principal)
+    training = retry_training(find_training(uuid, principal_of(request)), by=principal_of(request))
     messages.success(request, "Queued once more.")
     return redirect(training)
 

@@ -38,7 +38,16 @@ from training.request import JOB_TAG, MODEL_FOLDER, SCORES_FILE, SKOPS_FILE, STE
 CHECK_SECONDS: Final = 0.5
 KILL_AFTER_SECONDS: Final = 5.0
 ERRORS_FILE: Final = "errors.txt"
-PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VIRTUAL_ENV")
+PASSED_ON: Final = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VIRTUAL_ENV",
+)
 
 
 class TrainingEnded(RuntimeError):
@@ -215,7 +224,11 @@ def _store_scores(path: Path, store: ArtifactStore, answer: Answer) -> None:
     """Keep the scored hold-out beside the artifacts and cite it in the metrics, so that decision flips can be recounted."""
     with path.open("rb") as stream:
         stored = store.write(stream)
-    answer.evidence["metrics"]["holdout"]["scores"] = {"digest": stored.digest, "size": stored.size, "format": "parquet"}
+    answer.evidence["metrics"]["holdout"]["scores"] = {
+        "digest": stored.digest,
+        "size": stored.size,
+        "format": "parquet",
+    }
 
 
 def _code_reference() -> str:

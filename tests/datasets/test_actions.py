@@ -90,7 +90,9 @@ def test_a_file_with_a_missing_column_is_refused_by_name(dataset: Dataset, alice
 
 
 def test_the_first_version_settles_an_undeclared_schema(alice: User) -> None:
-    dataset = register_dataset("plain", title="Plain", target="repaid", time_column="year", protected=["sex"], by=as_(alice))
+    dataset = register_dataset(
+        "plain", title="Plain", target="repaid", time_column="year", protected=["sex"], by=as_(alice)
+    )
 
     versioned(dataset, alice)
 
@@ -107,7 +109,9 @@ def test_an_undeclared_dataset_still_needs_its_target(alice: User) -> None:
         versioned(dataset, alice)
 
 
-def test_who_may_not_add_versions_is_refused_before_a_byte_is_read(dataset: Dataset, bob: User, settings: Settings) -> None:
+def test_who_may_not_add_versions_is_refused_before_a_byte_is_read(
+    dataset: Dataset, bob: User, settings: Settings
+) -> None:
     class Untouched(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             raise AssertionError("the upload was read")
@@ -149,7 +153,10 @@ def test_a_missing_file_is_said(dataset: Dataset, alice: User) -> None:
 def test_a_recipe_is_numbered_and_never_changed(dataset: Dataset, alice: User) -> None:
     versioned(dataset, alice)
     first = prepared(dataset, alice)
-    changed: dict[str, Any] = {**RECIPE, "steps": [{"step": "filter_rows", "column": "age", "op": ">=", "value": 18}, *RECIPE["steps"]]}
+    changed: dict[str, Any] = {
+        **RECIPE,
+        "steps": [{"step": "filter_rows", "column": "age", "op": ">=", "value": 18}, *RECIPE["steps"]],
+    }
 
     second = add_recipe(dataset, "standard", changed, by=as_(alice))
 
@@ -183,6 +190,12 @@ def test_a_worker_profiles_a_version_and_compares_it_with_the_one_before(
 
     second.refresh_from_db()
     assert second.profile.content["rows"] == 1_200
-    assert {column["column"] for column in second.profile.content["drift"]} == {"age", "income", "region", "sex", "repaid"}
+    assert {column["column"] for column in second.profile.content["drift"]} == {
+        "age",
+        "income",
+        "region",
+        "sex",
+        "repaid",
+    }
     job = Job.objects.get(payload__version=second.pk)
     assert job.result["compared_with"] == 1

@@ -44,7 +44,10 @@ def test_codes_become_the_numbers_of_the_table(otherwise: int | None) -> None:
 
 def test_texts_can_be_mapped_too() -> None:
     frame = pd.DataFrame({"region": ["1", "2", "elsewhere"]})
-    steps = [only("region"), {"step": "map_codes", "columns": ["region"], "mapping": {"1": 10, "2": 20}, "otherwise": 0}]
+    steps = [
+        only("region"),
+        {"step": "map_codes", "columns": ["region"], "mapping": {"1": 10, "2": 20}, "otherwise": 0},
+    ]
 
     np.testing.assert_array_equal(compiled(steps, frame).transform(frame), [[10.0], [20.0], [0.0]])
 
@@ -94,7 +97,7 @@ def test_the_target_and_what_is_held_back_never_reach_the_model() -> None:
     np.testing.assert_array_equal(made.transform(frame), made.transform(changed))
 
 
-EVERYTHING_BUT_IMPUTE = [
+EVERYTHING_BUT_IMPUTE: list[dict[str, Any]] = [
     {"step": "hold_back", "columns": ["sex"]},
     {"step": "map_codes", "columns": ["region"], "mapping": {"1": 0, "2": 1, "3": 2}, "otherwise": 0},
     {"step": "clip", "columns": ["age"], "low": 18, "high": 80},
@@ -111,7 +114,11 @@ def test_skops_stores_a_compiled_recipe_without_a_type_on_trust(steps: list[dict
 
 def test_an_imputer_adds_numpys_dtype_and_nothing_else() -> None:
     """scikit-learn's SimpleImputer keeps the dtype it was fitted on; skops asks about it, though it is only data."""
-    steps = [*RECIPE["steps"][:1], {"step": "impute", "columns": ["income"], "strategy": "median"}, *RECIPE["steps"][1:]]
+    steps: list[dict[str, Any]] = [
+        *RECIPE["steps"][:1],
+        {"step": "impute", "columns": ["income"], "strategy": "median"},
+        *RECIPE["steps"][1:],
+    ]
 
     assert skops.io.get_untrusted_types(data=skops.io.dumps(compiled(steps, loans(200)))) == ["numpy.dtype"]
 

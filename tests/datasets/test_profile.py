@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 import pytest
-from statistics import NormalDist
 
 from datasets.drift import Shift
 from datasets.profile import bins_from, positive, profile, wilson
@@ -42,7 +42,8 @@ def test_protected_groups_have_share_and_label_rate_with_an_interval() -> None:
     group = next(group for group in sex.groups if group.group == "female")
     assert group.rows == len(women)
     assert group.label_rate == pytest.approx(women["repaid"].mean())
-    assert group.low is not None and group.high is not None
+    assert group.low is not None
+    assert group.high is not None
     assert group.low < women["repaid"].mean() < group.high
 
 
@@ -73,7 +74,12 @@ def test_identifiers_leaks_constants_and_gaps_are_pointed_out() -> None:
 
     hints = {(hint.code, hint.column) for hint in profile(frame, guessed).hints}
 
-    assert {("identifier", "person"), ("leakage", "outcome_code"), ("constant", "country"), ("missing", "income")} <= hints
+    assert {
+        ("identifier", "person"),
+        ("leakage", "outcome_code"),
+        ("constant", "country"),
+        ("missing", "income"),
+    } <= hints
 
 
 def test_a_stand_in_for_a_protected_attribute_is_pointed_out() -> None:

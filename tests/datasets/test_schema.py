@@ -40,7 +40,17 @@ def test_every_mistake_gets_a_sentence() -> None:
         parse(bad)
 
     text = " ".join(caught.value.mistakes)
-    for part in ("'extra'", "declared twice", "numeric or category", "Column 4", "'colour'", "label column 'z'", "needs bands", "'nobody'", "not numeric"):
+    for part in (
+        "'extra'",
+        "declared twice",
+        "numeric or category",
+        "Column 4",
+        "'colour'",
+        "label column 'z'",
+        "needs bands",
+        "'nobody'",
+        "not numeric",
+    ):
         assert part in text
 
 

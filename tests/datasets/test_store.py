@@ -46,7 +46,18 @@ def test_the_same_bytes_are_kept_once(settings: Settings) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../loans.parquet", "a/b.parquet", "..parquet", "a..b.parquet", ".hidden.parquet", "a\x00.parquet", "a\n.csv", "", "x" * 200 + ".csv", "C:\\a.csv"],
+    [
+        "../loans.parquet",
+        "a/b.parquet",
+        "..parquet",
+        "a..b.parquet",
+        ".hidden.parquet",
+        "a\x00.parquet",
+        "a\n.csv",
+        "",
+        "x" * 200 + ".csv",
+        "C:\\a.csv",
+    ],
 )
 def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
     with pytest.raises(Invalid, match="file name"):

@@ -37,11 +37,20 @@ def test_nobody_in_particular_is_sent_to_log_in(client: Client, dataset: Dataset
         assert client.get(address).status_code == 302
 
 
-def test_from_registering_to_a_profile_by_plain_forms(alice: User, client_for: ClientFor, perform_jobs: Callable[[], int]) -> None:
+def test_from_registering_to_a_profile_by_plain_forms(
+    alice: User, client_for: ClientFor, perform_jobs: Callable[[], int]
+) -> None:
     client = client_for(alice)
     made = client.post(
         reverse("datasets:new"),
-        {"name": "loans", "title": "Loans", "target": "repaid", "time_column": "year", "protected": "sex, age", "schema": json.dumps(SCHEMA)},
+        {
+            "name": "loans",
+            "title": "Loans",
+            "target": "repaid",
+            "time_column": "year",
+            "protected": "sex, age",
+            "schema": json.dumps(SCHEMA),
+        },
     )
     assert made.headers["Location"] == reverse("datasets:upload", args=["loans"])
 
@@ -51,11 +60,20 @@ def test_from_registering_to_a_profile_by_plain_forms(alice: User, client_for: C
 
     perform_jobs()
     page = client.get(sent.headers["Location"]).text
-    for words in ("Protected attributes", "under 25", "Cramér", "This is the first version with a profile", "No recipe yet", "No model yet"):
+    for words in (
+        "Protected attributes",
+        "under 25",
+        "Cramér",
+        "This is the first version with a profile",
+        "No recipe yet",
+        "No model yet",
+    ):
         assert words in page
 
 
-def test_the_second_version_shows_its_drift(dataset: Dataset, alice: User, client_for: ClientFor, perform_jobs: Callable[[], int]) -> None:
+def test_the_second_version_shows_its_drift(
+    dataset: Dataset, alice: User, client_for: ClientFor, perform_jobs: Callable[[], int]
+) -> None:
     versioned(dataset, alice, seed=1)
     versioned(dataset, alice, seed=2)
     perform_jobs()
@@ -84,7 +102,8 @@ def test_every_mistake_of_a_recipe_stands_on_the_form(dataset: Dataset, alice: U
     broken = client_for(alice).post(address, {"name": "bad", "content": "{"})
 
     assert answer.status_code == 400
-    assert "zap" in answer.text and "nothing" in answer.text
+    assert "zap" in answer.text
+    assert "nothing" in answer.text
     assert "This is not JSON" in broken.text
 
 
@@ -101,12 +120,19 @@ def test_who_may_only_look_has_no_way_to_write(dataset: Dataset, bob: User, clie
     client = client_for(bob)
 
     assert "New version" not in client.get(reverse("datasets:detail", args=["loans"])).text
-    for address in (reverse("datasets:new"), reverse("datasets:upload", args=["loans"]), reverse("datasets:recipe_new", args=["loans"])):
+    for address in (
+        reverse("datasets:new"),
+        reverse("datasets:upload", args=["loans"]),
+        reverse("datasets:recipe_new", args=["loans"]),
+    ):
         assert client.get(address).status_code == 403
         assert client.post(address, {}).status_code == 403
 
 
-@pytest.mark.parametrize("address", ["/datasets/nothing/", "/datasets/loans/?version=9", "/datasets/loans/?version=-1", "/datasets/loans/recipes/x/1/"])
+@pytest.mark.parametrize(
+    "address",
+    ["/datasets/nothing/", "/datasets/loans/?version=9", "/datasets/loans/?version=-1", "/datasets/loans/recipes/x/1/"],
+)
 def test_what_is_not_there_is_not_found(address: str, dataset: Dataset, alice: User, client_for: ClientFor) -> None:
     assert client_for(alice).get(address).status_code == 404
 
@@ -123,9 +149,18 @@ def test_a_longer_list_asks_the_database_no_more(
         client.get(LIST)
 
 
-def test_the_api_registers_uploads_profiles_and_adds_recipes(alice: User, api_for: ApiFor, perform_jobs: Callable[[], int]) -> None:
+def test_the_api_registers_uploads_profiles_and_adds_recipes(
+    alice: User, api_for: ApiFor, perform_jobs: Callable[[], int]
+) -> None:
     api = api_for(alice)
-    body = {"name": "loans", "title": "Loans", "target": "repaid", "time_column": "year", "schema": SCHEMA, "owner": "root"}
+    body = {
+        "name": "loans",
+        "title": "Loans",
+        "target": "repaid",
+        "time_column": "year",
+        "schema": SCHEMA,
+        "owner": "root",
+    }
     assert api.post("/api/v1/datasets/", body, format="json").status_code == 201
     assert Dataset.objects.get().owner == alice, "the owner is whoever asks, whatever the body says"
 

@@ -79,7 +79,9 @@ def test_a_retraining_follows_a_version_of_its_own_model(
         start_training(model, dataset_version=data, recipe=recipe, retrain_of=make_version(other), by=as_(alice))
 
 
-def test_nothing_is_trained_for_an_archived_model(model: RegisteredModel, data: DatasetVersion, recipe: Recipe, alice: User) -> None:
+def test_nothing_is_trained_for_an_archived_model(
+    model: RegisteredModel, data: DatasetVersion, recipe: Recipe, alice: User
+) -> None:
     archive_model(model, by=as_(alice))
 
     with pytest.raises(Conflict, match="archived"):

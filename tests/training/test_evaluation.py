@@ -58,13 +58,13 @@ def test_the_roc_curve_is_scikit_learns_and_encloses_the_auc() -> None:
 
     fpr, tpr, _ = sk.roc_curve(rows.label, rows.score)
     np.testing.assert_allclose(curve[1:, 1], np.interp(curve[1:, 0], fpr, tpr), atol=2e-3)
-    assert curve[0].tolist() == [0.0, 0.0] and curve[-1].tolist() == [1.0, 1.0]
+    assert (curve[0].tolist(), curve[-1].tolist()) == ([0.0, 0.0], [1.0, 1.0])
     assert np.trapezoid(curve[:, 1], curve[:, 0]) == pytest.approx(sk.roc_auc_score(rows.label, rows.score), abs=5e-3)
 
 
 def test_every_point_of_the_precision_recall_curve_can_be_reached() -> None:
     rows = holdout()
-    precision, recall, _ = sk.precision_recall_curve(rows.label, rows.score)
+    precision, _, _ = sk.precision_recall_curve(rows.label, rows.score)
     reachable = {(round(p, 5)) for p in precision}
 
     curve = evaluate(rows, cutoff=0.5, seed=0, resamples=20)["curves"]["pr"]
@@ -101,7 +101,9 @@ def test_a_paired_difference_is_known_better_than_two_separate_ones() -> None:
     difference = compare(rows, other, cutoff=0.5, other_cutoff=0.5, seed=0, resamples=200)["auc_difference"]
 
     ours = evaluate(rows, cutoff=0.5, seed=0)["metrics"]["metrics"]["auc"]
-    assert difference["value"] == pytest.approx(sk.roc_auc_score(rows.label, rows.score) - sk.roc_auc_score(rows.label, other), abs=1e-6)
+    assert difference["value"] == pytest.approx(
+        sk.roc_auc_score(rows.label, rows.score) - sk.roc_auc_score(rows.label, other), abs=1e-6
+    )
     assert difference["high"] - difference["low"] < (ours["high"] - ours["low"]) / 2
 
 

@@ -41,7 +41,9 @@ def test_weights_are_scikit_learns_sample_weights() -> None:
     ranked, order = Ranked.of(label, score)
     sorted_weights = weights[order].reshape(1, -1)
 
-    assert auc(ranked.label, ranked.starts, sorted_weights)[0] == pytest.approx(sk.roc_auc_score(label, score, sample_weight=weights))
+    assert auc(ranked.label, ranked.starts, sorted_weights)[0] == pytest.approx(
+        sk.roc_auc_score(label, score, sample_weight=weights)
+    )
     assert average_precision(ranked.label, ranked.starts, sorted_weights)[0] == pytest.approx(
         sk.average_precision_score(label, score, sample_weight=weights)
     )
@@ -74,7 +76,9 @@ def test_the_same_seed_gives_the_same_interval_and_another_one_does_not() -> Non
     label, score = scored(500)
     ranked, _ = Ranked.of(label, score)
 
-    first, again, other = (estimates(headline(ranked, 0.5), ranked, seed=seed, resamples=50)["auc"] for seed in (1, 1, 2))
+    first, again, other = (
+        estimates(headline(ranked, 0.5), ranked, seed=seed, resamples=50)["auc"] for seed in (1, 1, 2)
+    )
 
     assert first == again
     assert (first.low, first.high) != (other.low, other.high)
@@ -89,7 +93,8 @@ def test_the_interval_of_the_auc_is_about_as_wide_as_theory_says() -> None:
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
     error = np.sqrt((area * (1 - area) + (p - 1) * (q1 - area**2) + (n - 1) * (q2 - area**2)) / (p * n))
 
-    assert found.low is not None and found.high is not None
+    assert found.low is not None
+    assert found.high is not None
     assert (found.high - found.low) / (2 * 1.96 * error) == pytest.approx(1.0, abs=0.2)
 
 
@@ -119,7 +124,9 @@ def test_an_estimate_lies_inside_its_interval() -> None:
     assert estimate(0.5, np.array([np.nan, np.nan, 0.5]), 3) == Estimate(0.5, None, None, 3)
 
 
-@pytest.mark.parametrize(("label", "score"), [([], []), ([1, 0], [0.5]), ([2, 0], [0.1, 0.2]), ([1, 0], [1.5, 0.2]), ([1, 0], [np.nan, 0.2])])
+@pytest.mark.parametrize(
+    ("label", "score"), [([], []), ([1, 0], [0.5]), ([2, 0], [0.1, 0.2]), ([1, 0], [1.5, 0.2]), ([1, 0], [np.nan, 0.2])]
+)
 def test_unusable_rows_are_refused(label: list[float], score: list[float]) -> None:
     with pytest.raises(ValueError, match=r"Labels|labels"):
         Ranked.of(label, score)

@@ -34,7 +34,8 @@ def test_the_same_rows_and_seed_give_the_same_model(algorithm: Algorithm) -> Non
     frame = loans()
 
     first, second = (
-        scores(fit(RECIPE_PARSED, frame, algorithm, SMALL.get(algorithm, {}), seed=7).pipeline, frame, RECIPE_PARSED) for _ in range(2)
+        scores(fit(RECIPE_PARSED, frame, algorithm, SMALL.get(algorithm, {}), seed=7).pipeline, frame, RECIPE_PARSED)
+        for _ in range(2)
     )
 
     np.testing.assert_array_equal(first, second)

@@ -90,9 +90,13 @@ def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
 def test_it_ends_when_the_worker_is_gone(tmp_path: Path) -> None:
     asked(tmp_path, algorithm="hist_gradient_boosting", settings={"max_iter": 2000}).write(tmp_path)
     process = subprocess.Popen(
-        [sys.executable, "-m", "training.process", str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "training.process", str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdout.readline()  # it has begun
 
     process.stdin.close()
@@ -108,6 +112,9 @@ def test_it_ends_when_the_worker_is_gone(tmp_path: Path) -> None:
 def _run(folder: Path) -> int:
     """Run the process to its end, holding its pipe."""
     with subprocess.Popen(
-        [sys.executable, "-m", "training.process", str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "training.process", str(folder)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
     ) as process:
         return process.wait(timeout=60)

@@ -24,7 +24,9 @@ def test_the_fingerprint_names_bytes_rows_and_periods() -> None:
     frame, recipe = loans(400), parse(RECIPE, schema())
     split = divide(frame, {"train": [2020], "test": [2021]}, time_column="year", target="repaid", seed=0)
 
-    found = data_fingerprint(dataset="loans", version=3, digest="ab" * 32, frame=frame, split=split, recipe=recipe, schema=schema())
+    found = data_fingerprint(
+        dataset="loans", version=3, digest="ab" * 32, frame=frame, split=split, recipe=recipe, schema=schema()
+    )
 
     assert found["digest"] == "ab" * 32
     assert found["rows"] == found["train_rows"] + found["test_rows"] == 400

@@ -35,7 +35,7 @@ from training.models import TrainingJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-assert tasks.train, "importing the tasks registers the handler"
+HANDLER = tasks.train  # importing it registers the handler
 
 
 def finished(training: TrainingJob) -> TrainingJob:
@@ -71,7 +71,10 @@ def children() -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if b"training.process" in path.read_bytes() and f"PPid:\t{os.getpid()}\n" in (path.parent / "status").read_text():
+            if (
+                b"training.process" in path.read_bytes()
+                and f"PPid:\t{os.getpid()}\n" in (path.parent / "status").read_text()
+            ):
                 found.append(int(path.parent.name))
         except OSError:  # it ended while we looked
             continue
@@ -89,7 +92,16 @@ def test_a_training_registers_one_version_with_all_its_evidence(training: Traini
     assert (version.trained_by, version.dataset_version, version.recipe) == (alice, done.dataset_version, done.recipe)
     assert {file["path"] for file in version.manifest} >= {"MLmodel", "model.skops", "requirements.txt"}
     evidence = evidence_of(version)
-    assert set(evidence) >= {"metrics", "curves", "calibration", "slices", "fairness", "importance", "environment", "data"}
+    assert set(evidence) >= {
+        "metrics",
+        "curves",
+        "calibration",
+        "slices",
+        "fairness",
+        "importance",
+        "environment",
+        "data",
+    }
     assert set(evidence["fairness"].content["attributes"]) == {"sex", "age"}
     assert evidence["data"].content["digest"] == done.dataset_version.digest
     assert evidence["metrics"].content["metrics"]["auc"]["value"] > 0.6
@@ -118,7 +130,9 @@ def test_a_retraining_is_compared_with_what_it_follows_on_the_same_rows(training
     assert before is not None
     newer = versioned(training.dataset_version.dataset, alice, seed=3, rows=2_500)
 
-    again = retrain(before, dataset_version=newer, split={"train": [2020], "test": [2021]}, reason="Drift", by=as_(alice))
+    again = retrain(
+        before, dataset_version=newer, split={"train": [2020], "test": [2021]}, reason="Drift", by=as_(alice)
+    )
     work.perform(again.job.uuid, worker="tests")
 
     version = finished(again).version
@@ -152,7 +166,9 @@ def test_a_killed_process_is_said_and_registers_nothing(training: TrainingJob) -
     assert not ModelVersion.objects.exists()
 
 
-def test_a_worker_that_lost_its_lease_leaves_no_trace_and_the_next_attempt_registers_once(training: TrainingJob) -> None:
+def test_a_worker_that_lost_its_lease_leaves_no_trace_and_the_next_attempt_registers_once(
+    training: TrainingJob,
+) -> None:
     """The first worker stalls, another claims the job: the first one's process is killed, and one version comes of it."""
 
     def overtake() -> None:
@@ -180,7 +196,9 @@ def test_what_cannot_be_fitted_fails_with_the_reason(
 
     frame = loans(400).assign(repaid=1)
     hopeless = add_version(data.dataset, parquet(frame), filename="loans.parquet", by=as_(alice))
-    training = start_training(model, dataset_version=hopeless, recipe=recipe, split={"train": [2020], "test": [2021]}, by=as_(alice))
+    training = start_training(
+        model, dataset_version=hopeless, recipe=recipe, split={"train": [2020], "test": [2021]}, by=as_(alice)
+    )
 
     work.perform(training.job.uuid, worker="tests")
 
