@@ -347,6 +347,7 @@ def test_slots_deleted_from_the_round_do_not_lower_the_quorum(review: Review, pr
     round_ = review.current_round
     round_.slots.filter(key="risk").delete()
     Round.objects.filter(pk=round_.pk).update(state="approved", closed_at=timezone.now())
+    round_.refresh_from_db()
     approval = Approval.objects.create(version=review.version, stage=production, round=round_, valid_until=timezone.now() + timedelta(days=300))
 
     assert why_unsound(approval, timezone.now(), released=False) == "Valid signatures do not fill every slot of the policy."

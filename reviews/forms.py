@@ -1,0 +1,157 @@
+"""What people fill in: field by field, with the sentence that is shown beside a field that is wrong. Actions check again."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime, time
+from typing import Any
+
+from django import forms
+
+from access.models import User
+from access.stepup import methods_of
+from foundation.refusals import Invalid, Refusal
+from registry.models import Stage
+from reviews.models import PolicyVersion, SignOff
+from reviews.statements import MEANINGS
+
+PROOF_LABELS = {"password": "Confirm that it is you: your password", "totp": "Confirm that it is you: the code of your authenticator"}
+
+
+class ReauthenticatedForm(forms.Form):
+    """A form that ends in a signature: the secret is checked once and never shown again."""
+
+    secret = forms.CharField(
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        error_messages={"required": "Confirm that it is you before you sign."},
+    )
+
+    def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.method = methods_of(person)[0].value
+        self.fields["secret"].label = f"{PROOF_LABELS[self.method]} ({person.username})"
+        if self.method == "totp":
+            self.fields["secret"].widget.attrs |= {"autocomplete": "one-time-code", "inputmode": "numeric"}
+
+
+class SignForm(ReauthenticatedForm):
+    """The signature dialog, and the same as a page."""
+
+    decision = forms.ChoiceField(
+        choices=[(decision.value, decision.label) for decision in MEANINGS],
+        widget=forms.RadioSelect,
+        label="Meaning of your signature",
+        error_messages={"required": "Choose what your signature means."},
+    )
+    reason = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=10_000,
+        help_text="Kept with the signature and printed on the certificate.",
+        error_messages={"required": "Give the reason for your decision."},
+    )
+    intent = forms.BooleanField(
+        label="I intend this electronic signature to be the equivalent of my handwritten signature.",
+        error_messages={"required": "Confirm your intent to sign."},
+    )
+    slot = forms.CharField(widget=forms.HiddenInput)
+    expected_subject = forms.CharField(widget=forms.HiddenInput, max_length=64)
+    idempotency_key = forms.CharField(widget=forms.HiddenInput, min_length=8, max_length=64)
+
+    @staticmethod
+    def fresh(slot: str, subject: str, decision: str = "") -> dict[str, str]:
+        """Values for a form that is shown for the first time."""
+        known = decision if decision in SignOff.Decision.values else ""
+        return {"slot": slot, "expected_subject": subject, "idempotency_key": uuid.uuid4().hex, "decision": known}
+
+    @property
+    def meanings(self) -> list[tuple[str, str, str]]:
+        """Value, word and sentence of every choice."""
+        return [(decision.value, decision.label, sentence) for decision, sentence in MEANINGS.items()]
+
+
+class RevokeForm(ReauthenticatedForm):
+    """Taking an approval back."""
+
+    reason = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=10_000,
+        help_text="Signed, and shown to everybody who used the version.",
+        error_messages={"required": "Give the reason: it is signed, and everyone who used the version will read it."},
+    )
+    field_order = ("reason", "secret")
+
+
+class RequestForm(forms.Form):
+    """Asking for a review."""
+
+    stage = forms.ModelChoiceField(queryset=Stage.objects.order_by("-order"), to_field_name="name", empty_label=None, label="For which stage")
+    why = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 5}),
+        max_length=10_000,
+        label="Why this version",
+        help_text="What is new, what stays the same, what reviewers should look at. They read it first.",
+        error_messages={"required": "Say why this version: reviewers read it first."},
+    )
+    due = forms.DateField(
+        required=False,
+        label="Decision wanted by",
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text="Without a date the policy's own time applies.",
+    )
+
+    def due_at(self) -> datetime | None:
+        """The end of the day that was chosen, in UTC."""
+        day = self.cleaned_data.get("due")
+        return datetime.combine(day, time(23, 59), tzinfo=UTC) if day else None
+
+
+class CommentForm(forms.Form):
+    """A remark."""
+
+    body = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 4}),
+        max_length=20_000,
+        label="Comment",
+        help_text="Markdown. Comments become part of the record and cannot be deleted.",
+        error_messages={"required": "Write something before you send it."},
+    )
+    section = forms.CharField(required=False, widget=forms.HiddenInput)
+
+
+class ReasonForm(forms.Form):
+    """A reason alone: taking a decision back, dismissing a request for changes."""
+
+    reason = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 3}), max_length=10_000, error_messages={"required": "Give the reason; it is kept with the record."}
+    )
+
+
+class PolicyForm(forms.Form):
+    """The text of a policy."""
+
+    name = forms.SlugField(max_length=63, help_text="Small letters, digits and hyphens; it stays the same for all versions.")
+    text = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 30, "spellcheck": "false", "class": "mono"}),
+        max_length=200_000,
+        label="Text",
+        help_text="JSON. Every expression is type-checked when you save; the list of facts below says what a rule may use.",
+    )
+    note = forms.CharField(required=False, max_length=300, label="What changed and why")
+
+    @staticmethod
+    def of(version: PolicyVersion | None) -> dict[str, str]:
+        """Values that start from an earlier version."""
+        if version is None:
+            return {}
+        return {"name": version.policy.name, "text": json.dumps(version.content, indent=2, ensure_ascii=False)}
+
+
+def show_refusal(form: forms.Form, refusal: Refusal) -> None:
+    """Put a refusal beside the fields that it names, or over the form."""
+    errors = refusal.errors if isinstance(refusal, Invalid) else {}
+    for field, sentence in errors.items():
+        form.add_error(field if field in form.fields else None, sentence if field in form.fields else f"{field}: {sentence.removeprefix(f'{field}: ')}")
+    if not errors:
+        form.add_error(None, refusal.detail)

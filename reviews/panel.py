@@ -1,0 +1,211 @@
+"""The sign-off panel: its title, what blocks, the slots, whether you may act and why not, and the buttons that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from access.permissions import Permission, verdict
+from access.principal import Principal
+from foundation.refusals import Requirement, RequirementStatus
+from reviews.evaluation import Evaluation
+from reviews.independence import Eligibility
+from reviews.models import Round, SignOff, Slot
+from reviews.people import deeds_of, eligible_people, may_sign
+from reviews.revocation import may_revoke
+from reviews.standing import Signature, SlotStanding, Standing
+
+
+@dataclass(frozen=True)
+class SlotRow:
+    """One required sign-off as the panel lists it. `mark` is the component's: ok, you, wait, bad."""
+
+    key: str
+    title: str
+    mark: str
+    note: str
+    signatures: Sequence[Signature]
+    waiting_for: str
+    eligibility: Eligibility | None
+    mine: SignOff | None
+
+    @property
+    def yours(self) -> bool:
+        """Whether it is the reader's turn."""
+        return self.mark == "you"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Everything that the panel says. `look` is a modifier of `.panel`; `sign_slot` the slot that the reader could sign now."""
+
+    title: str
+    mark: str
+    look: str
+    text: str
+    failed: Sequence[Requirement]
+    waiting: Sequence[Requirement]
+    slots: Sequence[SlotRow]
+    signed: int
+    asked: int
+    sign_slot: SlotRow | None
+    why_not_sign: str
+    may_promote: bool
+    why_not_promote: str
+    may_revoke: bool
+    may_request: bool
+    why_not_request: str
+    may_open_round: bool
+    may_withdraw: bool
+    dismissable: Sequence[Signature]
+    valid_until: datetime | None
+
+
+def panel_of(found: Evaluation, by: Principal) -> Panel:
+    """The panel of one evaluation, for one reader."""
+    slots = _slots(found, by)
+    sign_slot = next((slot for slot in slots if slot.eligibility and slot.eligibility.allowed), None)
+    title, mark, look, text = _title(found, sign_slot)
+    unmet = found.unmet
+    promote = verdict(by, Permission.PROMOTE_VERSION, found.version.model)
+    request = verdict(by, Permission.REQUEST_REVIEW, found.version.model)
+    is_open = found.review is not None and found.review.closed_at is None
+    promotable = not unmet and found.holder != found.version
+    return Panel(
+        title=title,
+        mark=mark,
+        look=look,
+        text=text,
+        failed=[one for one in unmet if one.status is not RequirementStatus.WAITING],
+        waiting=[one for one in unmet if one.status is RequirementStatus.WAITING],
+        slots=slots,
+        signed=sum(min(slot.signed, slot.slot.people) for slot in found.standing.slots) if found.standing else 0,
+        asked=sum(slot.people for slot in found.rules.slots),
+        sign_slot=sign_slot,
+        why_not_sign=_why_not_sign(found, slots, sign_slot),
+        may_promote=promotable and promote.allowed,
+        why_not_promote="" if promote.allowed or not promotable else promote.reason,
+        may_revoke=bool(found.approval and not found.approval.revocation_id) and may_revoke(by, found.version).allowed,
+        may_request=not is_open and request.allowed and _may_be_requested(found),
+        why_not_request="" if is_open or request.allowed else request.reason,
+        may_open_round=is_open and request.allowed and _needs_round(found),
+        may_withdraw=is_open and request.allowed,
+        dismissable=_dismissable(found, by, sign_slot, slots),
+        valid_until=found.approval.valid_until if found.approval else None,
+    )
+
+
+def _title(found: Evaluation, sign_slot: SlotRow | None) -> tuple[str, str, str, str]:
+    ended = _ended(found) or _signed(found)
+    if ended:
+        return ended
+    failed = [one for one in found.unmet if one.status is not RequirementStatus.WAITING]
+    waiting = len(found.unmet) - len(failed)
+    if failed:
+        number = len(found.unmet)
+        record = " You can still record your decision." if sign_slot else ""
+        stage = found.stage.title.lower()
+        return (f"Cannot go to {stage} yet", "bad", "panel--blocked", f"{_count(number, 'requirement is', 'requirements are')} open.{record}")
+    if sign_slot:
+        others = f" {_count(waiting - 1, 'other is', 'others are')} missing." if waiting > 1 else " Yours is the last one missing."
+        return ("Waiting for you", "you", "", f"Your sign-off as {sign_slot.title} is asked for.{others}")
+    if found.review is None:
+        return ("Not submitted for review", "wait", "", f"All gates pass. {_count(waiting, 'sign-off is', 'sign-offs are')} needed.")
+    return ("Waiting for others", "wait", "", f"All gates pass. {_count(waiting, 'sign-off is', 'sign-offs are')} missing.")
+
+
+def _ended(found: Evaluation) -> tuple[str, str, str, str] | None:
+    approval = found.approval
+    if approval is not None and approval.revocation is not None:
+        revocation = approval.revocation
+        return ("Revoked", "bad", "panel--blocked", f"By {revocation.by} on {revocation.at:%d %b %Y}: {revocation.reason}")
+    if approval is not None and approval.valid_until <= timezone.now():
+        return ("Expired", "bad", "panel--blocked", f"The approval ran out on {approval.valid_until:%d %b %Y}.")
+    if found.standing is not None and found.standing.changes_requests:
+        names = ", ".join(str(one.sign_off.person) for one in found.standing.changes_requests)
+        return (f"Changes requested by {names}", "warn", "panel--blocked", found.standing.changes_requests[-1].sign_off.reason)
+    if found.round is not None and found.round.state == Round.State.REJECTED:
+        return ("Rejected", "bad", "panel--blocked", "A slot holder refused this version for this stage.")
+    return None
+
+
+def _signed(found: Evaluation) -> tuple[str, str, str, str] | None:
+    if found.approval is None or found.unmet:
+        return None
+    until = f"{found.approval.valid_until:%d %b %Y}"
+    if found.holder == found.version:
+        return (f"Approved until {until}", "ok", "", f"Live in {found.stage.title.lower()}. The approval covers these bytes only.")
+    return ("Ready to promote", "ok", "", f"Every requirement is met. Approved until {until}.")
+
+
+def _slots(found: Evaluation, by: Principal) -> list[SlotRow]:
+    deeds = deeds_of(found.version, found.review)
+    if found.standing is None or found.round is None:
+        return [
+            SlotRow(rule.key, rule.title, "wait", "not started", (), ", ".join(map(str, eligible_people(rule, deeds)[:5])), None, None)
+            for rule in found.rules.slots
+        ]
+    return [_slot(slot, found, by, deeds) for slot in found.standing.slots]
+
+
+def _slot(slot: SlotStanding, found: Evaluation, by: Principal, deeds: list) -> SlotRow:  # type: ignore[type-arg]  # of Deed
+    round_, review = found.round, found.review
+    assert round_ is not None
+    assert review is not None
+    mine = next((one for one in slot.signatures if by.user and one.sign_off.person_id == by.user.pk and one.sign_off.withdrawn_at is None), None)
+    answer = None
+    if by.user is not None and round_.is_open and review.closed_at is None and not (mine and mine.counts):
+        answer = may_sign(by.user, slot.slot, review, round_)
+    full = not slot.lacking
+    mark = "ok" if full else "you" if answer and answer.allowed else "wait"
+    people = [] if full else eligible_people(slot.slot, deeds)
+    names = ", ".join(map(str, people[:4])) if people else ("" if full else "nobody: no independent member")
+    note = f"{slot.signed} of {slot.slot.people}" if slot.slot.people > 1 else ""
+    return SlotRow(
+        slot.slot.key, slot.slot.title, mark, note, slot.signatures, names, None if full and not mine else answer, mine.sign_off if mine else None
+    )
+
+
+def _why_not_sign(found: Evaluation, slots: Sequence[SlotRow], sign_slot: SlotRow | None) -> str:
+    if sign_slot is not None:
+        return ""
+    if found.round is None or found.review is None or found.review.closed_at is not None or not found.round.is_open:
+        return ""
+    mine = next((slot for slot in slots if slot.mine), None)
+    if mine is not None:
+        return f"You signed as {mine.title}."
+    reasons = [slot.eligibility.reason for slot in slots if slot.eligibility]
+    own = [reason for reason in reasons if not reason.startswith("Only ")]
+    return next(iter(own or reasons), "Every slot is filled.")
+
+
+def _may_be_requested(found: Evaluation) -> bool:
+    return found.version.state in {"registered", "expired", "approved", "live", "in_review"} and found.holder != found.version and not _approved(found)
+
+
+def _approved(found: Evaluation) -> bool:
+    return found.approval is not None and not found.unmet
+
+
+def _needs_round(found: Evaluation) -> bool:
+    if found.round is None or found.standing is None:
+        return False
+    stale = any(one.standing is Standing.STALE for one in found.standing.signatures)
+    keys = {one.key for one in found.unmet}
+    return bool(found.standing.changes_requests or "policy-changed" in keys or (stale and not found.round.is_open) or "round" in keys or "expired" in keys)
+
+
+def _dismissable(found: Evaluation, by: Principal, sign_slot: SlotRow | None, slots: Sequence[SlotRow]) -> list[Signature]:
+    if found.standing is None or by.user is None or not (sign_slot or any(slot.mine for slot in slots)):
+        return []
+    return [one for one in found.standing.changes_requests if one.sign_off.person_id != by.user.pk]
+
+
+def _count(number: int, one: str, many: str) -> str:
+    words = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+    return f"{words[number] if number < len(words) else number} {one if number == 1 else many}"
+
+

@@ -1,0 +1,138 @@
+"""How well the version does on held-out rows, beside the version it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from foundation.charts import Bin, Curve, Drawing, Reliability, calibration, pr, roc
+from reviews.facts import METRICS, estimate
+from reviews.sections.differences import Change, change, paired
+from reviews.sections.measured import Measured
+
+NAMES = {
+    "auc": "AUC",
+    "average_precision": "Average precision",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "ece": "Calibration error",
+    "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "selection_rate": "Selection rate",
+}
+LOWER = {"log_loss", "brier", "ece"}
+NEITHER = {"selection_rate"}
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One line of the table of metrics."""
+
+    key: str
+    name: str
+    hint: str
+    value: float
+    low: float | None
+    high: float | None
+    baseline: float | None
+    change: Change | None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts at the cut-off."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.tp + self.fp + self.fn + self.tn
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Everything that the section shows."""
+
+    sub: str
+    rows: Sequence[MetricRow]
+    roc: Drawing
+    roc_rows: Sequence[Sequence[str]]
+    pr: Drawing
+    calibration: Drawing
+    calibration_rows: Sequence[Sequence[str]]
+    confusion: Confusion | None
+    baseline_confusion: Confusion | None
+    cutoff: float | None
+
+
+def performance(new: Measured, old: Measured | None) -> Performance | None:
+    """The section, or nothing where metrics were not measured."""
+    metrics = new.content("metrics")
+    if not metrics:
+        return None
+    holdout = metrics.get("holdout") or {}
+    years = ", ".join(str(year) for year in holdout.get("years") or [])
+    rows = holdout.get("rows")
+    sub = f"Held-out rows{f' of {years}' if years else ''}{f', {rows:,} people' if rows else ''}, never used in training"
+    return Performance(
+        sub,
+        tuple(metric_rows(new, old)),
+        roc(_curve(new, "roc", "auc"), _curve(old, "roc", "auc") if old else None),
+        [[f"{x:.2f}", f"{y:.3f}"] for x, y in (new.content("curves").get("roc") or [])[::10]],
+        pr(_curve(new, "pr", "average_precision"), _curve(old, "pr", "average_precision") if old else None),
+        calibration(_reliability(new), _reliability(old) if old else None, outcome="Observed rate"),
+        [[f"{one['predicted']:.3f}", f"{one['observed']:.3f}", f"{one['n']:,}"] for one in new.content("calibration").get("bins") or []],
+        _confusion(new),
+        _confusion(old) if old else None,
+        estimate(metrics, "cutoff").get("value"),
+    )
+
+
+def metric_rows(new: Measured, old: Measured | None) -> Sequence[MetricRow]:
+    """The table: each metric with interval and its change against `old`."""
+    found = []
+    for key in METRICS:
+        own = estimate(new.content("metrics").get("metrics") or {}, key)
+        other = estimate((old.content("metrics").get("metrics") or {}) if old else {}, key)
+        if "value" not in own:
+            continue
+        hint = "for information" if key in NEITHER else "lower is better" if key in LOWER else "higher is better"
+        found.append(
+            MetricRow(key, NAMES[key], hint, own["value"], own.get("low"), own.get("high"), other.get("value"), metric_change(new, old, key))
+        )
+    return found
+
+
+def metric_change(new: Measured, old: Measured | None, key: str) -> Change | None:
+    """The change of one metric; on the same rows where training compared exactly these two."""
+    if old is None:
+        return None
+    comparison = new.content("comparison")
+    if key == "auc" and comparison.get("against") == old.version.number:
+        return paired(estimate(comparison, "auc_difference"))
+    own, other = (estimate(side.content("metrics").get("metrics") or {}, key) for side in (new, old))
+    found = change(own, other, lower_is_better=key in LOWER)
+    return found and Change(found.value, found.low, found.high, None if key in NEITHER else found.better)
+
+
+def _curve(side: Measured, kind: str, score: str) -> Curve:
+    value = estimate(side.content("metrics").get("metrics") or {}, score).get("value")
+    return Curve(side.name, side.content("curves").get(kind) or [], value)
+
+
+def _reliability(side: Measured) -> Reliability:
+    bins = [
+        Bin(one["predicted"], one["observed"], int(one.get("n") or 0), one.get("low"), one.get("high"))
+        for one in side.content("calibration").get("bins") or []
+    ]
+    return Reliability(side.name, bins, estimate(side.content("calibration"), "ece").get("value"))
+
+
+def _confusion(side: Measured) -> Confusion | None:
+    found = side.content("metrics").get("confusion") or {}
+    return Confusion(*(int(found[name]) for name in ("tp", "fp", "fn", "tn"))) if {"tp", "fp", "fn", "tn"} <= set(found) else None

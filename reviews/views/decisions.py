@@ -1,0 +1,208 @@
+"""Signing, taking back, dismissing, promoting, rolling back and revoking: each a form that also works alone, as a plain POST."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from access.models import Reauthentication, User
+from access.permissions import Permission, permit
+from access.principal import Principal
+from access.stepup import reauthenticate
+from audit.actions import Receipt, wait_until_sequenced
+from foundation.refusals import Conflict, Forbidden, NotFound, Refusal, Unauthenticated
+from registry import queries as registry
+from registry.models import Stage
+from reviews.actions import dismiss_changes_request, sign_off, withdraw_sign_off
+from reviews.evaluation import Evaluation, current_subject, examine, page_of
+from reviews.forms import ReasonForm, ReauthenticatedForm, RevokeForm, SignForm, show_refusal
+from reviews.models import Round, SignOff
+from reviews.panel import SlotRow, panel_of
+from reviews.promotion import promote, roll_back
+from reviews.queries import waiting_for
+from reviews.revocation import may_revoke, revoke
+from reviews.subjects import FacetChange
+from reviews.views import principal_of
+
+RECEIPT_SECONDS = 1.5
+
+
+@require_http_methods(["GET", "POST"])
+def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The signature, as a page; the dialog on the review page posts here. A 409 shows what has changed and asks again."""
+    by = principal_of(request)
+    person = _person(by)
+    found = examine(registry.find_version(name, number, by), _stage(request))
+    slot, round_ = _place(found, by)
+    subject = current_subject(round_).digest
+    form = SignForm(request.POST or None, person=person, initial=SignForm.fresh(slot.key, subject, request.GET.get("decision", "")))
+    changed: list[FacetChange] = []
+    status = 200
+    if request.method == "POST":
+        status = 400
+        if form.is_valid():
+            try:
+                return _signed(request, form, found, round_, by)
+            except Refusal as refusal:
+                show_refusal(form, refusal)
+                status = refusal.status
+                changed = [FacetChange(**change) for change in refusal.extra.get("changed", [])]
+    if status == 409:
+        form.data = form.data.copy()
+        form.data.update({"expected_subject": subject, "idempotency_key": SignForm.fresh(slot.key, subject)["idempotency_key"]})
+    context = {"form": form, "found": found, "slot": slot, "round": round_, "subject_digest": subject, "changed": changed}
+    return render(request, "reviews/sign.html", context, status=status)
+
+
+def _signed(request: HttpRequest, form: SignForm, found: Evaluation, round_: Round, by: Principal) -> HttpResponse:
+    values = form.cleaned_data
+    earlier = SignOff.objects.filter(idempotency_key=values["idempotency_key"]).first()
+    proof = earlier.reauthentication if earlier else _prove(form, by)
+    given = sign_off(
+        round_,
+        values["slot"],
+        decision=values["decision"],
+        reason=values["reason"],
+        reauthentication=proof,
+        expected_subject=values["expected_subject"],
+        idempotency_key=values["idempotency_key"],
+        by=by,
+    )
+    messages.success(request, f"Signed: {given.get_decision_display().lower()}. {_receipt(given.receipt)}{_next(by)}")
+    return redirect(f"{page_of(found.version)}?stage={found.stage.name}#signoff")
+
+
+def _place(found: Evaluation, by: Principal) -> tuple[SlotRow, Round]:
+    """The slot in which `by` may sign; raises with the reason why there is none."""
+    panel = panel_of(found, by)
+    if found.round is None or not found.round.is_open:
+        raise Conflict(f"No round of {found.version} is open for {found.stage}; nothing can be signed.", code="round-closed", link=page_of(found.version))
+    if panel.sign_slot is None:
+        raise Forbidden(panel.why_not_sign, code="not-eligible", link=page_of(found.version))
+    return panel.sign_slot, found.round
+
+
+@require_http_methods(["GET", "POST"])
+def withdraw_signature(request: HttpRequest, name: str, number: int, uuid: str) -> HttpResponse:
+    """Take one's own decision back."""
+    return _with_reason(
+        request, name, number, uuid, withdraw_sign_off, title="Take your decision back", button="Take back", done="Your decision is taken back."
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def dismiss(request: HttpRequest, name: str, number: int, uuid: str) -> HttpResponse:
+    """Set somebody's request for changes aside."""
+    return _with_reason(
+        request, name, number, uuid, dismiss_changes_request, title="Dismiss the request for changes", button="Dismiss", done="The request is dismissed."
+    )
+
+
+def _with_reason(  # type: ignore[no-untyped-def]  # `act` is one of two actions of the same form
+    request: HttpRequest, name: str, number: int, uuid: str, act, *, title: str, button: str, done: str
+) -> HttpResponse:
+    by = principal_of(request)
+    version = registry.find_version(name, number, by)
+    given = SignOff.objects.filter(uuid=uuid, round__review__version=version).select_related("round__review", "slot", "person").first()
+    if given is None:
+        raise NotFound("There is no such decision.")
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        act(given, reason=form.cleaned_data["reason"], by=by)
+        messages.success(request, done)
+        return redirect(f"{page_of(version)}#signoff")
+    context = {"form": form, "version": version, "given": given, "title": title, "button": button}
+    return render(request, "reviews/reason.html", context, status=400 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def promote_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Everything that a promotion asks for, met or not; the button moves the alias from the holder that is shown."""
+    by = principal_of(request)
+    version = registry.find_version(name, number, by)
+    stage = _stage(request)
+    if request.method == "POST":
+        seen = request.POST.get("expected_previous", "")
+        promotion = promote(version, stage, by=by, expected_previous=int(seen) if seen.isdecimal() else None)
+        messages.success(request, f"{version} is live in {stage.title.lower()}. {_receipt(getattr(promotion, 'receipt', None))}")
+        return redirect(page_of(version))
+    found = examine(version, stage)
+    verdict = panel_of(found, by)
+    context = {"found": found, "panel": verdict, "allowed": by.allows(Permission.PROMOTE_VERSION, version.model)}
+    return render(request, "reviews/promote.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def rollback_page(request: HttpRequest, name: str) -> HttpResponse:
+    """Back to the version before, while its approval stands."""
+    by = principal_of(request)
+    model = registry.find_model(name, by)
+    permit(by, Permission.PROMOTE_VERSION, model)
+    stage = _stage(request)
+    alias = model.aliases.filter(stage=stage).select_related("version", "promotion__previous").first()
+    previous = alias.promotion.previous if alias and alias.promotion else None
+    if request.method == "POST":
+        promotion = roll_back(model, stage, by=by)
+        messages.success(request, f"{promotion.version} is live in {stage.title.lower()} again. {_receipt(getattr(promotion, 'receipt', None))}")
+        return redirect("reviews:model", model.name)
+    return render(request, "reviews/rollback.html", {"model": model, "stage": stage, "alias": alias, "previous": previous})
+
+
+@require_http_methods(["GET", "POST"])
+def revoke_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Withdraw every approval of a version, with a signed reason."""
+    by = principal_of(request)
+    version = registry.find_version(name, number, by)
+    answer = may_revoke(by, version)
+    if not answer.allowed:
+        raise Forbidden(answer.reason, code="may-not-revoke", link=page_of(version))
+    form = RevokeForm(request.POST or None, person=_person(by))
+    status = 200
+    if request.method == "POST":
+        status = 400
+        if form.is_valid():
+            try:
+                revocation = revoke(version, reason=form.cleaned_data["reason"], reauthentication=_prove(form, by), by=by)
+            except Refusal as refusal:
+                show_refusal(form, refusal)
+                status = refusal.status
+            else:
+                messages.success(request, f"{version} is revoked; it is served nowhere any more. {_receipt(revocation.receipt)}")
+                return redirect(page_of(version))
+    aliases = version.aliases.filter(stage__isnull=False).select_related("stage")
+    return render(request, "reviews/revoke.html", {"form": form, "version": version, "aliases": aliases}, status=status)
+
+
+def _prove(form: ReauthenticatedForm, by: Principal) -> Reauthentication:
+    """Check the secret; a wrong one is counted, and stands beside its field."""
+    person = _person(by)
+    return reauthenticate(person, method=form.method, secret=form.cleaned_data["secret"], by=by)
+
+
+def _person(by: Principal) -> User:
+    if by.user is None:
+        raise Unauthenticated("Sign in first.")
+    return by.user
+
+
+def _stage(request: HttpRequest) -> Stage:
+    name = request.POST.get("stage") or request.GET.get("stage") or "production"
+    stage = Stage.objects.filter(name=name).first()
+    if stage is None:
+        raise NotFound(f"There is no stage {name}.")
+    return stage
+
+
+def _receipt(receipt: Receipt | None) -> str:
+    """Where the ledger has it, when the sequencer is quick; it is safe either way."""
+    logged = wait_until_sequenced(receipt, RECEIPT_SECONDS) if receipt else None
+    return f"Ledger entry {logged.seq}, checkpoint {logged.size}." if logged else "The ledger will log it in a moment."
+
+
+def _next(by: Principal) -> str:
+    number = waiting_for(by).count()
+    return f" {number} more {'waits' if number == 1 else 'wait'} for you." if number else ""
+
+

@@ -1,0 +1,159 @@
+"""The page of a model, the review page of a version, and what is written on it: requests, comments, reading marks."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import NoReverseMatch, reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from access.permissions import Permission, permit
+from foundation.refusals import Conflict, NotFound, Refusal
+from registry import queries as registry
+from registry.models import ModelVersion
+from reviews.actions import comment as add_comment
+from reviews.actions import mark_read, open_round, request_review, withdraw_review
+from reviews.evaluation import examine, page_of
+from reviews.forms import CommentForm, RequestForm, SignForm, show_refusal
+from reviews.models import Review
+from reviews.pages import stage_rows, version_page
+from reviews.views import principal_of
+
+PER_PAGE = 25
+
+
+@require_GET
+def model(request: HttpRequest, name: str) -> HttpResponse:
+    """What is live per stage, what comes next, versions, promotions and aliases of one model."""
+    by = principal_of(request)
+    found = registry.find_model(name, by)
+    versions = found.versions.select_related("created_by").prefetch_related("aliases").order_by("-number")
+    context = {
+        "model": found,
+        "stages": stage_rows(found),
+        "page": Paginator(versions, PER_PAGE).get_page(request.GET.get("page")),
+        "promotions": found.promotions.select_related("version", "stage", "previous", "by")[:12],
+        "aliases": found.aliases.filter(stage=None).select_related("version"),
+        "may_promote": by.allows(Permission.PROMOTE_VERSION, found),
+        "may_alias": by.allows(Permission.SET_ALIAS, found),
+        "may_manage": by.allows(Permission.MANAGE_ACCESS, found),
+    }
+    return render(request, "reviews/model.html", context)
+
+
+@require_GET
+def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The evidence of one version beside the one in production, and the sign-off panel."""
+    by = principal_of(request)
+    page = version_page(
+        registry.find_version(name, number, by), by, stage=request.GET.get("stage", ""), base=request.GET.get("base", "")
+    )
+    context = {"page": page, "sign_form": None, "comment_form": CommentForm(), "certificate": _certificate(page.found.version)}
+    slot = page.panel.sign_slot
+    if slot is not None and by.user is not None:
+        context["sign_form"] = SignForm(person=by.user, initial=SignForm.fresh(slot.key, page.subject_digest))
+    return render(request, "reviews/version.html", context)
+
+
+def _certificate(version: ModelVersion) -> str:
+    try:
+        return reverse("reports:certificate", args=[version.model.name, version.number])
+    except NoReverseMatch:
+        return ""
+
+
+@require_http_methods(["GET", "POST"])
+def request_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Ask for a review of this version, seeing first what the policy will ask and what fails already."""
+    by = principal_of(request)
+    found = registry.find_version(name, number, by)
+    permit(by, Permission.REQUEST_REVIEW, found.model)
+    form = RequestForm(request.POST or None, initial={"stage": request.GET.get("stage", "production")})
+    if request.method == "POST" and form.is_valid():
+        try:
+            review = request_review(found, form.cleaned_data["stage"], why=form.cleaned_data["why"], due_at=form.due_at(), by=by)
+        except Refusal as refusal:
+            show_refusal(form, refusal)
+        else:
+            _say_who_is_asked(request, review)
+            return redirect(page_of(found))
+    previews = [examine(found, stage) for stage in form.fields["stage"].queryset]  # type: ignore[attr-defined]  # a ModelChoiceField
+    return render(request, "reviews/request.html", {"form": form, "version": found, "previews": previews}, status=400 if form.errors else 200)
+
+
+def _say_who_is_asked(request: HttpRequest, review: Review) -> None:
+    waiting = [one for one in examine(review.version, review.stage).unmet if one.key.startswith("slot-")]
+    nobody = [one for one in waiting if "Nobody eligible" in one.explanation]
+    for one in nobody:
+        messages.warning(request, f"{one.title}: {one.explanation} {one.cleared_by}.")
+    messages.success(request, f"The review is open. Asked: {'; '.join(one.cleared_by for one in waiting if one not in nobody) or 'nobody yet'}.")
+
+
+@require_POST
+def new_round(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Open another round of the open review."""
+    by = principal_of(request)
+    review = _open_review(registry.find_version(name, number, by), request.POST.get("stage", ""))
+    round_ = open_round(review, by=by)
+    messages.success(request, f"Round {round_.number} is open; the signatures of the earlier round do not carry over.")
+    return redirect(page_of(review.version))
+
+
+@require_POST
+def withdraw(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Take the review back."""
+    by = principal_of(request)
+    review = _open_review(registry.find_version(name, number, by), request.POST.get("stage", ""))
+    withdraw_review(review, by=by)
+    messages.success(request, "The review is withdrawn. Its record stays.")
+    return redirect(page_of(review.version))
+
+
+@require_POST
+def read(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Mark a section of evidence as read, or not; answers an htmx request with the section alone."""
+    by = principal_of(request)
+    found = registry.find_version(name, number, by)
+    section = request.POST.get("evidence", "")
+    review = _open_review(found, request.GET.get("stage", ""))
+    mark_read(review, section, read=request.POST.get("reviewed") == "1", by=by)
+    if getattr(request, "htmx", False):
+        page = version_page(found, by, stage=request.GET.get("stage", ""), base=request.GET.get("base", ""))
+        return render(request, f"reviews/sections/{section}.html", {"page": page})
+    return redirect(f"{page_of(found)}#{section}")
+
+
+@require_http_methods(["GET", "POST"])
+def comment(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Say something about the version or one section of its evidence."""
+    by = principal_of(request)
+    found = registry.find_version(name, number, by)
+    review = _any_review(found)
+    form = CommentForm(request.POST or None, initial={"section": request.GET.get("section", "")})
+    if request.method == "POST" and form.is_valid():
+        try:
+            add_comment(review, form.cleaned_data["body"], form.cleaned_data["section"], by=by)
+        except Refusal as refusal:
+            show_refusal(form, refusal)
+        else:
+            return redirect(f"{page_of(found)}#discussion")
+    return render(request, "reviews/comment.html", {"form": form, "version": found}, status=400 if form.errors else 200)
+
+
+def _open_review(version: ModelVersion, stage: str) -> Review:
+    reviews = Review.objects.open().filter(version=version).select_related("version__model", "stage").order_by("-requested_at")
+    review = (reviews.filter(stage__name=stage) if stage else reviews).first()
+    if review is None:
+        raise Conflict(f"No review of {version} is open. Request one first.", code="no-review", link=page_of(version))
+    return review
+
+
+def _any_review(version: ModelVersion) -> Review:
+    review = version.reviews.select_related("version__model", "stage").order_by("-requested_at").first()
+    if review is None:
+        raise NotFound(f"{version} has no review to discuss yet. Request one first.")
+    return review
+
+
