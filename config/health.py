@@ -6,6 +6,7 @@ import json
 from typing import Final
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -16,11 +17,13 @@ from audit.models import Pending
 LEDGER_MAY_LAG_SECONDS: Final = 30.0
 
 
+@login_not_required
 def alive(request: HttpRequest) -> HttpResponse:
     """200 as long as the process answers."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
+@login_not_required
 def ready(request: HttpRequest) -> JsonResponse:
     """200 when database, migrations, keys and ledger are in order; else 503 naming each part that is not."""
     checks = {"database": _database(), "keys": _keys(), "ledger": _ledger()}

@@ -39,5 +39,6 @@ def logging_config(level: str) -> dict[str, Any]:
             "django.server": {"level": "WARNING"},
             "django_structlog.celery": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
+            "weasyprint": {"level": "WARNING"},
         },
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
@@ -32,6 +33,14 @@ class RefusalMiddleware:
         if isinstance(exception, Refusal):
             return refusal_response(request, exception)
         return None
+
+
+class SignInFirst(LoginRequiredMiddleware):
+    """Every page needs somebody signed in unless its view says otherwise (`login_not_required`); the API answers for itself."""
+
+    def handle_no_permission(self, request: HttpRequest, view_func: Handler) -> HttpResponse:
+        """The login page, with the way back; a sentence for htmx."""
+        return refusal_response(request, Unauthenticated("Sign in first."))
 
 
 def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:

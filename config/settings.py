@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "access.middleware.PrincipalMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "config.middleware.SignInFirst",
     "config.middleware.RefusalMiddleware",
     "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",

@@ -29,6 +29,7 @@ WINDOW_SECONDS: Final = 10
 def score_and_watch(teller: Teller, name: str, *, rows: int) -> None:
     """Score `rows` people of 2017, then a batch with an injected shift; feed outcomes; say what monitoring found."""
     deployment = Deployment.objects.get(name=name)
+    teller.wait_for("the scoring worker", lambda: world.serving(deployment), seconds=60)
     set_thresholds(deployment, {"window_seconds": WINDOW_SECONDS}, by=world.person("erin"))
     token = world.application_token(deployment.model.name)
     people = data.people_of(LATER_YEAR, rows)

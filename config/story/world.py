@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
+from django.utils import timezone
 
 from access import tokens
 from access.actions import assign_role, create_service_account
@@ -25,6 +27,7 @@ from serving.models import Deployment
 from training.models import TrainingJob
 
 TRAINING_SECONDS: Final = 150.0
+HEARTBEAT_IS_FRESH: Final = timedelta(seconds=5)
 APPLICATION: Final = "job-centre-planner"
 INJECTOR: Final = "injected-shift"
 
@@ -168,12 +171,10 @@ def deployment(name: str, model: str) -> Deployment:
 
 
 def serving(deployment: Deployment) -> Deployment | None:
-    """The deployment as its worker last reported it, once it serves."""
-    return (
-        Deployment.objects.select_related("version__model")
-        .filter(pk=deployment.pk, state=Deployment.State.SERVING)
-        .first()
-    )
+    """The deployment as its worker reported it a moment ago, if it serves."""
+    fresh = timezone.now() - HEARTBEAT_IS_FRESH
+    rows = Deployment.objects.select_related("version__model")
+    return rows.filter(pk=deployment.pk, state=Deployment.State.SERVING, heartbeat_at__gt=fresh).first()
 
 
 def await_ledger(teller: Teller) -> None:
