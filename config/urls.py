@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
+from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health, search, theme
@@ -23,7 +25,7 @@ def _there(prefix, module):
 urlpatterns = [
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
-    path("", include("django_prometheus.urls")),
+    path("metrics", login_not_required(ExportToDjangoView), name="prometheus-django-metrics"),
     path("theme/", theme.choose, name="theme"),
     path("search/", search.search, name="search"),
     path("accounts/", include("allauth.urls")),

@@ -43,6 +43,7 @@ ROOMS: Final = (
     _room("Deployments", "serving:deployments", "rocket", "bar tabmore", "p"),
     _room("Monitoring", "monitoring:list", "activity", "bar tab", "o"),
     _room("Policies", "reviews:policies", "policy", "more tabmore"),
+    _room("Reports", "reports:index", "report", "more tabmore"),
     _room("Audit log", "audit:log", "history", "more tabmore", "l"),
     _room("People", "access:people", "users", "more tabmore"),
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -15,7 +15,6 @@ from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.actions import append_alone
 from audit.events import Action
-from foundation.charts import for_print
 from foundation.refusals import Invalid, NotFound, TooLarge
 from foundation.spreadsheets import Cell, csv_response
 from registry.models import Stage
@@ -24,7 +23,6 @@ from reports import queries
 from reports.certificate import Certificate, certificate_of
 from reports.checking import LARGEST_BYTES, check
 from reports.forms import CheckForm, PeriodForm
-from reports.pdf import BASE, pdf_of
 
 
 def _principal(request: HttpRequest) -> Principal:
@@ -42,10 +40,10 @@ def certificate(request: HttpRequest, name: str, number: int) -> HttpResponse:
 @require_GET
 def certificate_pdf(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The same on paper; handing it out is on record."""
+    from reports.pdf import pdf_of, printed  # WeasyPrint takes a second to import, which no other page should wait for
+
     found = _certificate(request, name, number)
-    charts = [(title, for_print(drawing)) for title, drawing in found.charts]
-    html = render_to_string("reports/certificate_print.html", {"certificate": found, "charts": charts, "base": BASE})
-    data = pdf_of(html)
+    data = pdf_of(printed(found))
     append_alone(
         Action.CERTIFICATE_ISSUE,
         by=_principal(request),
@@ -58,6 +56,7 @@ def certificate_pdf(request: HttpRequest, name: str, number: int) -> HttpRespons
     return response
 
 
+@login_not_required
 @require_http_methods(["GET", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
     """Check an attestation or a digest; open to everybody, since an outsider is who needs it."""

@@ -39,10 +39,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder drives a browser."""
+    """Everything in this folder drives a browser and needs the test database to exist."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.django_db)
+
+
+@pytest.fixture
+def _django_db_helper() -> None:
+    """Replaces pytest-django's transaction around each test: all tests here share one installation that is really committed."""
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +62,11 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
         pytest.skip(str(missing))
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     return {**browser_type_launch_args, "executable_path": str(path), "args": arguments}
+
+
+@pytest.fixture(scope="session")
+def base_url() -> None:
+    """Replaces pytest-base-url's fixture, which this pytest warns about; every context is given the portal's address."""
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from playwright.sync_api import Page
@@ -75,10 +76,6 @@ def _deployment(world: World) -> dict[str, Any]:
     return {"name": world.deployment.name}
 
 
-def _alert(world: World) -> dict[str, Any]:
-    return {"name": world.deployment.name, "pk": world.alert.pk}
-
-
 def _bob(world: World) -> dict[str, Any]:
     return {"uuid": world.people["bob"].uuid}
 
@@ -120,6 +117,7 @@ PAGES: Final = (
     Place("reviews:revoke", "carol", _live),
     Place("reviews:policies", "bob"),
     Place("reviews:policy", "bob", _policy),
+    Place("reviews:policy-draft", "pia"),
     Place("registry:models", "bob"),
     Place("registry:new", "alice"),
     Place("registry:files", "bob", _live),
@@ -141,11 +139,14 @@ PAGES: Final = (
     Place("monitoring:list", "bob"),
     Place("monitoring:detail", "bob", _deployment),
     Place("reports:certificate", "bob", _live),
-    Place("reports:verify", "bob"),
+    Place("reports:verify", ""),
+    Place("reports:index", "dave"),
     Place("audit:log", "dave"),
     Place("access:people", "erin"),
     Place("access:new-person", "erin"),
     Place("access:person", "erin", _bob),
+    Place("access:person-active", "erin", _bob),
+    Place("access:account-active", "erin", _account),
     Place("access:roles", "erin"),
     Place("access:tokens", "erin"),
     Place("access:new-account", "erin"),
@@ -160,6 +161,24 @@ NOT_PAGES: Final = {
     "ready": "JSON for a load balancer",
     "api-schema": "a document for programs",
     "api-docs": "drawn by Swagger UI, which is not ours",
+    "reports:certificate_pdf": "a download",
+    "reports:export": "a download",
+    "monitoring:evaluate": "posted by the deployment's page",
+    "monitoring:thresholds": "posted by the deployment's page",
+    "monitoring:outcomes": "posted by the deployment's page",
+    "monitoring:alert": "posted by the deployment's page",
+    "monitoring:retrain": "posted by the deployment's page",
+    "monitoring:export": "a download",
+    "training:cancel": "posted by the job's page",
+    "training:retry": "posted by the job's page",
+    "reviews:read": "posted by the review page",
+    "reviews:comment": "posted by the review page",
+    "reviews:round": "posted by the review page",
+    "reviews:withdraw": "posted by the review page",
+    "reviews:withdraw-sign-off": "posted by the review page",
+    "reviews:policy-publish": "posted by the policy's page",
+    "serving:pause": "posted by the deployment's page",
+    "reviews:dismiss": "posted by the review page",
     "audit:verify": "posted by the log's button",
     "audit:export": "a download",
     "audit:checkpoint": "a signed note for programs",
@@ -210,6 +229,19 @@ def test_a_page_is_sound(
         assert violations(page) == []
     page.set_viewport_size({"width": 320, "height": 700})
     assert overflow(page) == 0, "wider than 320 px"
+
+
+OPEN_TO_ALL: Final = {"account_login", "account_logout", "account_reset_password", "reports:verify"}
+
+
+@pytest.mark.parametrize("place", [p for p in PAGES if p.name not in OPEN_TO_ALL and not p.query], ids=lambda place: place.title)
+def test_a_page_asks_for_a_login_first(place: Place, installation: World, portal: str) -> None:
+    path = reverse(place.name, kwargs=place.arguments(installation))
+
+    answer = httpx.get(portal + path)
+
+    assert answer.status_code == 302
+    assert answer.headers["location"].startswith("/accounts/login/")
 
 
 def _keep(page: Page, place: Place, theme: str, width: int, folder: str) -> None:

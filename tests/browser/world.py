@@ -40,6 +40,7 @@ CAST = (
     ("dave", "Dave Novak", "Auditor", ""),
     ("erin", "Erin Osei", "Administrator", ""),
     ("rita", "Rita Fernandes", "Release manager", ""),
+    ("pia", "Pia Sørensen", "Policy author", ""),
 )
 
 
