@@ -9,8 +9,12 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from django.contrib.staticfiles import finders
+from django.template.loader import render_to_string
 from weasyprint import HTML
 from weasyprint.urls import FatalURLFetchingError, URLFetcher, URLFetcherResponse
+
+from foundation.charts import for_print
+from reports.certificate import Certificate
 
 HOST: Final = "own.invalid"
 BASE: Final = f"https://{HOST}/"
@@ -42,3 +46,11 @@ def pdf_of(html: str) -> bytes:
     """`html` as a tagged PDF; its style sheet is `print.css` under `BASE`. Raises `Refused` for any other file it asks for."""
     data: bytes = HTML(string=html, base_url=BASE, url_fetcher=OwnFiles()).write_pdf(pdf_variant="pdf/ua-1")
     return data
+
+
+def printed(certificate: Certificate) -> str:
+    """The certificate as the HTML that is printed."""
+    charts = [(title, for_print(drawing)) for title, drawing in certificate.charts]
+    return render_to_string(
+        "reports/certificate_print.html", {"certificate": certificate, "charts": charts, "base": BASE}
+    )
