@@ -103,7 +103,7 @@ class User(AbstractUser):
         """The same under the keys that `SECRET_KEY` replaced."""
         return (self._session_hash(key) for key in settings.SECRET_KEY_FALLBACKS)
 
-    def _session_hash(self, secret: str) -> str:
+    def _session_hash(self, secret: str | bytes) -> str:
         value = f"{self.session_generation}:{self.password}"
         return salted_hmac("access.User.session", value, secret=secret, algorithm="sha256").hexdigest()
 
