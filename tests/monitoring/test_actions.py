@@ -202,7 +202,7 @@ def test_unknown_and_contradicting_outcomes_are_named_and_not_kept(
 def test_outcomes_are_not_for_everybody(deployment: Deployment, worker: Worker, alice: User) -> None:
     worker.answer(people(1))
 
-    with pytest.raises(Forbidden, match="outcomes.feed"):
+    with pytest.raises(Forbidden, match=r"outcomes\.feed"):
         actions.feed_outcomes(deployment, [Observed("p1", 1)], by=as_(alice))
 
 
@@ -325,5 +325,5 @@ def test_an_alert_asks_for_one_retraining_on_the_newest_data(alert: Alert, table
 
 
 def test_a_retraining_takes_the_permission_to_train(alert: Alert, bob: User) -> None:
-    with pytest.raises(Forbidden, match="training.run"):
+    with pytest.raises(Forbidden, match=r"training\.run"):
         actions.ask_for_retraining(alert, by=as_(bob))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,7 +75,7 @@ def test_counting_in_batches_is_counting_at_once(cuts: list[int]) -> None:
     marks = [0, *sorted(cuts), 400]
 
     total: dict[str, list[int]] = {}
-    for low, high in zip(marks, marks[1:], strict=False):
+    for low, high in pairwise(marks):
         total = added(total, tally(reference, window.iloc[low:high]))
 
     assert total == tally(reference, window)

@@ -34,7 +34,10 @@ def test_predictions_are_counted_into_windows_of_the_workers_clock(deployment: D
     taken = ingest(deployment, by=TIMER)
 
     assert (taken.rows, taken.unreadable) == (60, 0)
-    assert list(PredictionWindow.objects.values_list("starts_at", "rows")) == [(NOON, 50), (NOON + timedelta(hours=1), 10)]
+    assert list(PredictionWindow.objects.values_list("starts_at", "rows")) == [
+        (NOON, 50),
+        (NOON + timedelta(hours=1), 10),
+    ]
     first = PredictionWindow.objects.get(rows=50)
     assert sum(first.features["age"]) == sum(first.features["sex"]) == sum(first.score) == 50
     assert first.callers == {"scorer": 50}
@@ -73,7 +76,11 @@ def test_an_ingester_that_is_killed_anywhere_leaves_nothing_counted_twice(
         raise Killed
 
     worker.answer(people(30))
-    target = {"archive.write": (room, "_grow"), "Ingested.objects.create": (Ingested.objects, "create"), "append": (room, "append")}
+    target = {
+        "archive.write": (room, "_grow"),
+        "Ingested.objects.create": (Ingested.objects, "create"),
+        "append": (room, "append"),
+    }
     with monkeypatch.context() as patched:
         patched.setattr(*target[place], die)
         with pytest.raises(Killed):
