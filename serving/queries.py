@@ -51,7 +51,7 @@ def resolve(
     """
     model = find_pullable(model_name, by)
     if alias:
-        row = _alias(model, alias)
+        row = find_alias(model, alias)
         return approved(row.version, row.stage)
     found = model.versions.select_related("model", "created_by", "trained_by").filter(number=version).first()
     if found is None:
@@ -124,7 +124,8 @@ def deployments_visible_to(by: Principal) -> Any:
     return visible_to(rows, by, Permission.SEE_MODEL, through="model")
 
 
-def _alias(model: RegisteredModel, name: str) -> Alias:
+def find_alias(model: RegisteredModel, name: str) -> Alias:
+    """The alias of this name; raises `NotFound` with what there is instead, or why a stage's alias points at nothing yet."""
     row = Alias.objects.filter(model=model, name=name).select_related("version__model", "stage").first()
     if row is not None:
         return row

@@ -22,13 +22,13 @@ from mlflow.store.model_registry.abstract_store import AbstractStore
 from mlflow.utils.search_utils import SearchModelUtils, SearchModelVersionUtils, SearchUtils
 
 from access.permissions import Permission, visible_to
-from foundation.refusals import Conflict, Invalid, NotFound
+from foundation.refusals import Conflict, Forbidden, Invalid, NotFound
 from registry import actions
 from registry.manifest import ManifestFile
 from registry.models import ModelVersion, RegisteredModel, Stage
-from reviews.promotion import promote
+from reviews.promotion import promote, requirements
 from serving.caller import caller
-from serving.downloads import check_may_download, download_uri
+from serving.downloads import check_may_download, download_uri, works_on_candidates
 from serving.freezing import freeze
 from serving.mlflow_entities import (
     described_models,
@@ -38,7 +38,7 @@ from serving.mlflow_entities import (
     version_entity,
 )
 from serving.mlflow_errors import answers
-from serving.queries import resolve
+from serving.queries import find_alias, resolve
 from serving.tracking import folder_of
 
 NEWEST_FIRST: Final = ["last_updated_timestamp DESC", "name ASC", "version_number DESC"]
@@ -242,10 +242,10 @@ class DjangoStore(AbstractStore):  # type: ignore[misc]  # MLflow ships no types
     def get_model_version_by_alias(self, name: str, alias: str) -> Any:
         """The version behind an alias. For those who only pull: while its approval is in force, else the refusal with its requirements."""
         model = _model(name)
-        row = model.aliases.select_related("version").filter(name=alias).first()
-        if row is None or not caller().allows(Permission.REGISTER_VERSION, model):
-            return self.get_model_version(name, str(resolve(name, alias=alias, by=caller()).version.number))
-        return self.get_model_version(name, str(row.version.number))
+        version = find_alias(model, alias).version
+        if not works_on_candidates(version, caller()):
+            version = resolve(name, alias=alias, by=caller()).version
+        return self.get_model_version(name, str(version.number))
 
     # webhooks
 
@@ -280,7 +280,12 @@ def _version(name: str, number: str) -> ModelVersion:
 
 
 def _promote(version: ModelVersion, stage: Stage) -> None:
-    promote(version, stage, by=caller())
+    """A promotion by the caller. Only people promote and clients are services, so a refusal also says how the case stands."""
+    try:
+        promote(version, stage, by=caller())
+    except Forbidden as refusal:
+        refusal.requirements = refusal.requirements or requirements(version, stage)
+        raise
 
 
 def _files_of(source: str, run_id: str, model_id: str, target: RegisteredModel) -> list[ManifestFile]:
