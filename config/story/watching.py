@@ -11,7 +11,7 @@ from access.principal import Principal
 from config.story import clients, data, world
 from config.story.telling import Teller
 from datasets.models import DatasetVersion
-from monitoring.actions import evaluate, feed_outcomes, set_thresholds
+from monitoring.actions import ask_for_retraining, evaluate, feed_outcomes, set_thresholds
 from monitoring.ingest import ingest
 from monitoring.models import Alert, PerformanceWindow, PredictionWindow
 from monitoring.outcomes import Observed
@@ -42,7 +42,7 @@ def score_and_watch(teller: Teller, name: str, *, rows: int) -> None:
     fed = feed_outcomes(
         deployment,
         [Observed(one["id"], int(label)) for one, label in zip(predictions, labels, strict=True)],
-        by=world.person("alice"),
+        by=world.person(world.APPLICATION),
     )
     _measure(deployment)
     teller.say(f"{fed.taken:,} outcomes were fed back. {_performance(deployment)}")
@@ -51,7 +51,7 @@ def score_and_watch(teller: Teller, name: str, *, rows: int) -> None:
     _next_window()
     _score(deployment, shifted, token=world.injector_token(deployment.model.name))
     _measure(deployment)
-    alert = Alert.objects.filter(deployment=deployment, closed_at=None).order_by("-severity", "-measured").first()
+    alert = Alert.objects.filter(deployment=deployment, closed_at=None).order_by("-measured").first()
     teller.say(
         f"Then {SHIFTED_ROWS:,} rows with an injected shift (ages lowered by {YOUNGER_BY} years, and marked so in the log) were scored."
     )
@@ -98,11 +98,12 @@ def _drift(deployment: Deployment) -> str:
 
 
 def retraining(model: str, newer: DatasetVersion, *, by: Principal) -> TrainingJob:
-    """The retraining of version 1 on newer data: the one that is under way, the one that the alert asks for, or a plain one."""
+    """The retraining of version 1 on newer data, which the alert asks for; the one under way where there is one."""
     first = RegisteredModel.objects.get(name=model).versions.get(number=1)
     under_way = TrainingJob.objects.filter(retrain_of=first).first()
     if under_way is not None:
         return under_way
-    return retrain(
-        first, dataset_version=newer, split={"train": [2016, 2017], "test": [2018]}, reason="Drift alert on age", by=by
-    )
+    alert = Alert.objects.filter(version=first, closed_at=None).order_by("-measured").first()
+    if alert is not None:
+        return ask_for_retraining(alert, by=by)
+    return retrain(first, dataset_version=newer, by=by)

@@ -33,7 +33,7 @@ INJECTOR: Final = "injected-shift"
 
 
 def person(username: str) -> Principal:
-    """One of the demo's people, acting for herself."""
+    """One of the demo's people, or a service account, acting for itself."""
     return Principal.of(User.objects.get(username=username), via="story")
 
 
@@ -97,8 +97,8 @@ def evidence_sentences(version: ModelVersion) -> list[str]:
         f"Evidence on {metrics['holdout']['rows']:,} held-out rows of {_years(data['test_years'])}, "
         f"trained on {_years(data['train_years'])}: "
         f"AUC {auc['value']:.4f} (95% interval {auc['low']:.4f} to {auc['high']:.4f}), calibration error {ece['value']:.4f}.",
-        f"Fairness by {', '.join(fairness['attributes'])}: the widest gap in equal opportunity is {100 * gap['value']:+.1f} points "
-        f"({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}) for {worst['attribute']} = {worst['group']}.",
+        f"Fairness by {', '.join(fairness['attributes'])}: the widest gap in equal opportunity is {100 * gap['value']:.1f} points "
+        f"({100 * gap['low']:.1f} to {100 * gap['high']:.1f}) for {worst['attribute']} {worst['group']}; reviewers weigh it.",
         f"Also kept: {', '.join(sorted(evidence.get_kind_display().lower() for evidence in found.values()))}.",
     ]
     if "comparison" in found:
