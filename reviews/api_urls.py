@@ -1,1 +1,28 @@
-urlpatterns: list[object] = []
+"""Addresses of the review API, under /api/v1/."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from reviews import api
+
+urlpatterns = [
+    path("reviews/", api.ReviewsView.as_view(), name="api-reviews"),
+    path("reviews/<uuid:uuid>/", api.ReviewView.as_view(), name="api-review"),
+    path("reviews/<uuid:uuid>/rounds/", api.RoundsView.as_view(), name="api-review-rounds"),
+    path("reviews/<uuid:uuid>/withdraw/", api.WithdrawView.as_view(), name="api-review-withdraw"),
+    path("reviews/<uuid:uuid>/sign-offs/", api.SignOffsView.as_view(), name="api-sign-offs"),
+    path("reviews/<uuid:uuid>/comments/", api.CommentsView.as_view(), name="api-comments"),
+    path("sign-offs/<uuid:uuid>/withdraw/", api.SignOffWithdrawView.as_view(), name="api-sign-off-withdraw"),
+    path("sign-offs/<uuid:uuid>/dismiss/", api.DismissView.as_view(), name="api-sign-off-dismiss"),
+    path(
+        "models/<str:name>/versions/<int:number>/requirements/", api.RequirementsView.as_view(), name="api-requirements"
+    ),
+    path("models/<str:name>/promotions/", api.PromotionsView.as_view(), name="api-promotions"),
+    path("models/<str:name>/rollback/", api.RollbackView.as_view(), name="api-rollback"),
+    path("models/<str:name>/revocations/", api.RevocationsView.as_view(), name="api-revocations"),
+    path("policies/", api.PoliciesView.as_view(), name="api-policies"),
+    path("policies/check/", api.PolicyCheckView.as_view(), name="api-policy-check"),
+    path("policies/<slug:name>/<int:number>/", api.PolicyView.as_view(), name="api-policy"),
+    path("policies/<slug:name>/<int:number>/publish/", api.PolicyPublishView.as_view(), name="api-policy-publish"),
+]

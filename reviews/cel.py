@@ -49,7 +49,7 @@ _TYPES: Final = {
 
 
 @dataclass(eq=False)
-class BadExpression(ValueError):  # noqa: N818 - reads as what it is
+class BadExpression(ValueError):
     """The expression does not fit the schema. `line` and `column` count from 1; 0 where the engine names no position."""
 
     detail: str
@@ -114,7 +114,9 @@ class Language:
 
     def _compiled(self, expression: str) -> Any:
         if len(expression) > MAX_EXPRESSION:
-            raise BadExpression(f"An expression has at most {MAX_EXPRESSION} characters; this one has {len(expression)}.")
+            raise BadExpression(
+                f"An expression has at most {MAX_EXPRESSION} characters; this one has {len(expression)}."
+            )
         if not expression.strip():
             raise BadExpression("An expression is needed, for example metrics.auc >= 0.75.", 1, 1)
         try:
@@ -192,4 +194,8 @@ def _sentence(error: str, facts: Mapping[str, Any]) -> str:
     if not missing:
         return f"It cannot be evaluated: {error.partition(': ')[2] or error}."
     name = missing[1]
-    return f"{name} is not a finite number." if name in facts else f"There is no value for {name}: the evidence for it is missing."
+    return (
+        f"{name} is not a finite number."
+        if name in facts
+        else f"There is no value for {name}: the evidence for it is missing."
+    )

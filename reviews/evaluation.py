@@ -88,7 +88,9 @@ def deciding_round(version: ModelVersion, stage: Stage) -> Round | None:
     """The round that decides now: that of the open review, else the newest approved one, else the newest at all."""
     rounds = (
         Round.objects.filter(review__version=version, review__stage=stage)
-        .select_related("review__version__model", "review__stage", "review__requested_by__owner", "compared_with__model", "approval")
+        .select_related(
+            "review__version__model", "review__stage", "review__requested_by__owner", "compared_with__model", "approval"
+        )
         .order_by("-opened_at", "-number")
     )
     found = list(rounds)
@@ -168,7 +170,8 @@ def _waiting(slot: Slot | SlotRule, signed: int, deeds: list[Deed], link: str, w
         cleared_by = ", ".join(str(person) for person in people[:5]) + (" and others" if len(people) > 5 else "")
     else:
         cleared_by = f"An administrator, by adding somebody independent to {seat.group}"
-        why = f"{why} Nobody eligible: no member of {seat.group}{f' or {seat.alternates}' if seat.alternates else ''} is independent of this version."
+        groups = " or ".join(filter(None, (seat.group, seat.alternates)))
+        why = f"{why} Nobody eligible: no member of {groups} is independent of this version."
     if people and seat.alternates_called:
         why = f"{why} Too few members of {seat.group} are independent, so the policy's alternates, {seat.alternates}, may sign."
     return Requirement(
@@ -184,7 +187,9 @@ def _waiting(slot: Slot | SlotRule, signed: int, deeds: list[Deed], link: str, w
 
 
 def _why_lacking(slot: SlotStanding) -> str:
-    stale = [one for one in slot.signatures if one.standing is Standing.STALE and one.said and one.said.decision == "approve"]
+    stale = [
+        one for one in slot.signatures if one.standing is Standing.STALE and one.said and one.said.decision == "approve"
+    ]
     forged = [one for one in slot.signatures if one.standing is Standing.FORGED]
     if forged:
         return f"A signature in this slot is not valid and does not count: {forged[-1].why}"
@@ -209,7 +214,12 @@ def _changes_requested(request: Signature, link: str) -> Requirement:
 
 
 def _round_requirements(
-    rules: Rules, round_: Round | None, standing: RoundStanding | None, approval: Approval | None, now: datetime, link: str
+    rules: Rules,
+    round_: Round | None,
+    standing: RoundStanding | None,
+    approval: Approval | None,
+    now: datetime,
+    link: str,
 ) -> Iterable[Requirement]:
     if round_ is None or standing is None:
         return

@@ -83,7 +83,9 @@ OWN_FIELDS: Final = (
     FactField("data.train_years", FactType.TEXTS, "periods it learned from"),
     FactField("data.test_years", FactType.TEXTS, "periods it was tested on"),
     FactField("data.shared_years", FactType.TEXTS, "periods that are in both"),
-    FactField("data.years_apart", FactType.WHOLE, "whole years from the newest training period to the oldest held-out one"),
+    FactField(
+        "data.years_apart", FactType.WHOLE, "whole years from the newest training period to the oldest held-out one"
+    ),
     FactField("data.held_out", FactType.FLAG, "some rows were held out, and no period is in both training and test"),
     FactField("environment.python", FactType.TEXT, "Python version"),
     FactField("environment.packages", FactType.WHOLE, "packages in the lock"),
@@ -95,7 +97,9 @@ OWN_FIELDS: Final = (
     FactField("card.completeness", FactType.NUMBER, "share of the card's sections that say something"),
     FactField("card.missing", FactType.TEXTS, "sections of the card that say nothing"),
     FactField("evidence.kinds", FactType.TEXTS, "kinds of evidence for exactly these bytes"),
-    FactField("evidence.missing", FactType.TEXTS, "kinds of evidence that a classifier should have and that are missing"),
+    FactField(
+        "evidence.missing", FactType.TEXTS, "kinds of evidence that a classifier should have and that are missing"
+    ),
     FactField("comparison.exists", FactType.FLAG, "there is a paired comparison with an earlier version"),
     FactField("comparison.against", FactType.WHOLE, "the version that it was compared with"),
     FactField("comparison.auc_difference", FactType.NUMBER, "paired difference in AUC, positive is better"),
@@ -106,7 +110,9 @@ OWN_FIELDS: Final = (
     FactField("model.tier", FactType.WHOLE, "risk tier: 1 high, 2 medium, 3 low"),
 )
 EXISTS: Final = FactField("production.exists", FactType.FLAG, "a version holds this stage's alias now")
-LIVE_FIELDS: Final = tuple(FactField(f"production.{own.name}", own.type, f"of the version now live: {own.meaning}") for own in OWN_FIELDS)
+LIVE_FIELDS: Final = tuple(
+    FactField(f"production.{own.name}", own.type, f"of the version now live: {own.meaning}") for own in OWN_FIELDS
+)
 FIELDS: Final = (*OWN_FIELDS, EXISTS, *LIVE_FIELDS)
 SCHEMA: Final = {one.name: one.type for one in FIELDS}
 LANGUAGE: Final = Language(SCHEMA)
@@ -134,7 +140,11 @@ def facts_for(candidate: VersionFacts, production: VersionFacts | None) -> Facts
 def production_side(facts: Facts) -> Facts:
     """The same names, but holding what is true of the version now live: for showing its value beside the candidate's."""
     prefix = "production."
-    return {name.removeprefix(prefix): value for name, value in facts.items() if name.startswith(prefix) and name != EXISTS.name}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in facts.items()
+        if name.startswith(prefix) and name != EXISTS.name
+    }
 
 
 def facts_of(version: VersionFacts) -> Facts:
@@ -187,7 +197,9 @@ def _fairness(content: Content) -> Facts:
         "fairness.attributes": sorted(attributes),
         "fairness.gaps": {name: gap for name, gap in gaps.items() if gap is not None},
         "fairness.insufficient_groups": sum(1 for group in groups if group.get("sufficient") is False),
-        "fairness.worst_group": f"{worst['attribute']}: {worst['group']}" if "group" in worst and "attribute" in worst else None,
+        "fairness.worst_group": f"{worst['attribute']}: {worst['group']}"
+        if "group" in worst and "attribute" in worst
+        else None,
     }
     return facts | _named("fairness.worst_gap", estimate(worst, "equal_opportunity_gap"))
 
@@ -261,11 +273,17 @@ _DERIVATIONS: Final = {
 
 
 def _evidence_facts(evidence: Mapping[str, Content]) -> Facts:
-    return {"evidence.kinds": sorted(evidence), "evidence.missing": [kind for kind in EXPECTED_EVIDENCE if kind not in evidence]}
+    return {
+        "evidence.kinds": sorted(evidence),
+        "evidence.missing": [kind for kind in EXPECTED_EVIDENCE if kind not in evidence],
+    }
 
 
 def _card_facts(card: Mapping[str, str]) -> Facts:
-    return {"card.missing": [section.title for section in cards.missing(card)], "card.completeness": cards.completeness(card)}
+    return {
+        "card.missing": [section.title for section in cards.missing(card)],
+        "card.completeness": cards.completeness(card),
+    }
 
 
 def _unmeasured(facts: Facts) -> Facts:

@@ -16,7 +16,10 @@ from registry.models import Stage
 from reviews.models import PolicyVersion, SignOff
 from reviews.statements import MEANINGS
 
-PROOF_LABELS = {"password": "Confirm that it is you: your password", "totp": "Confirm that it is you: the code of your authenticator"}
+PROOF_LABELS = {
+    "password": "Confirm that it is you: your password",
+    "totp": "Confirm that it is you: the code of your authenticator",
+}
 
 
 class ReauthenticatedForm(forms.Form):
@@ -86,7 +89,9 @@ class RevokeForm(ReauthenticatedForm):
 class RequestForm(forms.Form):
     """Asking for a review."""
 
-    stage = forms.ModelChoiceField(queryset=Stage.objects.order_by("-order"), to_field_name="name", empty_label=None, label="For which stage")
+    stage = forms.ModelChoiceField(
+        queryset=Stage.objects.order_by("-order"), to_field_name="name", empty_label=None, label="For which stage"
+    )
     why = forms.CharField(
         widget=forms.Textarea(attrs={"rows": 5}),
         max_length=10_000,
@@ -124,14 +129,18 @@ class ReasonForm(forms.Form):
     """A reason alone: taking a decision back, dismissing a request for changes."""
 
     reason = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 3}), max_length=10_000, error_messages={"required": "Give the reason; it is kept with the record."}
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=10_000,
+        error_messages={"required": "Give the reason; it is kept with the record."},
     )
 
 
 class PolicyForm(forms.Form):
     """The text of a policy."""
 
-    name = forms.SlugField(max_length=63, help_text="Small letters, digits and hyphens; it stays the same for all versions.")
+    name = forms.SlugField(
+        max_length=63, help_text="Small letters, digits and hyphens; it stays the same for all versions."
+    )
     text = forms.CharField(
         widget=forms.Textarea(attrs={"rows": 30, "spellcheck": "false", "class": "mono"}),
         max_length=200_000,
@@ -152,6 +161,9 @@ def show_refusal(form: forms.Form, refusal: Refusal) -> None:
     """Put a refusal beside the fields that it names, or over the form."""
     errors = refusal.errors if isinstance(refusal, Invalid) else {}
     for field, sentence in errors.items():
-        form.add_error(field if field in form.fields else None, sentence if field in form.fields else f"{field}: {sentence.removeprefix(f'{field}: ')}")
+        form.add_error(
+            field if field in form.fields else None,
+            sentence if field in form.fields else f"{field}: {sentence.removeprefix(f'{field}: ')}",
+        )
     if not errors:
         form.add_error(None, refusal.detail)

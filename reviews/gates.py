@@ -14,7 +14,15 @@ from reviews.cel import Comparison, clauses, comparison
 from reviews.facts import LANGUAGE, Facts, production_side
 from reviews.policies import Gate, Unit
 
-_WORDS: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than", "==": "exactly", "!=": "other than", "in": "one of"}
+_WORDS: Final = {
+    ">=": "at least",
+    "<=": "at most",
+    ">": "more than",
+    "<": "less than",
+    "==": "exactly",
+    "!=": "other than",
+    "in": "one of",
+}
 MAX_SHOWN: Final = 180
 
 
@@ -63,7 +71,9 @@ def evaluate(gates: Sequence[Gate], facts: Facts) -> tuple[GateOutcome, ...]:
 def _evaluate(gate: Gate, facts: Facts, live: Facts | None) -> GateOutcome:
     applies = LANGUAGE.ask(gate.when, facts)
     if applies.error:
-        return GateOutcome(gate, RequirementStatus.ERROR, explanation=f"Whether it applies cannot be said. {applies.error}")
+        return GateOutcome(
+            gate, RequirementStatus.ERROR, explanation=f"Whether it applies cannot be said. {applies.error}"
+        )
     if not applies.passed:
         return GateOutcome(gate, RequirementStatus.NOT_APPLICABLE, explanation="Does not apply to this version.")
     answer = LANGUAGE.ask(gate.passes, facts)

@@ -53,7 +53,9 @@ class Item:
     @property
     def considered(self) -> int:
         """How many gates apply."""
-        return sum(1 for gate in self.gates if not gate.warning_only and gate.status != RequirementStatus.NOT_APPLICABLE)
+        return sum(
+            1 for gate in self.gates if not gate.warning_only and gate.status != RequirementStatus.NOT_APPLICABLE
+        )
 
     @property
     def signed(self) -> int:
@@ -95,7 +97,11 @@ def inbox(by: Principal, *, view: str = "needs-you", selected: str = "") -> Inbo
         Prefetch("sign_offs", queryset=SignOff.objects.filter(withdrawn_at=None).select_related("person", "slot")),
         "gate_results",
     )
-    reviews = querysets[view].select_related("version__model", "stage", "requested_by").prefetch_related(Prefetch("rounds", queryset=rounds))
+    reviews = (
+        querysets[view]
+        .select_related("version__model", "stage", "requested_by")
+        .prefetch_related(Prefetch("rounds", queryset=rounds))
+    )
     items = [_item(review, by, review.pk in yours) for review in reviews.order_by("due_at")[:MOST]]
     chosen = next((item for item in items if str(item.review.uuid) == selected), items[0] if items else None)
     return Inbox(view, {name: queryset.count() for name, queryset in querysets.items()}, _groups(items, view), chosen)
@@ -103,11 +109,15 @@ def inbox(by: Principal, *, view: str = "needs-you", selected: str = "") -> Inbo
 
 def _views(by: Principal) -> dict[str, QuerySet[Review]]:
     seen = visible_to(Review.objects.all(), by, Permission.SEE_MODEL, through="version__model")
+    under_way = seen.filter(closed_at=None)
     needs_you = waiting_for(by)
-    back = seen.open().filter(
-        requested_by=by.user, rounds__sign_offs__decision=SignOff.Decision.REQUEST_CHANGES, rounds__sign_offs__withdrawn_at=None, rounds__state="open"
+    back = under_way.filter(
+        requested_by=by.user,
+        rounds__sign_offs__decision=SignOff.Decision.REQUEST_CHANGES,
+        rounds__sign_offs__withdrawn_at=None,
+        rounds__state="open",
     )
-    waiting = seen.open().exclude(pk__in=needs_you.values("pk")).exclude(pk__in=back.values("pk"))
+    waiting = under_way.exclude(pk__in=needs_you.values("pk")).exclude(pk__in=back.values("pk"))
     done = seen.filter(closed_at__gte=timezone.now() - timedelta(days=DONE_DAYS))
     return {"needs-you": needs_you, "waiting": waiting, "back": back.distinct(), "done": done}
 
@@ -134,6 +144,14 @@ def _groups(items: Sequence[Item], view: str) -> list[Group]:
     parts: dict[str, list[Item]] = {"Overdue": [], "Due today": [], "This week": [], "Later": []}
     for item in items:
         due = item.review.due_at
-        name = "Overdue" if due < now else "Due today" if due <= today else "This week" if due <= now + timedelta(days=7) else "Later"
+        name = (
+            "Overdue"
+            if due < now
+            else "Due today"
+            if due <= today
+            else "This week"
+            if due <= now + timedelta(days=7)
+            else "Later"
+        )
         parts[name].append(item)
     return [Group(name, found) for name, found in parts.items() if found]

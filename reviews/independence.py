@@ -104,5 +104,9 @@ def _holds(candidate: Candidate, seat: Seat) -> bool:
 
 
 def _holders(seat: Seat) -> str:
-    alternates = f" or, since too few of them are independent, {seat.alternates}" if seat.alternates_called and seat.alternates else ""
+    alternates = (
+        f" or, since too few of them are independent, {seat.alternates}"
+        if seat.alternates_called and seat.alternates
+        else ""
+    )
     return f"members of {seat.group}{alternates}"

@@ -180,7 +180,9 @@ class Round(models.Model):
     def ledger_ref(self) -> Obj:
         """How the ledger names this round."""
         version = self.review.version
-        return Obj(kind="round", id=f"{self.review.uuid}/{self.number}", name=version.model.name, version=str(version.number))
+        return Obj(
+            kind="round", id=f"{self.review.uuid}/{self.number}", name=version.model.name, version=str(version.number)
+        )
 
 
 class Slot(models.Model):
@@ -234,9 +236,15 @@ class SignOff(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
 
+    receipt: Receipt | None = None
+    """Where the ledger will have it; set by the action that signed, not stored."""
+
     class Meta:
         ordering = ["signed_at", "pk"]
         constraints = [
+            models.CheckConstraint(
+                condition=Q(dismissed_by=None) | Q(withdrawn_at__isnull=False), name="dismissed_is_withdrawn"
+            ),
             models.UniqueConstraint(
                 fields=["round", "slot", "person"], condition=Q(withdrawn_at=None), name="sign_off_once"
             ),
@@ -342,4 +350,9 @@ class Comment(models.Model):
 
     def ledger_ref(self) -> Obj:
         """How the ledger names this comment: by number, without its text."""
-        return Obj(kind="comment", id=str(self.pk), name=self.review.version.model.name, version=str(self.review.version.number))
+        return Obj(
+            kind="comment",
+            id=str(self.pk),
+            name=self.review.version.model.name,
+            version=str(self.review.version.number),
+        )

@@ -1,4 +1,7 @@
-"""Who is told by e-mail that it is their turn. Mail leaves through an outbox job after the commit; nothing can be approved by a link in it."""
+"""Who is told by e-mail that it is their turn.
+
+Mail leaves through an outbox job after the commit; nothing can be approved by a link in it.
+"""
 
 from __future__ import annotations
 

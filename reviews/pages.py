@@ -133,7 +133,9 @@ def version_page(version: ModelVersion, by: Principal, *, stage: str = "", base:
         readings=_readings(review, new, by),
         comments=list(review.comments.select_related("author")) if review else [],
         history=_history(found),
-        subject_digest=current_subject(found.round).digest if found.round and is_open else (found.round.subject_digest if found.round else ""),
+        subject_digest=current_subject(found.round).digest
+        if found.round and is_open
+        else (found.round.subject_digest if found.round else ""),
     )
 
 
@@ -151,7 +153,9 @@ def _base(version: ModelVersion, found: Evaluation, asked: str) -> Measured | No
     if asked == "none":
         return None
     if asked:
-        other = version.model.versions.filter(number=asked).exclude(pk=version.pk).first() if asked.isdecimal() else None
+        other = (
+            version.model.versions.filter(number=asked).exclude(pk=version.pk).first() if asked.isdecimal() else None
+        )
         if other is None:
             raise NotFound(f"{version.model} has no other version {asked} to compare with.")
         other.model = version.model
@@ -164,46 +168,78 @@ def _base(version: ModelVersion, found: Evaluation, asked: str) -> Measured | No
 def _bases(version: ModelVersion, found: Evaluation) -> list[tuple[int, str]]:
     live = found.holder.pk if found.holder else None
     others = version.model.versions.exclude(pk=version.pk).exclude(state="quarantined").order_by("-number")[:30]
-    return [(one.number, f"v{one.number}{f', in {found.stage.title.lower()}' if one.pk == live else ''}") for one in others]
+    return [
+        (one.number, f"v{one.number}{f', in {found.stage.title.lower()}' if one.pk == live else ''}") for one in others
+    ]
 
 
 def _steps(found: Evaluation) -> list[Step]:
     version, round_ = found.version, found.round
-    considered = [one for one in found.gates if one.status is not RequirementStatus.NOT_APPLICABLE and not one.gate.warning]
+    considered = [
+        one for one in found.gates if one.status is not RequirementStatus.NOT_APPLICABLE and not one.gate.warning
+    ]
     passed = sum(1 for one in considered if not one.blocks)
     signed = sum(min(slot.signed, slot.slot.people) for slot in found.standing.slots) if found.standing else 0
     asked = sum(slot.people for slot in found.rules.slots)
     approved = found.approval is not None and not found.approval.revocation_id
     live = found.holder == version
-    done = [version.state not in {"quarantined", "rejected"}, passed == len(considered), asked > 0 and signed >= asked, approved, live]
+    done = [
+        version.state not in {"quarantined", "rejected"},
+        passed == len(considered),
+        asked > 0 and signed >= asked,
+        approved,
+        live,
+    ]
     notes = [
         f"{version.created_at:%d %b %Y}, by {version.created_by}",
         f"{passed} of {len(considered)} pass",
         f"{signed} of {asked} collected" if round_ else "not requested yet",
-        f"until {found.approval.valid_until:%d %b %Y}" if approved and found.approval else f"lasts {found.rules.valid_months} months",
+        f"until {found.approval.valid_until:%d %b %Y}"
+        if approved and found.approval
+        else f"lasts {found.rules.valid_months} months",
         "live now" if live else f"replaces v{found.holder.number}" if found.holder else "the first one",
     ]
     titles = ["Registered", "Gates", "Sign-off", "Approved", f"In {found.stage.title.lower()}"]
     now = next((number for number, finished in enumerate(done) if not finished), len(done))
-    return [Step(title, note, "done" if done[i] else "now" if i == now else "") for i, (title, note) in enumerate(zip(titles, notes, strict=True))]
+    return [
+        Step(title, note, "done" if done[i] else "now" if i == now else "")
+        for i, (title, note) in enumerate(zip(titles, notes, strict=True))
+    ]
 
 
 def _tiles(found: Evaluation, new: Measured, old: Measured | None) -> Iterable[Tile]:
-    considered = [one for one in found.gates if one.status is not RequirementStatus.NOT_APPLICABLE and not one.gate.warning]
+    considered = [
+        one for one in found.gates if one.status is not RequirementStatus.NOT_APPLICABLE and not one.gate.warning
+    ]
     failing = [one for one in considered if one.blocks]
     warnings = sum(1 for one in found.gates if one.warns)
     note = f"{len(failing)} {'fails' if len(failing) == 1 else 'fail'}: {failing[0].gate.title}" if failing else ""
     note = note or (f"{warnings} warning{'s' if warnings > 1 else ''} to weigh" if warnings else "nothing blocks")
     mark = "bad" if failing else "ok"
     yield Tile(
-        "Policy gates", str(len(considered) - len(failing)), f"of {len(considered)} pass", mark, "failing" if failing else "pass", "#gates", note=note
+        "Policy gates",
+        str(len(considered) - len(failing)),
+        f"of {len(considered)} pass",
+        mark,
+        "failing" if failing else "pass",
+        "#gates",
+        note=note,
     )
     for key, label, gate_key in (("auc", "AUC", "auc-floor"), ("ece", "Calibration error", "calibration")):
         value = estimate(new.content("metrics").get("metrics") or {}, key).get("value")
         if value is None:
             continue
         tile_change = metric_change(new, old, key)
-        yield _measured(found, gate_key, label, f"{value:.3f}" if key == "auc" else f"{value:.4f}", "#performance", tile_change, old, 3 if key == "auc" else 4)
+        yield _measured(
+            found,
+            gate_key,
+            label,
+            f"{value:.3f}" if key == "auc" else f"{value:.4f}",
+            "#performance",
+            tile_change,
+            old,
+            3 if key == "auc" else 4,
+        )
     gap = found.facts.get("fairness.worst_gap")
     if gap is not None:
         before = found.facts.get("production.fairness.worst_gap")
@@ -230,18 +266,42 @@ def _last_tile(found: Evaluation, new: Measured) -> Iterable[Tile]:
         outcome = next((one for one in found.gates if one.gate.key == "decision-flips"), None)
         mark = _mark(outcome)
         against = found.facts.get("comparison.against")
-        yield Tile("Decisions that change", f"{100 * share:.1f}", "%", mark, _status(mark), "#changes", note=f"of held-out rows, against v{against}")
+        yield Tile(
+            "Decisions that change",
+            f"{100 * share:.1f}",
+            "%",
+            mark,
+            _status(mark),
+            "#changes",
+            note=f"of held-out rows, against v{against}",
+        )
     elif (rows := found.facts.get("metrics.holdout_rows")) is not None:
         yield Tile("Held-out rows", f"{rows:,}", "", "", "", "#performance", note="never used in training")
 
 
 def _measured(
-    found: Evaluation, gate_key: str, label: str, value: str, href: str, tile_change: Change | None, old: Measured | None, digits: int
+    found: Evaluation,
+    gate_key: str,
+    label: str,
+    value: str,
+    href: str,
+    tile_change: Change | None,
+    old: Measured | None,
+    digits: int,
 ) -> Tile:
     outcome = next((one for one in found.gates if one.gate.key == gate_key), None)
     mark = _mark(outcome)
     return Tile(
-        label, value, "", mark, _status(mark), href, tile_change, digits, f"on {old.name}" if old else "first release", outcome.required if outcome else ""
+        label,
+        value,
+        "",
+        mark,
+        _status(mark),
+        href,
+        tile_change,
+        digits,
+        f"on {old.name}" if old else "first release",
+        outcome.required if outcome else "",
     )
 
 
@@ -259,7 +319,11 @@ def _card(new: Measured, old: Measured | None) -> list[tuple[cards.Section, str,
     own: dict[str, Any] = new.card.sections if new.card else {}
     before: dict[str, Any] = old.card.sections if old and old.card else {}
     return [
-        (section, str(own.get(section.key, "")), bool(old and old.card and own.get(section.key, "") != before.get(section.key, "")))
+        (
+            section,
+            str(own.get(section.key, "")),
+            bool(old and old.card and own.get(section.key, "") != before.get(section.key, "")),
+        )
         for section in cards.SECTIONS
     ]
 
@@ -270,7 +334,9 @@ def _readings(review: Review | None, new: Measured, by: Principal) -> dict[str, 
     marked = dict(EvidenceReading.objects.filter(review=review, person=by.user).values_list("section", "digest"))
     digests = section_digests(new.evidence, new.version)
     return {
-        section: Reading(marked.get(section) == digests[section], section in marked and marked[section] != digests[section])
+        section: Reading(
+            marked.get(section) == digests[section], section in marked and marked[section] != digests[section]
+        )
         for section in SECTIONS
     }
 
@@ -302,10 +368,16 @@ class StageRow:
 def stage_rows(model: RegisteredModel) -> list[StageRow]:
     """One row a stage, last stage first."""
     rows = []
-    aliases = {alias.stage_id: alias for alias in model.aliases.filter(stage__isnull=False).select_related("version", "promotion__previous")}
+    aliases = {
+        alias.stage_id: alias
+        for alias in model.aliases.filter(stage__isnull=False).select_related("version", "promotion__previous")
+    }
     coming = {
         review.stage_id: review
-        for review in Review.objects.open().filter(version__model=model).select_related("version").order_by("requested_at")
+        for review in Review.objects.open()
+        .filter(version__model=model)
+        .select_related("version")
+        .order_by("requested_at")
     }
     for stage in Stage.objects.order_by("-order"):
         alias = aliases.get(stage.pk)

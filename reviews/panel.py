@@ -12,8 +12,8 @@ from access.permissions import Permission, verdict
 from access.principal import Principal
 from foundation.refusals import Requirement, RequirementStatus
 from reviews.evaluation import Evaluation
-from reviews.independence import Eligibility
-from reviews.models import Round, SignOff, Slot
+from reviews.independence import Deed, Eligibility
+from reviews.models import Round, SignOff
 from reviews.people import deeds_of, eligible_people, may_sign
 from reviews.revocation import may_revoke
 from reviews.standing import Signature, SlotStanding, Standing
@@ -108,25 +108,54 @@ def _title(found: Evaluation, sign_slot: SlotRow | None) -> tuple[str, str, str,
         number = len(found.unmet)
         record = " You can still record your decision." if sign_slot else ""
         stage = found.stage.title.lower()
-        return (f"Cannot go to {stage} yet", "bad", "panel--blocked", f"{_count(number, 'requirement is', 'requirements are')} open.{record}")
+        return (
+            f"Cannot go to {stage} yet",
+            "bad",
+            "panel--blocked",
+            f"{_count(number, 'requirement is', 'requirements are')} open.{record}",
+        )
     if sign_slot:
-        others = f" {_count(waiting - 1, 'other is', 'others are')} missing." if waiting > 1 else " Yours is the last one missing."
+        others = (
+            f" {_count(waiting - 1, 'other is', 'others are')} missing."
+            if waiting > 1
+            else " Yours is the last one missing."
+        )
         return ("Waiting for you", "you", "", f"Your sign-off as {sign_slot.title} is asked for.{others}")
     if found.review is None:
-        return ("Not submitted for review", "wait", "", f"All gates pass. {_count(waiting, 'sign-off is', 'sign-offs are')} needed.")
-    return ("Waiting for others", "wait", "", f"All gates pass. {_count(waiting, 'sign-off is', 'sign-offs are')} missing.")
+        return (
+            "Not submitted for review",
+            "wait",
+            "",
+            f"All gates pass. {_count(waiting, 'sign-off is', 'sign-offs are')} needed.",
+        )
+    return (
+        "Waiting for others",
+        "wait",
+        "",
+        f"All gates pass. {_count(waiting, 'sign-off is', 'sign-offs are')} missing.",
+    )
 
 
 def _ended(found: Evaluation) -> tuple[str, str, str, str] | None:
     approval = found.approval
     if approval is not None and approval.revocation is not None:
         revocation = approval.revocation
-        return ("Revoked", "bad", "panel--blocked", f"By {revocation.by} on {revocation.at:%d %b %Y}: {revocation.reason}")
+        return (
+            "Revoked",
+            "bad",
+            "panel--blocked",
+            f"By {revocation.by} on {revocation.at:%d %b %Y}: {revocation.reason}",
+        )
     if approval is not None and approval.valid_until <= timezone.now():
         return ("Expired", "bad", "panel--blocked", f"The approval ran out on {approval.valid_until:%d %b %Y}.")
     if found.standing is not None and found.standing.changes_requests:
         names = ", ".join(str(one.sign_off.person) for one in found.standing.changes_requests)
-        return (f"Changes requested by {names}", "warn", "panel--blocked", found.standing.changes_requests[-1].sign_off.reason)
+        return (
+            f"Changes requested by {names}",
+            "warn",
+            "panel--blocked",
+            found.standing.changes_requests[-1].sign_off.reason,
+        )
     if found.round is not None and found.round.state == Round.State.REJECTED:
         return ("Rejected", "bad", "panel--blocked", "A slot holder refused this version for this stage.")
     return None
@@ -137,7 +166,12 @@ def _signed(found: Evaluation) -> tuple[str, str, str, str] | None:
         return None
     until = f"{found.approval.valid_until:%d %b %Y}"
     if found.holder == found.version:
-        return (f"Approved until {until}", "ok", "", f"Live in {found.stage.title.lower()}. The approval covers these bytes only.")
+        return (
+            f"Approved until {until}",
+            "ok",
+            "",
+            f"Live in {found.stage.title.lower()}. The approval covers these bytes only.",
+        )
     return ("Ready to promote", "ok", "", f"Every requirement is met. Approved until {until}.")
 
 
@@ -145,17 +179,31 @@ def _slots(found: Evaluation, by: Principal) -> list[SlotRow]:
     deeds = deeds_of(found.version, found.review)
     if found.standing is None or found.round is None:
         return [
-            SlotRow(rule.key, rule.title, "wait", "not started", (), ", ".join(map(str, eligible_people(rule, deeds)[:5])), None, None)
+            SlotRow(
+                rule.key,
+                rule.title,
+                "wait",
+                "not started",
+                (),
+                ", ".join(map(str, eligible_people(rule, deeds)[:5])),
+                None,
+                None,
+            )
             for rule in found.rules.slots
         ]
-    return [_slot(slot, found, by, deeds) for slot in found.standing.slots]
+    return [_slot(slot, found.round, by, deeds) for slot in found.standing.slots]
 
 
-def _slot(slot: SlotStanding, found: Evaluation, by: Principal, deeds: list) -> SlotRow:  # type: ignore[type-arg]  # of Deed
-    round_, review = found.round, found.review
-    assert round_ is not None
-    assert review is not None
-    mine = next((one for one in slot.signatures if by.user and one.sign_off.person_id == by.user.pk and one.sign_off.withdrawn_at is None), None)
+def _slot(slot: SlotStanding, round_: Round, by: Principal, deeds: list[Deed]) -> SlotRow:
+    review = round_.review
+    mine = next(
+        (
+            one
+            for one in slot.signatures
+            if by.user and one.sign_off.person_id == by.user.pk and one.sign_off.withdrawn_at is None
+        ),
+        None,
+    )
     answer = None
     if by.user is not None and round_.is_open and review.closed_at is None and not (mine and mine.counts):
         answer = may_sign(by.user, slot.slot, review, round_)
@@ -165,7 +213,14 @@ def _slot(slot: SlotStanding, found: Evaluation, by: Principal, deeds: list) -> 
     names = ", ".join(map(str, people[:4])) if people else ("" if full else "nobody: no independent member")
     note = f"{slot.signed} of {slot.slot.people}" if slot.slot.people > 1 else ""
     return SlotRow(
-        slot.slot.key, slot.slot.title, mark, note, slot.signatures, names, None if full and not mine else answer, mine.sign_off if mine else None
+        slot.slot.key,
+        slot.slot.title,
+        mark,
+        note,
+        slot.signatures,
+        names,
+        None if full and not mine else answer,
+        mine.sign_off if mine else None,
     )
 
 
@@ -183,7 +238,11 @@ def _why_not_sign(found: Evaluation, slots: Sequence[SlotRow], sign_slot: SlotRo
 
 
 def _may_be_requested(found: Evaluation) -> bool:
-    return found.version.state in {"registered", "expired", "approved", "live", "in_review"} and found.holder != found.version and not _approved(found)
+    return (
+        found.version.state in {"registered", "expired", "approved", "live", "in_review"}
+        and found.holder != found.version
+        and not _approved(found)
+    )
 
 
 def _approved(found: Evaluation) -> bool:
@@ -195,10 +254,18 @@ def _needs_round(found: Evaluation) -> bool:
         return False
     stale = any(one.standing is Standing.STALE for one in found.standing.signatures)
     keys = {one.key for one in found.unmet}
-    return bool(found.standing.changes_requests or "policy-changed" in keys or (stale and not found.round.is_open) or "round" in keys or "expired" in keys)
+    return bool(
+        found.standing.changes_requests
+        or "policy-changed" in keys
+        or (stale and not found.round.is_open)
+        or "round" in keys
+        or "expired" in keys
+    )
 
 
-def _dismissable(found: Evaluation, by: Principal, sign_slot: SlotRow | None, slots: Sequence[SlotRow]) -> list[Signature]:
+def _dismissable(
+    found: Evaluation, by: Principal, sign_slot: SlotRow | None, slots: Sequence[SlotRow]
+) -> list[Signature]:
     if found.standing is None or by.user is None or not (sign_slot or any(slot.mine for slot in slots)):
         return []
     return [one for one in found.standing.changes_requests if one.sign_off.person_id != by.user.pk]
@@ -207,5 +274,3 @@ def _dismissable(found: Evaluation, by: Principal, sign_slot: SlotRow | None, sl
 def _count(number: int, one: str, many: str) -> str:
     words = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
     return f"{words[number] if number < len(words) else number} {one if number == 1 else many}"
-
-

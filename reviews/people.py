@@ -24,7 +24,9 @@ def deeds_of(version: ModelVersion, review: Review | None = None) -> list[Deed]:
         found.append((Relation.PREPARED_DATA, version.dataset_version.prepared_by))
     if version.recipe is not None:
         found.append((Relation.WROTE_RECIPE, version.recipe.created_by))
-    return list(dict.fromkeys(Deed(relation, user.pk, str(user), user.owner_id) for relation, user in found if user is not None))
+    return list(
+        dict.fromkeys(Deed(relation, user.pk, str(user), user.owner_id) for relation, user in found if user is not None)
+    )
 
 
 def candidate(user: User) -> Candidate:
@@ -60,5 +62,10 @@ def eligible_people(slot: Slot | SlotRule, deeds: Sequence[Deed]) -> list[User]:
 def may_sign(user: User, slot: Slot, review: Review, round_: Round) -> Eligibility:
     """Whether `user` may sign in `slot` of `round_` now, with the sentence that says why."""
     deeds = deeds_of(review.version, review)
-    other = SignOff.objects.filter(round=round_, person=user, withdrawn_at=None).exclude(slot=slot).select_related("slot").first()
+    other = (
+        SignOff.objects.filter(round=round_, person=user, withdrawn_at=None)
+        .exclude(slot=slot)
+        .select_related("slot")
+        .first()
+    )
     return eligibility(candidate(user), seat_of(slot, deeds), deeds, fills=other.slot.title if other else "")

@@ -120,7 +120,8 @@ def refusal(flaws: Sequence[Flaw]) -> Invalid:
     """The refusal that lists `flaws`; `extra["flaws"]` has their positions for machines."""
     rows = [{"where": flaw.where, "detail": flaw.detail, "line": flaw.line, "column": flaw.column} for flaw in flaws]
     return Invalid(
-        f"This policy cannot be saved: {flaws[0].sentence}" + (f" And {len(flaws) - 1} more." if len(flaws) > 1 else ""),
+        f"This policy cannot be saved: {flaws[0].sentence}"
+        + (f" And {len(flaws) - 1} more." if len(flaws) > 1 else ""),
         code="policy-invalid",
         errors={flaw.where: flaw.sentence for flaw in reversed(flaws)},
         extra={"flaws": rows},
@@ -180,7 +181,9 @@ def _key_flaws(where: str, keys: Sequence[str]) -> Iterable[Flaw]:
         if key in keys[:number]:
             yield Flaw(f"{where}[{number}].key", f"{key} is used twice.")
         if not _KEY.fullmatch(key):
-            yield Flaw(f"{where}[{number}].key", "Use small letters, digits and hyphens, at most 40, starting with a letter.")
+            yield Flaw(
+                f"{where}[{number}].key", "Use small letters, digits and hyphens, at most 40, starting with a letter."
+            )
 
 
 def _gate_flaws(where: str, gate: Gate) -> Iterable[Flaw]:
@@ -191,7 +194,11 @@ def _gate_flaws(where: str, gate: Gate) -> Iterable[Flaw]:
         yield Flaw(f"{where}.title", "At most 160 characters.")
     if gate.section not in SECTIONS:
         yield Flaw(f"{where}.section", f"Choose one of {', '.join(SECTIONS)}.")
-    for name, expression, boolean in (("passes", gate.passes, True), ("when", gate.when, True), ("shows", gate.shows, False)):
+    for name, expression, boolean in (
+        ("passes", gate.passes, True),
+        ("when", gate.when, True),
+        ("shows", gate.shows, False),
+    ):
         if name == "shows" and not expression:
             continue
         try:

@@ -1,4 +1,7 @@
-"""The only way a stage's alias moves: everything is asked again in the transaction that moves it, and a refusal lists all that is missing."""
+"""The only way a stage's alias moves.
+
+Everything is asked again in the transaction that moves it, and a refusal lists all that is missing.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def requirements(version: ModelVersion, stage: Stage, *, by: Principal | None = 
 
 @governed(Action.VERSION_PROMOTE)
 def promote(
-    version: ModelVersion, stage: Stage, *, by: Principal, expected_previous: int | None | _AsReviewed = AS_REVIEWED
+    version: ModelVersion, stage: Stage, *, by: Principal, expected_previous: int | _AsReviewed | None = AS_REVIEWED
 ) -> Promotion:
     """Move the stage's alias to `version`, or refuse with every unmet requirement.
 
@@ -81,7 +84,10 @@ def roll_back(model: RegisteredModel, stage: Stage, *, by: Principal) -> Promoti
         raise Conflict(f"No version of {model} holds {stage}; there is nothing to roll back.", code="nothing-live")
     previous = alias.promotion.previous
     if previous is None:
-        raise Conflict(f"{alias.version} was the first in {stage}; there is no earlier version to roll back to.", code="no-previous")
+        raise Conflict(
+            f"{alias.version} was the first in {stage}; there is no earlier version to roll back to.",
+            code="no-previous",
+        )
     previous = locked_version(previous)
     approval = approval_in_force(previous, stage, timezone.now())
     if approval is None:
@@ -118,11 +124,15 @@ def _sound_approval(found: Evaluation) -> Approval:
             code="no-approval",
         )
     if why := why_unsound(approval, timezone.now(), released=False):
-        raise Conflict(f"The approval of {found.version} does not hold: {why}", code="approval-unsound", link=page_of(found.version))
+        raise Conflict(
+            f"The approval of {found.version} does not hold: {why}",
+            code="approval-unsound",
+            link=page_of(found.version),
+        )
     return approval
 
 
-def _compare(found: Evaluation, expected: int | None | _AsReviewed) -> None:
+def _compare(found: Evaluation, expected: int | _AsReviewed | None) -> None:
     holder = found.holder.number if found.holder else None
     if isinstance(expected, _AsReviewed):
         compared = found.round.compared_with if found.round else None
@@ -163,7 +173,8 @@ def _release(approval: Approval, previous: ModelVersion | None, *, by: Principal
     }
     name = f"{version.model.name}/{version.number}"
     return seal(
-        statement(subject_name=name, subject_sha256=version.digest, predicate_type=RELEASE_TYPE, predicate=predicate), registry_signer()
+        statement(subject_name=name, subject_sha256=version.digest, predicate_type=RELEASE_TYPE, predicate=predicate),
+        registry_signer(),
     )
 
 
@@ -175,5 +186,3 @@ def _record(action: Action, promotion: Promotion, by: Principal) -> Receipt:
         before={"version": promotion.previous.number if promotion.previous else None},
         after={"version": promotion.version.number, "stage": promotion.stage.name, "release": promotion.release_digest},
     )
-
-

@@ -64,7 +64,9 @@ def _why_too_few(standing: RoundStanding, rules: Rules) -> str:
     votes = [
         Vote(signature.said.slot, signature.said.reviewer)
         for signature in standing.counting
-        if signature.said and signature.said.policy_digest == rules.digest and answers.get(signature.said.slot, {"*"}) <= set(signature.sign_off.slot.facets)
+        if signature.said
+        and signature.said.policy_digest == rules.digest
+        and answers.get(signature.said.slot, {"*"}) <= set(signature.sign_off.slot.facets)
     ]
     if not enough(needs, votes):
         return "Valid signatures do not fill every slot of the policy."

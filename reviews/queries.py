@@ -22,7 +22,9 @@ def approval_in_force(version: ModelVersion, stage: Stage, at: datetime) -> Appr
     these bytes, that no revocation stands and that nothing has run out. Rows alone prove nothing.
     """
     approvals = (
-        Approval.objects.filter(version=version, stage=stage, revocation=None, promotion__isnull=False, valid_until__gt=at)
+        Approval.objects.filter(
+            version=version, stage=stage, revocation=None, promotion__isnull=False, valid_until__gt=at
+        )
         .select_related("version__model", "stage", "promotion", "round__review__version__model", "round__review__stage")
         .order_by("-approved_at")
     )
@@ -41,7 +43,9 @@ def waiting_for(by: Principal) -> QuerySet[Review]:
 def _slots_of(user: User) -> list[Slot]:
     """The slots of open rounds that `user` could fill now; alternates only where they are called."""
     mine = Q(group__user=user) | Q(alternates__user=user)
-    approvals = Count("sign_offs", filter=Q(sign_offs__withdrawn_at=None, sign_offs__decision=SignOff.Decision.APPROVE), distinct=True)
+    approvals = Count(
+        "sign_offs", filter=Q(sign_offs__withdrawn_at=None, sign_offs__decision=SignOff.Decision.APPROVE), distinct=True
+    )
     slots = (
         Slot.objects.filter(mine, round__state=Round.State.OPEN, round__review__closed_at=None)
         .exclude(round__sign_offs__in=SignOff.objects.filter(person=user, withdrawn_at=None))

@@ -29,5 +29,8 @@ def digest_of_section(version: ModelVersion, section: str) -> str:
 def section_digests(evidence: Mapping[str, Evidence], version: ModelVersion) -> dict[str, str]:
     """The digest of every section, from evidence that was read already."""
     card = registry.latest_card(version)
-    found = {section: digest_of([evidence[kind].digest for kind in kinds if kind in evidence]) for section, kinds in KINDS.items()}
+    found = {
+        section: digest_of([evidence[kind].digest for kind in kinds if kind in evidence])
+        for section, kinds in KINDS.items()
+    }
     return found | {"card": card.digest if card else digest_of([])}

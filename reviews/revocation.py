@@ -69,7 +69,9 @@ def may_revoke(by: Principal, version: ModelVersion) -> Verdict:
         return Verdict(False, "Only an active person can revoke an approval.")
     if verdict(by, Permission.REVOKE_VERSION, version.model).allowed:
         return Verdict(True, "You were given the permission to revoke.")
-    holders = set(Slot.objects.filter(round__review__version=version).values_list("group__name", flat=True)) | {RISK_OFFICERS}
+    holders = set(Slot.objects.filter(round__review__version=version).values_list("group__name", flat=True)) | {
+        RISK_OFFICERS
+    }
     mine = candidate(by.user).groups & holders
     if mine:
         return Verdict(True, f"You are a member of {sorted(mine)[0]}.")

@@ -15,9 +15,17 @@ from reviews.policies import PolicyDocument, PolicyRef, Rules
 
 def rules_for(tier: int, stage: Stage) -> Rules:
     """The published rules for models of `tier` at `stage`; empty when no policy says anything, and then nothing may pass."""
-    published = PolicyVersion.objects.filter(status=PolicyVersion.Status.PUBLISHED).select_related("policy").order_by("policy__name")
+    published = (
+        PolicyVersion.objects.filter(status=PolicyVersion.Status.PUBLISHED)
+        .select_related("policy")
+        .order_by("policy__name")
+    )
     read = [(version, document_of(version)) for version in published]
-    return _together((version, text) for version, text in read if text.applies_to.stage == stage.name and tier in text.applies_to.tiers)
+    return _together(
+        (version, text)
+        for version, text in read
+        if text.applies_to.stage == stage.name and tier in text.applies_to.tiers
+    )
 
 
 def rules_of(round_: Round) -> Rules:
@@ -38,4 +46,6 @@ def document_of(version: PolicyVersion) -> PolicyDocument:
 
 
 def _together(versions: Iterable[tuple[PolicyVersion, PolicyDocument]]) -> Rules:
-    return Rules(tuple((PolicyRef(version.policy.name, version.number, version.digest), text) for version, text in versions))
+    return Rules(
+        tuple((PolicyRef(version.policy.name, version.number, version.digest), text) for version, text in versions)
+    )

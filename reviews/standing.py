@@ -50,7 +50,10 @@ class Signature:
     @property
     def asks_for_changes(self) -> bool:
         """Whether it blocks until cleared. Staleness does not clear it: the person or a dismissal does."""
-        return self.sign_off.decision == SignOff.Decision.REQUEST_CHANGES and self.standing in {Standing.COUNTS, Standing.STALE}
+        return self.sign_off.decision == SignOff.Decision.REQUEST_CHANGES and self.standing in {
+            Standing.COUNTS,
+            Standing.STALE,
+        }
 
 
 @dataclass(frozen=True)

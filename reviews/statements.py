@@ -60,7 +60,15 @@ class SignedDecision:
 
 
 def seal_sign_off(
-    round_: Round, slot: Slot, subject: Subject, proof: Proof, *, decision: str, reason: str, previous: str | None, expires: datetime
+    round_: Round,
+    slot: Slot,
+    subject: Subject,
+    proof: Proof,
+    *,
+    decision: str,
+    reason: str,
+    previous: str | None,
+    expires: datetime,
 ) -> Envelope:
     """The countersigned statement of one decision."""
     version = round_.review.version
@@ -136,7 +144,8 @@ def read_sign_off(envelope: Mapping[str, Any]) -> SignedDecision:
 def _seal(version: ModelVersion, predicate_type: str, predicate: Mapping[str, Any]) -> Envelope:
     name = f"{version.model.name}/{version.number}"
     return seal(
-        statement(subject_name=name, subject_sha256=version.digest, predicate_type=predicate_type, predicate=predicate), registry_signer()
+        statement(subject_name=name, subject_sha256=version.digest, predicate_type=predicate_type, predicate=predicate),
+        registry_signer(),
     )
 
 

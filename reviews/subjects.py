@@ -71,5 +71,7 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[FacetC
     """The facets that differ, by name."""
     names = sorted(before.keys() | after.keys())
     return tuple(
-        FacetChange(name, before.get(name, ""), after.get(name, "")) for name in names if before.get(name) != after.get(name)
+        FacetChange(name, before.get(name, ""), after.get(name, ""))
+        for name in names
+        if before.get(name) != after.get(name)
     )

@@ -18,7 +18,9 @@ SUBJECTS: Final = {"turn": "Your sign-off is asked for", "decision": "A decision
 @handles(NOTIFY)
 def notify(work: Work) -> None:
     """Write to everybody whom the event concerns; the address in the mail leads to the page, never to a decision."""
-    round_ = Round.objects.select_related("review__version__model", "review__stage", "review__requested_by").get(pk=work.payload["round"])
+    round_ = Round.objects.select_related("review__version__model", "review__stage", "review__requested_by").get(
+        pk=work.payload["round"]
+    )
     event = str(work.payload["event"])
     review = round_.review
     lines = [

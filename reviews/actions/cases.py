@@ -30,7 +30,9 @@ MAX_WHY = 10_000
 
 
 @governed(Action.REVIEW_REQUEST)
-def request_review(version: ModelVersion, stage: Stage, *, why: str, due_at: datetime | None = None, by: Principal) -> Review:
+def request_review(
+    version: ModelVersion, stage: Stage, *, why: str, due_at: datetime | None = None, by: Principal
+) -> Review:
     """Open the case for moving `version` to `stage`, with a first round that freezes what is to be signed."""
     version = locked_version(version)
     permit(by, Permission.REQUEST_REVIEW, version.model)
@@ -46,7 +48,12 @@ def request_review(version: ModelVersion, stage: Stage, *, why: str, due_at: dat
         requested_by=person,
         due_at=due_at or timezone.now() + timedelta(days=rules.due_days),
     )
-    append(Action.REVIEW_REQUEST, by=by, obj=review.ledger_ref(), after={"stage": stage.name, "due": review.due_at.isoformat()})
+    append(
+        Action.REVIEW_REQUEST,
+        by=by,
+        obj=review.ledger_ref(),
+        after={"stage": stage.name, "due": review.due_at.isoformat()},
+    )
     _open(review, rules, by)
     return review
 
@@ -80,7 +87,9 @@ def withdraw_review(review: Review, *, by: Principal) -> Review:
         close_round(current, Round.State.WITHDRAWN, by)
     close_review(review)
     append(Action.REVIEW_WITHDRAW, by=by, obj=review.ledger_ref())
-    if not Review.objects.open().filter(version=review.version).exists() and can_move(review.version, "withdraw_review"):
+    if not Review.objects.open().filter(version=review.version).exists() and can_move(
+        review.version, "withdraw_review"
+    ):
         move(review.version, "withdraw_review", by=by, decision=review)
     return review
 
@@ -124,12 +133,15 @@ def _check_request(version: ModelVersion, stage: Stage, why: str, due_at: dateti
 
 
 def _has_run_out(version: ModelVersion, stage: Stage) -> bool:
-    return not version.approvals.filter(stage=stage, revocation=None, valid_until__gt=timezone.now() + timedelta(days=60)).exists()
+    return not version.approvals.filter(
+        stage=stage, revocation=None, valid_until__gt=timezone.now() + timedelta(days=60)
+    ).exists()
 
 
 def _no_policy(version: ModelVersion, stage: Stage) -> Conflict:
     return Conflict(
-        f"No published policy says what a {version.model.get_tier_display()} model needs for {stage}. Publish one first.", code="no-policy"
+        f"No published policy says what a {version.model.get_tier_display()} model needs for {stage}. Publish one first.",
+        code="no-policy",
     )
 
 
@@ -154,7 +166,11 @@ def _open(review: Review, rules: Rules, by: Principal) -> Round:
         Action.ROUND_OPEN,
         by=by,
         obj=round_.ledger_ref(),
-        after={"subject": subject.digest, "policies": [ref.as_dict() for ref in rules.refs], "facets": dict(subject.facets)},
+        after={
+            "subject": subject.digest,
+            "policies": [ref.as_dict() for ref in rules.refs],
+            "facets": dict(subject.facets),
+        },
     )
     tell_reviewers(round_, by=by)
     return round_
@@ -165,7 +181,8 @@ def _slot(round_: Round, rule: SlotRule, order: int) -> Slot:
     group = groups.get(rule.group)
     if group is None:
         raise Conflict(
-            f"The policy asks for a signature from {rule.group}, and there is no such group. An administrator can create it.", code="no-group"
+            f"The policy asks for a signature from {rule.group}, and there is no such group. An administrator can create it.",
+            code="no-group",
         )
     return Slot(
         round=round_,

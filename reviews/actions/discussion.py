@@ -51,7 +51,9 @@ def mark_read(review: Review, section: str, *, read: bool = True, by: Principal)
     EvidenceReading.objects.update_or_create(
         review=review, person=person, section=section, defaults={"digest": digest, "at": timezone.now()}
     )
-    append(Action.REVIEW_READ, by=by, obj=review.ledger_ref(), after={"section": section, "digest": digest, "read": True})
+    append(
+        Action.REVIEW_READ, by=by, obj=review.ledger_ref(), after={"section": section, "digest": digest, "read": True}
+    )
 
 
 def _check_section(section: str, *, allow_none: bool = False) -> None:

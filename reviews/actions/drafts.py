@@ -44,7 +44,13 @@ def draft_policy(name: str, content: Mapping[str, Any], *, note: str = "", by: P
     draft.content, draft.digest, draft.note = document.as_dict(), document.digest, note.strip()
     draft.created_by, draft.created_at = person, timezone.now()
     draft.save()
-    append(Action.POLICY_DRAFT, by=by, obj=draft.ledger_ref(), before=before, after={"digest": draft.digest, "new": created})
+    append(
+        Action.POLICY_DRAFT,
+        by=by,
+        obj=draft.ledger_ref(),
+        before=before,
+        after={"digest": draft.digest, "new": created},
+    )
     return draft
 
 
@@ -57,10 +63,14 @@ def publish_policy(version: PolicyVersion, *, by: Principal) -> PolicyVersion:
     version = PolicyVersion.objects.select_for_update().get(pk=version.pk)
     version.policy = policy
     if version.status != PolicyVersion.Status.DRAFT:
-        raise Conflict(f"{version} is {version.get_status_display().lower()} already; write a new draft.", code="not-a-draft")
+        raise Conflict(
+            f"{version} is {version.get_status_display().lower()} already; write a new draft.", code="not-a-draft"
+        )
     document = checked(version.content)
     if document.digest != version.digest:
-        raise Conflict("The draft's text does not match its digest. Save it again, then publish.", code="policy-damaged")
+        raise Conflict(
+            "The draft's text does not match its digest. Save it again, then publish.", code="policy-damaged"
+        )
     _refuse_own_author(version, person.pk)
     _refuse_own_rounds(document, person.pk)
     policy.versions.filter(status=PolicyVersion.Status.PUBLISHED).update(status=PolicyVersion.Status.RETIRED)
@@ -68,7 +78,11 @@ def publish_policy(version: PolicyVersion, *, by: Principal) -> PolicyVersion:
     version.save(update_fields=["status", "published_by", "published_at"])
     Policy.objects.filter(pk=policy.pk).update(title=document.title)
     append(
-        Action.POLICY_PUBLISH, by=by, obj=version.ledger_ref(), before={"status": "draft"}, after={"status": "published", "digest": version.digest}
+        Action.POLICY_PUBLISH,
+        by=by,
+        obj=version.ledger_ref(),
+        before={"status": "draft"},
+        after={"status": "published", "digest": version.digest},
     )
     return version
 
@@ -79,13 +93,20 @@ def checked(content: Mapping[str, Any]) -> PolicyDocument:
     flaws = []
     if not Stage.objects.filter(name=document.applies_to.stage).exists():
         stages = ", ".join(Stage.objects.values_list("name", flat=True))
-        flaws.append(Flaw("applies_to.stage", f"There is no stage {document.applies_to.stage}; the stages are {stages}."))
+        flaws.append(
+            Flaw("applies_to.stage", f"There is no stage {document.applies_to.stage}; the stages are {stages}.")
+        )
     groups = set(Group.objects.values_list("name", flat=True))
     for number, slot in enumerate(document.slots):
         for field in ("group", "alternates"):
             name = getattr(slot, field)
             if name and name not in groups:
-                flaws.append(Flaw(f"slots[{number}].{field}", f"There is no group {name}; the groups are {', '.join(sorted(groups))}."))
+                flaws.append(
+                    Flaw(
+                        f"slots[{number}].{field}",
+                        f"There is no group {name}; the groups are {', '.join(sorted(groups))}.",
+                    )
+                )
     if flaws:
         raise refusal(flaws)
     return document
@@ -94,7 +115,9 @@ def checked(content: Mapping[str, Any]) -> PolicyDocument:
 def _refuse_own_author(version: PolicyVersion, person: int) -> None:
     """A second person publishes: a policy decides what others may release, so nobody puts their own text in force alone."""
     if version.created_by_id == person:
-        raise Forbidden("You wrote this draft; somebody else who may publish policies has to put it in force.", code="own-draft")
+        raise Forbidden(
+            "You wrote this draft; somebody else who may publish policies has to put it in force.", code="own-draft"
+        )
 
 
 def _refuse_own_rounds(document: PolicyDocument, person: int) -> None:
@@ -104,5 +127,6 @@ def _refuse_own_rounds(document: PolicyDocument, person: int) -> None:
     )
     if own.exists():
         raise Forbidden(
-            f"This policy governs a review that you requested ({own[0]}). Nobody changes the rules of their own round.", code="own-round"
+            f"This policy governs a review that you requested ({own[0]}). Nobody changes the rules of their own round.",
+            code="own-round",
         )

@@ -97,7 +97,9 @@ def withdraw_sign_off(given: SignOff, *, reason: str, by: Principal) -> SignOff:
     _check_reason(reason)
     given.withdrawn_at, given.withdrawn_why = timezone.now(), reason.strip()
     given.save(update_fields=["withdrawn_at", "withdrawn_why"])
-    append(Action.SIGN_OFF_WITHDRAW, by=by, obj=given.ledger_ref(), before={"standing": True}, after={"standing": False})
+    append(
+        Action.SIGN_OFF_WITHDRAW, by=by, obj=given.ledger_ref(), before={"standing": True}, after={"standing": False}
+    )
     _conclude_open(review, given.round, by)
     return given
 
@@ -116,9 +118,13 @@ def dismiss_changes_request(given: SignOff, *, reason: str, by: Principal) -> Si
         raise Conflict("Only a request for changes can be dismissed.", code="not-a-changes-request")
     if person.pk == given.person_id:
         raise Conflict("This request is your own; withdraw it instead.", code="own-request")
-    holds = [may_sign(person, slot, review, given.round) for slot in given.round.slots.select_related("group", "alternates")]
+    holds = [
+        may_sign(person, slot, review, given.round) for slot in given.round.slots.select_related("group", "alternates")
+    ]
     if not any(answer.allowed for answer in holds) and not _signed(person.pk, given.round):
-        raise Forbidden(f"Only another slot holder can dismiss a request for changes. {holds[0].reason}", code="not-eligible")
+        raise Forbidden(
+            f"Only another slot holder can dismiss a request for changes. {holds[0].reason}", code="not-eligible"
+        )
     _check_reason(reason)
     given.withdrawn_at, given.withdrawn_why, given.dismissed_by = timezone.now(), reason.strip(), person
     given.save(update_fields=["withdrawn_at", "withdrawn_why", "dismissed_by"])
@@ -139,21 +145,30 @@ def _locked_round(round_: Round, review: Review) -> Round:
 
 def _already_given(key: str, round_: Round, slot_key: str, decision: str, by: Principal) -> SignOff | None:
     if not 8 <= len(key) <= 64:
-        raise Invalid("Send an idempotency key of 8 to 64 characters.", errors={"idempotency_key": "8 to 64 characters."})
+        raise Invalid(
+            "Send an idempotency key of 8 to 64 characters.", errors={"idempotency_key": "8 to 64 characters."}
+        )
     earlier = SignOff.objects.filter(idempotency_key=key).select_related("slot", "round", "person").first()
     if earlier is None:
         return None
     same = (earlier.round_id, earlier.slot.key, earlier.decision) == (round_.pk, slot_key, decision)
     if not same or by.user is None or earlier.person_id != by.user.pk:
-        raise Conflict("This idempotency key was used for another decision. Open the page again and sign there.", code="key-reused")
+        raise Conflict(
+            "This idempotency key was used for another decision. Open the page again and sign there.", code="key-reused"
+        )
     return earlier
 
 
 def _checked(round_: Round, slot_key: str, decision: str, reason: str) -> Slot:
     if decision not in Decision.values:
-        raise Invalid(f"A decision is one of {', '.join(MEANINGS)}.", errors={"decision": "Choose what your signature means."})
+        raise Invalid(
+            f"A decision is one of {', '.join(MEANINGS)}.", errors={"decision": "Choose what your signature means."}
+        )
     if decision not in MEANINGS:
-        raise Conflict("This policy does not allow an approval with conditions: approve, request changes or reject.", code="no-conditions")
+        raise Conflict(
+            "This policy does not allow an approval with conditions: approve, request changes or reject.",
+            code="no-conditions",
+        )
     _check_reason(reason)
     _check_open(round_)
     slot = round_.slots.select_related("group", "alternates").filter(key=slot_key).first()
@@ -196,7 +211,8 @@ def _expected(round_: Round, rules: Rules, expected: str) -> Subject:
     changed = changes(frozen(round_).facets, subject.facets)
     facets = ", ".join(change.facet for change in changed) or "something under review"
     raise Conflict(
-        f"What you were about to sign has changed since you opened the page: {facets}. Nothing was signed. Read the difference and decide again.",
+        f"What you were about to sign has changed since you opened the page: {facets}. "
+        "Nothing was signed. Read the difference and decide again.",
         code="subject-changed",
         extra={
             "expected_subject": expected,
@@ -270,7 +286,9 @@ def _approve_when_complete(review: Review, round_: Round, subject: Subject, now:
     _refreeze(round_, subject)
     valid_until = _valid_until(standing)
     close_round(round_, Round.State.APPROVED, by, valid_until=valid_until)
-    Approval.objects.create(version=review.version, stage=review.stage, round=round_, approved_at=now, valid_until=valid_until)
+    Approval.objects.create(
+        version=review.version, stage=review.stage, round=round_, approved_at=now, valid_until=valid_until
+    )
     move(review.version, "approve", by=by, decision=round_)
     tell_requester(round_, by=by)
 

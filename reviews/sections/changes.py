@@ -11,7 +11,6 @@ from foundation.charts import Drawing, Weight, importance
 from reviews.sections.measured import Measured
 
 
-
 @dataclass(frozen=True)
 class DiffRow:
     """One field on both sides; empty text means that it is not present."""
@@ -94,7 +93,9 @@ def _parameters(side: Measured) -> dict[str, str]:
 
 
 def _columns(side: Measured) -> dict[str, str]:
-    return {f"input.{one.get('name')}": str(one.get("type", "")) for one in side.content("signature").get("inputs") or []}
+    return {
+        f"input.{one.get('name')}": str(one.get("type", "")) for one in side.content("signature").get("inputs") or []
+    }
 
 
 def _data(side: Measured) -> dict[str, str]:
@@ -126,7 +127,9 @@ def _flips(new: Measured, old: Measured | None) -> Flips | None:
     if not old or comparison.get("against") != old.version.number or not found.get("rows"):
         return None
     groups = [one for one in comparison.get("flips_by_group") or [] if one.get("to_positive") or one.get("to_negative")]
-    return Flips(int(found["rows"]), int(found["changed"]), int(found["to_positive"]), int(found["to_negative"]), groups)
+    return Flips(
+        int(found["rows"]), int(found["changed"]), int(found["to_positive"]), int(found["to_negative"]), groups
+    )
 
 
 def _text(value: Any) -> str:

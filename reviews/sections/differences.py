@@ -1,4 +1,4 @@
-"""Decides how a change between two measurements is told: with the interval of the difference, and in colour only when it excludes zero. Pure."""
+"""Decides how a change between two measurements is told: with its interval, and in colour only when that excludes zero. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def paired(difference: Mapping[str, float], *, lower_is_better: bool = False) ->
     """A difference that was measured on the same rows, with its own interval."""
     if not all(name in difference for name in ("value", "low", "high")):
         return None
-    return _judged(difference["value"], difference["low"], difference["high"], lower_is_better=lower_is_better, paired=True)
+    return _judged(
+        difference["value"], difference["low"], difference["high"], lower_is_better=lower_is_better, paired=True
+    )
 
 
 def _judged(value: float, low: float, high: float, *, lower_is_better: bool, paired: bool) -> Change:

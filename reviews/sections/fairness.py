@@ -44,7 +44,11 @@ def fairness(new: Measured, old: Measured | None) -> Fairness | None:
     content = new.content("fairness")
     if not content:
         return None
-    before = {(attribute, group["group"]): estimate(group, "tpr").get("value") for attribute, group in _groups(old)} if old else {}
+    before = (
+        {(attribute, group["group"]): estimate(group, "tpr").get("value") for attribute, group in _groups(old)}
+        if old
+        else {}
+    )
     rows, slices = [], []
     for attribute, group in _groups(new):
         tpr = estimate(group, "tpr")
@@ -63,7 +67,17 @@ def fairness(new: Measured, old: Measured | None) -> Fairness | None:
             )
         )
         if sufficient and "value" in tpr:
-            slices.append(Slice(attribute, str(group["group"]), int(group.get("n") or 0), tpr["value"], tpr.get("low"), tpr.get("high"), baseline))
+            slices.append(
+                Slice(
+                    attribute,
+                    str(group["group"]),
+                    int(group.get("n") or 0),
+                    tpr["value"],
+                    tpr.get("low"),
+                    tpr.get("high"),
+                    baseline,
+                )
+            )
     overall = estimate(content, "overall_tpr").get("value")
     drawing = forest(
         slices,
@@ -74,7 +88,12 @@ def fairness(new: Measured, old: Measured | None) -> Fairness | None:
         baseline=old.name if old else "production",
     )
     return Fairness(
-        _worst(content, old), overall, drawing, rows, [row for row in rows if not row.sufficient], str(content.get("rule") or "")
+        _worst(content, old),
+        overall,
+        drawing,
+        rows,
+        [row for row in rows if not row.sufficient],
+        str(content.get("rule") or ""),
     )
 
 

@@ -78,7 +78,9 @@ def performance(new: Measured, old: Measured | None) -> Performance | None:
     holdout = metrics.get("holdout") or {}
     years = ", ".join(str(year) for year in holdout.get("years") or [])
     rows = holdout.get("rows")
-    sub = f"Held-out rows{f' of {years}' if years else ''}{f', {rows:,} people' if rows else ''}, never used in training"
+    sub = (
+        f"Held-out rows{f' of {years}' if years else ''}{f', {rows:,} people' if rows else ''}, never used in training"
+    )
     return Performance(
         sub,
         tuple(metric_rows(new, old)),
@@ -86,7 +88,10 @@ def performance(new: Measured, old: Measured | None) -> Performance | None:
         [[f"{x:.2f}", f"{y:.3f}"] for x, y in (new.content("curves").get("roc") or [])[::10]],
         pr(_curve(new, "pr", "average_precision"), _curve(old, "pr", "average_precision") if old else None),
         calibration(_reliability(new), _reliability(old) if old else None, outcome="Observed rate"),
-        [[f"{one['predicted']:.3f}", f"{one['observed']:.3f}", f"{one['n']:,}"] for one in new.content("calibration").get("bins") or []],
+        [
+            [f"{one['predicted']:.3f}", f"{one['observed']:.3f}", f"{one['n']:,}"]
+            for one in new.content("calibration").get("bins") or []
+        ],
         _confusion(new),
         _confusion(old) if old else None,
         estimate(metrics, "cutoff").get("value"),
@@ -103,7 +108,16 @@ def metric_rows(new: Measured, old: Measured | None) -> Sequence[MetricRow]:
             continue
         hint = "for information" if key in NEITHER else "lower is better" if key in LOWER else "higher is better"
         found.append(
-            MetricRow(key, NAMES[key], hint, own["value"], own.get("low"), own.get("high"), other.get("value"), metric_change(new, old, key))
+            MetricRow(
+                key,
+                NAMES[key],
+                hint,
+                own["value"],
+                own.get("low"),
+                own.get("high"),
+                other.get("value"),
+                metric_change(new, old, key),
+            )
         )
     return found
 
@@ -135,4 +149,8 @@ def _reliability(side: Measured) -> Reliability:
 
 def _confusion(side: Measured) -> Confusion | None:
     found = side.content("metrics").get("confusion") or {}
-    return Confusion(*(int(found[name]) for name in ("tp", "fp", "fn", "tn"))) if {"tp", "fp", "fn", "tn"} <= set(found) else None
+    return (
+        Confusion(*(int(found[name]) for name in ("tp", "fp", "fn", "tn")))
+        if {"tp", "fp", "fn", "tn"} <= set(found)
+        else None
+    )

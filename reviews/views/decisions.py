@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods
 from access.models import Reauthentication, User
 from access.permissions import Permission, permit
 from access.principal import Principal
+from access.requests import principal_of
 from access.stepup import reauthenticate
 from audit.actions import Receipt, wait_until_sequenced
 from foundation.refusals import Conflict, Forbidden, NotFound, Refusal, Unauthenticated
@@ -24,7 +25,6 @@ from reviews.promotion import promote, roll_back
 from reviews.queries import waiting_for
 from reviews.revocation import may_revoke, revoke
 from reviews.subjects import FacetChange
-from reviews.views import principal_of
 
 RECEIPT_SECONDS = 1.5
 
@@ -37,7 +37,9 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
     found = examine(registry.find_version(name, number, by), _stage(request))
     slot, round_ = _place(found, by)
     subject = current_subject(round_).digest
-    form = SignForm(request.POST or None, person=person, initial=SignForm.fresh(slot.key, subject, request.GET.get("decision", "")))
+    form = SignForm(
+        request.POST or None, person=person, initial=SignForm.fresh(slot.key, subject, request.GET.get("decision", ""))
+    )
     changed: list[FacetChange] = []
     status = 200
     if request.method == "POST":
@@ -50,9 +52,19 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
                 status = refusal.status
                 changed = [FacetChange(**change) for change in refusal.extra.get("changed", [])]
     if status == 409:
-        form.data = form.data.copy()
-        form.data.update({"expected_subject": subject, "idempotency_key": SignForm.fresh(slot.key, subject)["idempotency_key"]})
-    context = {"form": form, "found": found, "slot": slot, "round": round_, "subject_digest": subject, "changed": changed}
+        posted = request.POST.copy()
+        posted.update(
+            {"expected_subject": subject, "idempotency_key": SignForm.fresh(slot.key, subject)["idempotency_key"]}
+        )
+        form.data = posted
+    context = {
+        "form": form,
+        "found": found,
+        "slot": slot,
+        "round": round_,
+        "subject_digest": subject,
+        "changed": changed,
+    }
     return render(request, "reviews/sign.html", context, status=status)
 
 
@@ -78,7 +90,11 @@ def _place(found: Evaluation, by: Principal) -> tuple[SlotRow, Round]:
     """The slot in which `by` may sign; raises with the reason why there is none."""
     panel = panel_of(found, by)
     if found.round is None or not found.round.is_open:
-        raise Conflict(f"No round of {found.version} is open for {found.stage}; nothing can be signed.", code="round-closed", link=page_of(found.version))
+        raise Conflict(
+            f"No round of {found.version} is open for {found.stage}; nothing can be signed.",
+            code="round-closed",
+            link=page_of(found.version),
+        )
     if panel.sign_slot is None:
         raise Forbidden(panel.why_not_sign, code="not-eligible", link=page_of(found.version))
     return panel.sign_slot, found.round
@@ -88,7 +104,14 @@ def _place(found: Evaluation, by: Principal) -> tuple[SlotRow, Round]:
 def withdraw_signature(request: HttpRequest, name: str, number: int, uuid: str) -> HttpResponse:
     """Take one's own decision back."""
     return _with_reason(
-        request, name, number, uuid, withdraw_sign_off, title="Take your decision back", button="Take back", done="Your decision is taken back."
+        request,
+        name,
+        number,
+        uuid,
+        withdraw_sign_off,
+        title="Take your decision back",
+        button="Take back",
+        done="Your decision is taken back.",
     )
 
 
@@ -96,7 +119,14 @@ def withdraw_signature(request: HttpRequest, name: str, number: int, uuid: str) 
 def dismiss(request: HttpRequest, name: str, number: int, uuid: str) -> HttpResponse:
     """Set somebody's request for changes aside."""
     return _with_reason(
-        request, name, number, uuid, dismiss_changes_request, title="Dismiss the request for changes", button="Dismiss", done="The request is dismissed."
+        request,
+        name,
+        number,
+        uuid,
+        dismiss_changes_request,
+        title="Dismiss the request for changes",
+        button="Dismiss",
+        done="The request is dismissed.",
     )
 
 
@@ -105,7 +135,11 @@ def _with_reason(  # type: ignore[no-untyped-def]  # `act` is one of two actions
 ) -> HttpResponse:
     by = principal_of(request)
     version = registry.find_version(name, number, by)
-    given = SignOff.objects.filter(uuid=uuid, round__review__version=version).select_related("round__review", "slot", "person").first()
+    given = (
+        SignOff.objects.filter(uuid=uuid, round__review__version=version)
+        .select_related("round__review", "slot", "person")
+        .first()
+    )
     if given is None:
         raise NotFound("There is no such decision.")
     form = ReasonForm(request.POST or None)
@@ -126,7 +160,9 @@ def promote_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
     if request.method == "POST":
         seen = request.POST.get("expected_previous", "")
         promotion = promote(version, stage, by=by, expected_previous=int(seen) if seen.isdecimal() else None)
-        messages.success(request, f"{version} is live in {stage.title.lower()}. {_receipt(getattr(promotion, 'receipt', None))}")
+        messages.success(
+            request, f"{version} is live in {stage.title.lower()}. {_receipt(getattr(promotion, 'receipt', None))}"
+        )
         return redirect(page_of(version))
     found = examine(version, stage)
     verdict = panel_of(found, by)
@@ -145,9 +181,14 @@ def rollback_page(request: HttpRequest, name: str) -> HttpResponse:
     previous = alias.promotion.previous if alias and alias.promotion else None
     if request.method == "POST":
         promotion = roll_back(model, stage, by=by)
-        messages.success(request, f"{promotion.version} is live in {stage.title.lower()} again. {_receipt(getattr(promotion, 'receipt', None))}")
+        messages.success(
+            request,
+            f"{promotion.version} is live in {stage.title.lower()} again. {_receipt(getattr(promotion, 'receipt', None))}",
+        )
         return redirect("reviews:model", model.name)
-    return render(request, "reviews/rollback.html", {"model": model, "stage": stage, "alias": alias, "previous": previous})
+    return render(
+        request, "reviews/rollback.html", {"model": model, "stage": stage, "alias": alias, "previous": previous}
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -164,12 +205,16 @@ def revoke_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
         status = 400
         if form.is_valid():
             try:
-                revocation = revoke(version, reason=form.cleaned_data["reason"], reauthentication=_prove(form, by), by=by)
+                revocation = revoke(
+                    version, reason=form.cleaned_data["reason"], reauthentication=_prove(form, by), by=by
+                )
             except Refusal as refusal:
                 show_refusal(form, refusal)
                 status = refusal.status
             else:
-                messages.success(request, f"{version} is revoked; it is served nowhere any more. {_receipt(revocation.receipt)}")
+                messages.success(
+                    request, f"{version} is revoked; it is served nowhere any more. {_receipt(revocation.receipt)}"
+                )
                 return redirect(page_of(version))
     aliases = version.aliases.filter(stage__isnull=False).select_related("stage")
     return render(request, "reviews/revoke.html", {"form": form, "version": version, "aliases": aliases}, status=status)
@@ -204,5 +249,3 @@ def _receipt(receipt: Receipt | None) -> str:
 def _next(by: Principal) -> str:
     number = waiting_for(by).count()
     return f" {number} more {'waits' if number == 1 else 'wait'} for you." if number else ""
-
-

@@ -9,9 +9,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from access.permissions import Permission
+from access.requests import principal_of
 from foundation.refusals import Unauthenticated
 from reviews.inbox import VIEWS, inbox
-from reviews.views import principal_of
 
 
 @require_GET

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from access.permissions import Permission, permit
 from access.principal import Principal
+from access.requests import principal_of
 from foundation.refusals import Invalid, NotFound, Refusal, Unauthenticated
 from reviews.actions import draft_policy, publish_policy
 from reviews.actions.drafts import checked as check_policy
@@ -20,7 +21,6 @@ from reviews.forms import PolicyForm, show_refusal
 from reviews.models import Policy, PolicyVersion
 from reviews.policies import PolicyDocument, examine, read
 from reviews.rulebook import document_of
-from reviews.views import principal_of
 
 
 @require_GET
@@ -98,7 +98,11 @@ def _signed_in(request: HttpRequest) -> Principal:
 
 
 def _version(name: str, number: int) -> PolicyVersion:
-    found = PolicyVersion.objects.filter(policy__name=name, number=number).select_related("policy", "created_by", "published_by").first()
+    found = (
+        PolicyVersion.objects.filter(policy__name=name, number=number)
+        .select_related("policy", "created_by", "published_by")
+        .first()
+    )
     if found is None:
         raise NotFound(f"There is no version {number} of a policy {name}.")
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -10,6 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from access.permissions import Permission, permit
+from access.requests import principal_of
 from foundation.refusals import Conflict, NotFound, Refusal
 from registry import queries as registry
 from registry.models import ModelVersion
@@ -19,7 +22,6 @@ from reviews.evaluation import examine, page_of
 from reviews.forms import CommentForm, RequestForm, SignForm, show_refusal
 from reviews.models import Review
 from reviews.pages import stage_rows, version_page
-from reviews.views import principal_of
 
 PER_PAGE = 25
 
@@ -48,9 +50,17 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The evidence of one version beside the one in production, and the sign-off panel."""
     by = principal_of(request)
     page = version_page(
-        registry.find_version(name, number, by), by, stage=request.GET.get("stage", ""), base=request.GET.get("base", "")
+        registry.find_version(name, number, by),
+        by,
+        stage=request.GET.get("stage", ""),
+        base=request.GET.get("base", ""),
     )
-    context = {"page": page, "sign_form": None, "comment_form": CommentForm(), "certificate": _certificate(page.found.version)}
+    context: dict[str, Any] = {
+        "page": page,
+        "sign_form": None,
+        "comment_form": CommentForm(),
+        "certificate": _certificate(page.found.version),
+    }
     slot = page.panel.sign_slot
     if slot is not None and by.user is not None:
         context["sign_form"] = SignForm(person=by.user, initial=SignForm.fresh(slot.key, page.subject_digest))
@@ -73,14 +83,21 @@ def request_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
     form = RequestForm(request.POST or None, initial={"stage": request.GET.get("stage", "production")})
     if request.method == "POST" and form.is_valid():
         try:
-            review = request_review(found, form.cleaned_data["stage"], why=form.cleaned_data["why"], due_at=form.due_at(), by=by)
+            review = request_review(
+                found, form.cleaned_data["stage"], why=form.cleaned_data["why"], due_at=form.due_at(), by=by
+            )
         except Refusal as refusal:
             show_refusal(form, refusal)
         else:
             _say_who_is_asked(request, review)
             return redirect(page_of(found))
     previews = [examine(found, stage) for stage in form.fields["stage"].queryset]  # type: ignore[attr-defined]  # a ModelChoiceField
-    return render(request, "reviews/request.html", {"form": form, "version": found, "previews": previews}, status=400 if form.errors else 200)
+    return render(
+        request,
+        "reviews/request.html",
+        {"form": form, "version": found, "previews": previews},
+        status=400 if form.errors else 200,
+    )
 
 
 def _say_who_is_asked(request: HttpRequest, review: Review) -> None:
@@ -88,7 +105,10 @@ def _say_who_is_asked(request: HttpRequest, review: Review) -> None:
     nobody = [one for one in waiting if "Nobody eligible" in one.explanation]
     for one in nobody:
         messages.warning(request, f"{one.title}: {one.explanation} {one.cleared_by}.")
-    messages.success(request, f"The review is open. Asked: {'; '.join(one.cleared_by for one in waiting if one not in nobody) or 'nobody yet'}.")
+    messages.success(
+        request,
+        f"The review is open. Asked: {'; '.join(one.cleared_by for one in waiting if one not in nobody) or 'nobody yet'}.",
+    )
 
 
 @require_POST
@@ -143,7 +163,12 @@ def comment(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 
 def _open_review(version: ModelVersion, stage: str) -> Review:
-    reviews = Review.objects.open().filter(version=version).select_related("version__model", "stage").order_by("-requested_at")
+    reviews = (
+        Review.objects.open()
+        .filter(version=version)
+        .select_related("version__model", "stage")
+        .order_by("-requested_at")
+    )
     review = (reviews.filter(stage__name=stage) if stage else reviews).first()
     if review is None:
         raise Conflict(f"No review of {version} is open. Request one first.", code="no-review", link=page_of(version))
@@ -155,5 +180,3 @@ def _any_review(version: ModelVersion) -> Review:
     if review is None:
         raise NotFound(f"{version} has no review to discuss yet. Request one first.")
     return review
-
-

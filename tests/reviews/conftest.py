@@ -20,7 +20,9 @@ from tests.reviews.evidence import CARD, Content, evidence
 class MakeCandidate(Protocol):
     """What the fixture `make_candidate` gives."""
 
-    def __call__(self, *, by: User | None = None, model: RegisteredModel | None = None, **changes: float) -> ModelVersion:
+    def __call__(
+        self, *, by: User | None = None, model: RegisteredModel | None = None, **changes: float
+    ) -> ModelVersion:
         """Register a version that passes every gate but the signatures; `changes` are those of `evidence`."""
 
 

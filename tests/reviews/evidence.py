@@ -58,7 +58,11 @@ def fairness(sex: float = 0.02, age: float = 0.5) -> Content:
                 "demographic_parity_difference": 0.05,
             },
             "age": {
-                "groups": [group("16 to 64", 0.05), group("65 and over", -age), group("unknown", 0.1, sufficient=False, n=40)],
+                "groups": [
+                    group("16 to 64", 0.05),
+                    group("65 and over", -age),
+                    group("unknown", 0.1, sufficient=False, n=40),
+                ],
                 "equal_opportunity_gap": estimate(age),
                 "worst_group": "65 and over",
                 "demographic_parity_difference": 0.4,
@@ -88,14 +92,39 @@ def evidence(*, auc: float = 0.85, ece: float = 0.02, sex: float = 0.02, age: fl
         },
         "slices": {
             "slices": [
-                {"attribute": "sex", "group": "male", "n": 2_000, "auc": estimate(0.86), "accuracy": estimate(0.8), "sufficient": True},
-                {"attribute": "sex", "group": "female", "n": 2_000, "auc": estimate(0.83), "accuracy": estimate(0.78), "sufficient": True},
-                {"attribute": "age", "group": "unknown", "n": 40, "auc": estimate(0.4), "accuracy": estimate(0.5), "sufficient": False},
+                {
+                    "attribute": "sex",
+                    "group": "male",
+                    "n": 2_000,
+                    "auc": estimate(0.86),
+                    "accuracy": estimate(0.8),
+                    "sufficient": True,
+                },
+                {
+                    "attribute": "sex",
+                    "group": "female",
+                    "n": 2_000,
+                    "auc": estimate(0.83),
+                    "accuracy": estimate(0.78),
+                    "sufficient": True,
+                },
+                {
+                    "attribute": "age",
+                    "group": "unknown",
+                    "n": 40,
+                    "auc": estimate(0.4),
+                    "accuracy": estimate(0.5),
+                    "sufficient": False,
+                },
             ]
         },
         "fairness": fairness(sex, age),
         "importance": {"metric": "auc", "features": [{"feature": "AGEP", "mean": 0.1, "low": 0.09, "high": 0.11}]},
-        "environment": {"python": "3.11.7", "platform": "Linux x86_64", "packages": ["scikit-learn==1.9.0", "skops==0.16.0"]},
+        "environment": {
+            "python": "3.11.7",
+            "platform": "Linux x86_64",
+            "packages": ["scikit-learn==1.9.0", "skops==0.16.0"],
+        },
         "data": {
             "dataset": "employment",
             "version": 1,
@@ -111,5 +140,8 @@ def evidence(*, auc: float = 0.85, ece: float = 0.02, sex: float = 0.02, age: fl
             "protected": ["sex", "age"],
             "target": "employed",
         },
-        "signature": {"inputs": [{"name": "AGEP", "type": "int8"}], "outputs": [{"name": "probability", "type": "float64"}]},
+        "signature": {
+            "inputs": [{"name": "AGEP", "type": "int8"}],
+            "outputs": [{"name": "probability", "type": "float64"}],
+        },
     }

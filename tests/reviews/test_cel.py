@@ -61,7 +61,9 @@ def test_missing_fact_is_an_error_that_names_it() -> None:
     assert answer.error == "There is no value for metrics.auc: the evidence for it is missing."
 
 
-@pytest.mark.parametrize("expression", ["data.rows / 0 > 1", "data.rows + 9223372036854775807 > 1", "fairness.gaps['sex'] <= 0.1"])
+@pytest.mark.parametrize(
+    "expression", ["data.rows / 0 > 1", "data.rows + 9223372036854775807 > 1", "fairness.gaps['sex'] <= 0.1"]
+)
 def test_error_while_evaluating_is_returned_and_does_not_pass(expression: str) -> None:
     answer = LANGUAGE.ask(expression, {"data.rows": 5, "fairness.gaps": {"race": 0.1}})
 
@@ -85,7 +87,10 @@ def test_clauses_are_split_only_at_the_top_level() -> None:
 @pytest.mark.parametrize(
     ("clause", "taken_apart"),
     [
-        ("metrics.auc >= production.metrics.auc - 0.005", Comparison("metrics.auc", ">=", "production.metrics.auc - 0.005")),
+        (
+            "metrics.auc >= production.metrics.auc - 0.005",
+            Comparison("metrics.auc", ">=", "production.metrics.auc - 0.005"),
+        ),
         ("size(evidence.kinds) == 0", Comparison("size(evidence.kinds)", "==", "0")),
         ("'scan' in evidence.kinds", Comparison("'scan'", "in", "evidence.kinds")),
         ("scan.admitted", None),

@@ -70,7 +70,9 @@ def test_package_without_a_version_breaks_the_lock() -> None:
     assert facts["environment.unpinned"] == ["pandas"]
 
 
-@pytest.mark.parametrize("content", [{}, {"metrics": None}, {"metrics": {"auc": "high"}}, {"metrics": {"auc": {"value": None}}}])
+@pytest.mark.parametrize(
+    "content", [{}, {"metrics": None}, {"metrics": {"auc": "high"}}, {"metrics": {"auc": {"value": None}}}]
+)
 def test_malformed_evidence_gives_no_fact_instead_of_a_wrong_one(content: dict[str, object]) -> None:
     facts = facts_of(VersionFacts(1, 1, {"metrics": content}))
 

@@ -11,7 +11,9 @@ from tests.reviews.evidence import CARD, evidence
 
 
 def gate(passes: str, **more: object) -> Gate:
-    return Gate(key="g", title="T", section="performance", passes=passes, explanation="Because.", cleared_by="Somebody", **more)  # type: ignore[arg-type]  # test shorthand
+    return Gate(
+        key="g", title="T", section="performance", passes=passes, explanation="Because.", cleared_by="Somebody", **more
+    )  # type: ignore[arg-type]  # test shorthand
 
 
 def admitted(**changes: float) -> dict[str, dict[str, object]]:
@@ -19,7 +21,10 @@ def admitted(**changes: float) -> dict[str, dict[str, object]]:
 
 
 def test_unmet_gate_says_what_was_measured_and_what_is_required() -> None:
-    (outcome,) = evaluate([gate("metrics.auc >= production.metrics.auc - 0.005")], facts_for(VersionFacts(2, 1, evidence(auc=0.81)), VersionFacts(1, 1, evidence(auc=0.82))))
+    (outcome,) = evaluate(
+        [gate("metrics.auc >= production.metrics.auc - 0.005")],
+        facts_for(VersionFacts(2, 1, evidence(auc=0.81)), VersionFacts(1, 1, evidence(auc=0.82))),
+    )
 
     assert outcome.status is RequirementStatus.UNSATISFIED
     assert outcome.measured == "0.81"
@@ -29,7 +34,9 @@ def test_unmet_gate_says_what_was_measured_and_what_is_required() -> None:
 
 
 def test_first_clause_that_fails_is_the_one_explained() -> None:
-    (outcome,) = evaluate([gate("metrics.auc >= 0.75 && metrics.ece <= 0.01")], facts_for(VersionFacts(1, 1, evidence()), None))
+    (outcome,) = evaluate(
+        [gate("metrics.auc >= 0.75 && metrics.ece <= 0.01")], facts_for(VersionFacts(1, 1, evidence()), None)
+    )
 
     assert (outcome.measured, outcome.required) == ("0.02", "at most 0.01")
 
@@ -50,14 +57,20 @@ def test_gate_whose_condition_cannot_be_evaluated_blocks() -> None:
 
 
 def test_gate_that_does_not_apply_does_not_block() -> None:
-    (outcome,) = evaluate([gate("metrics.auc >= production.metrics.auc", when="production.exists")], facts_for(VersionFacts(1, 1, evidence()), None))
+    (outcome,) = evaluate(
+        [gate("metrics.auc >= production.metrics.auc", when="production.exists")],
+        facts_for(VersionFacts(1, 1, evidence()), None),
+    )
 
     assert outcome.status is RequirementStatus.NOT_APPLICABLE
     assert not outcome.blocks
 
 
 def test_warning_is_shown_and_does_not_block() -> None:
-    (outcome,) = evaluate([gate("fairness.worst_gap <= 0.2", warning=True, unit=Unit.POINTS)], facts_for(VersionFacts(1, 1, evidence()), None))
+    (outcome,) = evaluate(
+        [gate("fairness.worst_gap <= 0.2", warning=True, unit=Unit.POINTS)],
+        facts_for(VersionFacts(1, 1, evidence()), None),
+    )
 
     assert outcome.warns
     assert not outcome.blocks
@@ -98,7 +111,9 @@ def test_decent_classifier_passes_every_shipped_gate(name: str) -> None:
     document = parse(shipped_policies()[name])
 
     first = evaluate(document.gates, facts_for(VersionFacts(1, 1, admitted(), CARD), None))
-    second = evaluate(document.gates, facts_for(VersionFacts(2, 1, admitted(auc=0.86), CARD), VersionFacts(1, 1, admitted(), CARD)))
+    second = evaluate(
+        document.gates, facts_for(VersionFacts(2, 1, admitted(auc=0.86), CARD), VersionFacts(1, 1, admitted(), CARD))
+    )
 
     assert [outcome for outcome in (*first, *second) if outcome.blocks] == []
 
@@ -124,7 +139,13 @@ def test_worse_classifier_fails_the_gate_that_says_so(change: dict[str, float], 
 
 @pytest.mark.parametrize(
     ("kind", "key"),
-    [("scan", "scan"), ("data", "data-fingerprint"), ("environment", "environment-lock"), ("fairness", "fairness-measured"), ("curves", "evidence")],
+    [
+        ("scan", "scan"),
+        ("data", "data-fingerprint"),
+        ("environment", "environment-lock"),
+        ("fairness", "fairness-measured"),
+        ("curves", "evidence"),
+    ],
 )
 def test_missing_evidence_fails_the_gate_that_needs_it(kind: str, key: str) -> None:
     document = parse(shipped_policies()["production-tier-1"])

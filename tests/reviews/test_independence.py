@@ -75,7 +75,9 @@ def test_alternates_are_not_excused_from_independence() -> None:
 
 
 accounts = st.integers(1, 6)
-deeds = st.lists(st.builds(Deed, st.sampled_from(Relation), accounts, st.just("somebody"), st.none() | accounts), max_size=8)
+deeds = st.lists(
+    st.builds(Deed, st.sampled_from(Relation), accounts, st.just("somebody"), st.none() | accounts), max_size=8
+)
 
 
 @given(deeds, accounts)
@@ -90,7 +92,9 @@ def test_nobody_with_any_relation_is_ever_eligible(done: list[Deed], account: in
 def test_who_is_eligible_does_not_depend_on_order(done: list[Deed], order: list[int]) -> None:
     people = [member(account) for account in order]
 
-    assert eligible_accounts(people, SEAT, done) == eligible_accounts(sorted(people, key=lambda one: one.account), SEAT, list(reversed(done)))
+    assert eligible_accounts(people, SEAT, done) == eligible_accounts(
+        sorted(people, key=lambda one: one.account), SEAT, list(reversed(done))
+    )
 
 
 @given(deeds, deeds)

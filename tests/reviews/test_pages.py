@@ -38,31 +38,49 @@ def words(response: object) -> str:
 def hidden(response: object) -> dict[str, str]:
     """The hidden fields of the sign form, as a browser would send them."""
     text = response.content.decode()  # type: ignore[attr-defined]  # a response
-    return dict(re.findall(r'<input type="hidden" name="(slot|expected_subject|idempotency_key|stage)" value="([^"]*)"', text))
+    return dict(
+        re.findall(r'<input type="hidden" name="(slot|expected_subject|idempotency_key|stage)" value="([^"]*)"', text)
+    )
 
 
 def signature(response: object, **changes: str) -> dict[str, str]:
-    return hidden(response) | {"decision": "approve", "reason": "Read it all.", "secret": PASSWORD, "intent": "on"} | changes
+    return (
+        hidden(response)
+        | {"decision": "approve", "reason": "Read it all.", "secret": PASSWORD, "intent": "on"}
+        | changes
+    )
 
 
 def test_review_page_shows_evidence_gates_slots_and_your_turn(review: Review, bob: User, client_for: Browser) -> None:
     page = words(client_for(bob).get(address("version", review.version)))
 
-    for said in ("Waiting for you", "Model validator: you", "so you may sign", "Better on young people.", "Widest equal-opportunity gap", "AUC", "0.8500"):
+    for said in (
+        "Waiting for you",
+        "Model validator: you",
+        "so you may sign",
+        "Better on young people.",
+        "Widest equal-opportunity gap",
+        "AUC",
+        "0.8500",
+    ):
         assert said in page, said
     assert "credit v1" in page
     assert "Insufficient evidence" in page
 
 
 @pytest.mark.parametrize("who", ["alice", "dave", "rita"])
-def test_reason_stands_in_place_of_the_button(review: Review, who: str, request: pytest.FixtureRequest, client_for: Browser) -> None:
+def test_reason_stands_in_place_of_the_button(
+    review: Review, who: str, request: pytest.FixtureRequest, client_for: Browser
+) -> None:
     response = client_for(request.getfixturevalue(who)).get(address("version", review.version))
 
     assert "Review and sign" not in words(response)
     assert "you are not among them" in words(response)
 
 
-def test_page_of_a_version_that_was_never_submitted_says_what_it_would_take(candidate: ModelVersion, alice: User, bob: User, carol: User, client_for: Browser) -> None:
+def test_page_of_a_version_that_was_never_submitted_says_what_it_would_take(
+    candidate: ModelVersion, alice: User, bob: User, carol: User, client_for: Browser
+) -> None:
     page = words(client_for(alice).get(address("version", candidate)))
 
     assert "Not submitted for review" in page
@@ -113,7 +131,9 @@ def test_posting_the_same_form_twice_signs_once(review: Review, bob: User, clien
         ("intent", "Confirm your intent to sign."),
     ],
 )
-def test_missing_field_is_said_beside_it(review: Review, bob: User, client_for: Browser, missing: str, sentence: str) -> None:
+def test_missing_field_is_said_beside_it(
+    review: Review, bob: User, client_for: Browser, missing: str, sentence: str
+) -> None:
     browser = client_for(bob)
     values = signature(browser.get(address("sign", review.version)))
     del values[missing]
@@ -129,16 +149,22 @@ def test_missing_field_is_said_beside_it(review: Review, bob: User, client_for: 
 def test_wrong_password_does_not_sign(review: Review, bob: User, client_for: Browser) -> None:
     browser = client_for(bob)
 
-    response = browser.post(address("sign", review.version), signature(browser.get(address("sign", review.version)), secret="wrong"))
+    response = browser.post(
+        address("sign", review.version), signature(browser.get(address("sign", review.version)), secret="wrong")
+    )
 
     assert response.status_code == 400
     assert not SignOff.objects.exists()
 
 
-def test_signing_what_changed_meanwhile_shows_the_difference_and_asks_again(review: Review, bob: User, alice: User, client_for: Browser) -> None:
+def test_signing_what_changed_meanwhile_shows_the_difference_and_asks_again(
+    review: Review, bob: User, alice: User, client_for: Browser
+) -> None:
     browser = client_for(bob)
     seen = browser.get(address("sign", review.version))
-    registry_actions.revise_card(review.version, CARD | {"limitations": "Not for anyone under 18, ever."}, by=as_(alice))
+    registry_actions.revise_card(
+        review.version, CARD | {"limitations": "Not for anyone under 18, ever."}, by=as_(alice)
+    )
 
     response = browser.post(address("sign", review.version), signature(seen))
 
@@ -160,7 +186,9 @@ def test_author_is_told_why_there_is_no_form(review: Review, alice: User, client
     assert "Model validation" in words(response)
 
 
-def test_request_page_says_what_is_asked_and_opens_the_review(candidate: ModelVersion, alice: User, bob: User, carol: User, client_for: Browser) -> None:
+def test_request_page_says_what_is_asked_and_opens_the_review(
+    candidate: ModelVersion, alice: User, bob: User, carol: User, client_for: Browser
+) -> None:
     browser = client_for(alice)
     page = browser.get(address("request", candidate))
     assert "What production asks for" in words(page)
@@ -171,20 +199,28 @@ def test_request_page_says_what_is_asked_and_opens_the_review(candidate: ModelVe
     assert "Asked: Bob Lindqvist; Carol Adeyemi" in words(response)
 
 
-def test_request_without_a_reason_is_said_beside_the_field(candidate: ModelVersion, alice: User, client_for: Browser) -> None:
+def test_request_without_a_reason_is_said_beside_the_field(
+    candidate: ModelVersion, alice: User, client_for: Browser
+) -> None:
     response = client_for(alice).post(address("request", candidate), {"stage": "production", "why": ""})
 
     assert response.status_code == 400
     assert "Say why this version" in words(response)
 
 
-def test_slot_without_anybody_eligible_is_said_at_submission(candidate: ModelVersion, alice: User, client_for: Browser) -> None:
-    response = client_for(alice).post(address("request", candidate), {"stage": "production", "why": "It is better."}, follow=True)
+def test_slot_without_anybody_eligible_is_said_at_submission(
+    candidate: ModelVersion, alice: User, client_for: Browser
+) -> None:
+    response = client_for(alice).post(
+        address("request", candidate), {"stage": "production", "why": "It is better."}, follow=True
+    )
 
     assert "Nobody eligible" in words(response)
 
 
-def test_promotion_page_lists_everything_that_is_missing(candidate: ModelVersion, rita: User, bob: User, carol: User, client_for: Browser) -> None:
+def test_promotion_page_lists_everything_that_is_missing(
+    candidate: ModelVersion, rita: User, bob: User, carol: User, client_for: Browser
+) -> None:
     browser = client_for(rita)
 
     page = words(browser.get(address("promote", candidate)))
@@ -201,14 +237,25 @@ def test_promotion_by_form(approved: Review, rita: User, production: Stage, clie
     browser = client_for(rita)
     assert "Ready to promote" in words(browser.get(address("version", approved.version)))
 
-    response = browser.post(address("promote", approved.version), {"stage": "production", "expected_previous": ""}, follow=True)
+    response = browser.post(
+        address("promote", approved.version), {"stage": "production", "expected_previous": ""}, follow=True
+    )
 
     assert "is live in production" in words(response)
     assert "Approved until" in words(response)
     assert Alias.objects.get(stage=production).version == approved.version
 
 
-def test_promotion_from_a_page_that_showed_another_champion_is_refused(approved: Review, rita: User, production: Stage, make_candidate: MakeCandidate, alice: User, bob: User, carol: User, client_for: Browser) -> None:
+def test_promotion_from_a_page_that_showed_another_champion_is_refused(
+    approved: Review,
+    rita: User,
+    production: Stage,
+    make_candidate: MakeCandidate,
+    alice: User,
+    bob: User,
+    carol: User,
+    client_for: Browser,
+) -> None:
     other = make_candidate(auc=0.86)
     approve(ask(other, production, alice), bob, carol)
     promote(approved.version, production, by=as_(rita))
@@ -219,7 +266,16 @@ def test_promotion_from_a_page_that_showed_another_champion_is_refused(approved:
     assert "moved meanwhile" in words(response)
 
 
-def test_rollback_and_revocation_by_form(approved: Review, rita: User, carol: User, production: Stage, make_candidate: MakeCandidate, alice: User, bob: User, client_for: Browser) -> None:
+def test_rollback_and_revocation_by_form(
+    approved: Review,
+    rita: User,
+    carol: User,
+    production: Stage,
+    make_candidate: MakeCandidate,
+    alice: User,
+    bob: User,
+    client_for: Browser,
+) -> None:
     promote(approved.version, production, by=as_(rita))
     second = make_candidate(auc=0.86)
     approve(ask(second, production, alice), bob, carol)
@@ -249,7 +305,9 @@ def test_inbox_has_what_needs_you_until_you_signed(review: Review, bob: User, cl
     assert "credit v1" in words(browser.get("/?view=waiting"))
 
 
-def test_inbox_of_the_author_holds_what_came_back(review: Review, alice: User, carol: User, client_for: Browser) -> None:
+def test_inbox_of_the_author_holds_what_came_back(
+    review: Review, alice: User, carol: User, client_for: Browser
+) -> None:
     sign(review, "risk", carol, decision="request_changes", reason="Explain the age gap.")
 
     assert "credit v1" in words(client_for(alice).get("/?view=back"))
@@ -272,18 +330,24 @@ def test_dismissing_and_taking_back_by_form(review: Review, bob: User, carol: Us
     assert asked.dismissed_by == bob
 
     given = sign(review, "validator", bob)
-    browser.post(reverse("reviews:withdraw-sign-off", args=["credit", 1, given.uuid]), {"reason": "Overlooked the drift."})
+    browser.post(
+        reverse("reviews:withdraw-sign-off", args=["credit", 1, given.uuid]), {"reason": "Overlooked the drift."}
+    )
 
     given.refresh_from_db()
     assert given.withdrawn_why == "Overlooked the drift."
 
 
-def test_sections_are_marked_as_read_and_ask_again_when_they_change(review: Review, bob: User, alice: User, client_for: Browser) -> None:
+def test_sections_are_marked_as_read_and_ask_again_when_they_change(
+    review: Review, bob: User, alice: User, client_for: Browser
+) -> None:
     browser = client_for(bob)
     browser.post(address("read", review.version), {"evidence": "card", "reviewed": "1"})
     assert "1 of 7 reviewed" in words(browser.get(address("version", review.version)))
 
-    registry_actions.revise_card(review.version, CARD | {"limitations": "Not for anyone under 18, ever."}, by=as_(alice))
+    registry_actions.revise_card(
+        review.version, CARD | {"limitations": "Not for anyone under 18, ever."}, by=as_(alice)
+    )
 
     page = words(browser.get(address("version", review.version)))
     assert "0 of 7 reviewed" in page
@@ -292,8 +356,12 @@ def test_sections_are_marked_as_read_and_ask_again_when_they_change(review: Revi
 
 
 @pytest.mark.parametrize("section", ["gates", "performance", "fairness", "data", "changes", "card", "supply-chain"])
-def test_marking_with_htmx_answers_with_the_section_alone(review: Review, bob: User, client_for: Browser, section: str) -> None:
-    response = client_for(bob).post(address("read", review.version), {"evidence": section, "reviewed": "1"}, headers={"HX-Request": "true"})
+def test_marking_with_htmx_answers_with_the_section_alone(
+    review: Review, bob: User, client_for: Browser, section: str
+) -> None:
+    response = client_for(bob).post(
+        address("read", review.version), {"evidence": section, "reviewed": "1"}, headers={"HX-Request": "true"}
+    )
 
     text = response.content.decode()
     assert f'id="{section}"' in text
@@ -302,12 +370,17 @@ def test_marking_with_htmx_answers_with_the_section_alone(review: Review, bob: U
 
 
 def test_unknown_section_is_refused(review: Review, bob: User, client_for: Browser) -> None:
-    assert client_for(bob).post(address("read", review.version), {"evidence": "weather", "reviewed": "1"}).status_code == 400
+    assert (
+        client_for(bob).post(address("read", review.version), {"evidence": "weather", "reviewed": "1"}).status_code
+        == 400
+    )
 
 
 def test_comments_are_shown_safely(review: Review, dave: User, client_for: Browser) -> None:
     browser = client_for(dave)
-    browser.post(address("comment", review.version), {"body": "**Why** <script>alert(1)</script>?", "section": "fairness"})
+    browser.post(
+        address("comment", review.version), {"body": "**Why** <script>alert(1)</script>?", "section": "fairness"}
+    )
 
     page = browser.get(address("version", review.version)).content.decode()
     assert Comment.objects.get().author == dave
@@ -315,7 +388,9 @@ def test_comments_are_shown_safely(review: Review, dave: User, client_for: Brows
     assert "<script>alert" not in page
 
 
-def test_compare_with_another_version(approved: Review, rita: User, production: Stage, make_candidate: MakeCandidate, alice: User, client_for: Browser) -> None:
+def test_compare_with_another_version(
+    approved: Review, rita: User, production: Stage, make_candidate: MakeCandidate, alice: User, client_for: Browser
+) -> None:
     promote(approved.version, production, by=as_(rita))
     second = make_candidate(auc=0.9)
     browser = client_for(alice)
@@ -330,7 +405,16 @@ def test_compare_with_another_version(approved: Review, rita: User, production: 
     assert browser.get(address("version", second) + "?stage=moon").status_code == 404
 
 
-def test_model_page_says_what_is_live_and_what_comes_next(approved: Review, rita: User, production: Stage, make_candidate: MakeCandidate, alice: User, bob: User, carol: User, client_for: Browser) -> None:
+def test_model_page_says_what_is_live_and_what_comes_next(
+    approved: Review,
+    rita: User,
+    production: Stage,
+    make_candidate: MakeCandidate,
+    alice: User,
+    bob: User,
+    carol: User,
+    client_for: Browser,
+) -> None:
     browser = client_for(alice)
     assert "Nothing was promoted yet" in words(browser.get(reverse("reviews:model", args=["credit"])))
     promote(approved.version, production, by=as_(rita))
@@ -374,7 +458,9 @@ def test_draft_with_type_errors_shows_each_with_its_position(erin: User, client_
     content["gates"][0]["passes"] = "scan.admited"
     content["gates"][3]["passes"] = "metrics.auc >= 'high'"
 
-    response = client_for(erin).post(reverse("reviews:policy-draft"), {"name": "staging", "text": json.dumps(content), "note": ""})
+    response = client_for(erin).post(
+        reverse("reviews:policy-draft"), {"name": "staging", "text": json.dumps(content), "note": ""}
+    )
 
     assert response.status_code == 400
     page = words(response)
@@ -392,9 +478,14 @@ def test_draft_is_checked_saved_compared_and_published(erin: User, dave: User, c
     values = {"name": "staging", "text": json.dumps(content), "note": "Shorter."}
     assert "It type-checks" in words(author.post(reverse("reviews:policy-draft"), values | {"check": "1"}))
     assert "is saved as a draft" in words(author.post(reverse("reviews:policy-draft"), values, follow=True))
-    assert '"valid_months": 3' in author.get(reverse("reviews:policy", args=["staging", 2]) + "?against=1").content.decode().replace("&quot;", '"')
+    assert '"valid_months": 3' in author.get(
+        reverse("reviews:policy", args=["staging", 2]) + "?against=1"
+    ).content.decode().replace("&quot;", '"')
     assert author.post(reverse("reviews:policy-publish", args=["staging", 2])).status_code == 403
 
     publisher.post(reverse("reviews:policy-publish", args=["staging", 2]))
 
-    assert list(PolicyVersion.objects.filter(policy__name="staging").values_list("number", "status")) == [(2, "published"), (1, "retired")]
+    assert list(PolicyVersion.objects.filter(policy__name="staging").values_list("number", "status")) == [
+        (2, "published"),
+        (1, "retired"),
+    ]

@@ -42,13 +42,17 @@ def in_production(approved: Review, production: Stage, rita: User) -> ModelVersi
 
 
 @pytest.fixture
-def second(in_production: ModelVersion, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User) -> ModelVersion:
+def second(
+    in_production: ModelVersion, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User
+) -> ModelVersion:
     version = make_candidate(auc=0.86)
     approve(ask(version, production, alice), bob, carol)
     return version
 
 
-def test_version_that_nobody_reviewed_is_refused_with_everything_that_is_missing(make_candidate: MakeCandidate, production: Stage, rita: User, bob: User, carol: User) -> None:
+def test_version_that_nobody_reviewed_is_refused_with_everything_that_is_missing(
+    make_candidate: MakeCandidate, production: Stage, rita: User, bob: User, carol: User
+) -> None:
     version = make_candidate(auc=0.6)
 
     with pytest.raises(Conflict) as caught:
@@ -65,7 +69,9 @@ def test_version_that_nobody_reviewed_is_refused_with_everything_that_is_missing
     assert not live(version, production)
 
 
-def test_version_without_evidence_is_refused_by_every_gate(model: object, make_version: object, production: Stage, rita: User) -> None:
+def test_version_without_evidence_is_refused_by_every_gate(
+    model: object, make_version: object, production: Stage, rita: User
+) -> None:
     version = make_version(model)  # type: ignore[operator]  # the fixture
 
     with pytest.raises(Conflict) as caught:
@@ -87,7 +93,9 @@ def test_signed_version_is_promoted(approved: Review, production: Stage, rita: U
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "dave", "erin", "scorer", "root"])
-def test_only_those_who_may_promote_do(approved: Review, production: Stage, who: str, request: pytest.FixtureRequest) -> None:
+def test_only_those_who_may_promote_do(
+    approved: Review, production: Stage, who: str, request: pytest.FixtureRequest
+) -> None:
     person = request.getfixturevalue(who)
 
     with pytest.raises(Forbidden):
@@ -114,8 +122,12 @@ def test_gates_are_asked_again_at_promotion(approved: Review, production: Stage,
     assert {"auc-floor", "slot-validator", "slot-risk"} <= {one.key for one in caught.value.unmet}
 
 
-def test_stale_approval_is_refused_after_the_card_changed(approved: Review, production: Stage, alice: User, rita: User) -> None:
-    registry_actions.revise_card(approved.version, CARD | {"limitations": "Also not for landlords, it turns out."}, by=as_(alice))
+def test_stale_approval_is_refused_after_the_card_changed(
+    approved: Review, production: Stage, alice: User, rita: User
+) -> None:
+    registry_actions.revise_card(
+        approved.version, CARD | {"limitations": "Also not for landlords, it turns out."}, by=as_(alice)
+    )
 
     with pytest.raises(Conflict) as caught:
         promote(approved.version, production, by=as_(rita))
@@ -148,14 +160,24 @@ def test_approval_in_force_ends_when_it_runs_out(in_production: ModelVersion, pr
     assert approval_in_force(in_production, production, until) is None
 
 
-def test_longer_validity_written_into_the_row_does_not_last_longer(in_production: ModelVersion, production: Stage) -> None:
+def test_longer_validity_written_into_the_row_does_not_last_longer(
+    in_production: ModelVersion, production: Stage
+) -> None:
     until = Approval.objects.get(version=in_production).valid_until
     Approval.objects.update(valid_until=until + timedelta(days=900))
 
     assert approval_in_force(in_production, production, until + timedelta(days=1)) is None
 
 
-def test_alias_moves_only_from_the_champion_that_was_compared_with(second: ModelVersion, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User, rita: User) -> None:
+def test_alias_moves_only_from_the_champion_that_was_compared_with(
+    second: ModelVersion,
+    make_candidate: MakeCandidate,
+    production: Stage,
+    alice: User,
+    bob: User,
+    carol: User,
+    rita: User,
+) -> None:
     third = make_candidate(auc=0.87)
     approve(ask(third, production, alice), bob, carol)
     promote(second, production, by=as_(rita))
@@ -168,7 +190,15 @@ def test_alias_moves_only_from_the_champion_that_was_compared_with(second: Model
     assert live(third, production)
 
 
-def test_gates_are_judged_against_the_champion_of_now(second: ModelVersion, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User, rita: User) -> None:
+def test_gates_are_judged_against_the_champion_of_now(
+    second: ModelVersion,
+    make_candidate: MakeCandidate,
+    production: Stage,
+    alice: User,
+    bob: User,
+    carol: User,
+    rita: User,
+) -> None:
     third = make_candidate(auc=0.845)
     approve(ask(third, production, alice), bob, carol)
     attached = make_candidate(auc=0.9)
@@ -186,7 +216,9 @@ def test_promotion_is_not_repeated(in_production: ModelVersion, production: Stag
         promote(in_production, production, by=as_(rita))
 
 
-def test_rollback_returns_to_the_version_before(second: ModelVersion, in_production: ModelVersion, production: Stage, rita: User) -> None:
+def test_rollback_returns_to_the_version_before(
+    second: ModelVersion, in_production: ModelVersion, production: Stage, rita: User
+) -> None:
     promote(second, production, by=as_(rita))
 
     promotion = roll_back(second.model, production, by=as_(rita))
@@ -196,7 +228,9 @@ def test_rollback_returns_to_the_version_before(second: ModelVersion, in_product
     assert approval_in_force(in_production, production, timezone.now()) is not None
 
 
-def test_no_rollback_to_a_revoked_version(second: ModelVersion, in_production: ModelVersion, production: Stage, rita: User, carol: User) -> None:
+def test_no_rollback_to_a_revoked_version(
+    second: ModelVersion, in_production: ModelVersion, production: Stage, rita: User, carol: User
+) -> None:
     promote(second, production, by=as_(rita))
     revoke(in_production, reason="Wrong label.", reauthentication=proof_of(carol), by=as_(carol))
 
@@ -211,7 +245,9 @@ def test_first_version_has_nothing_to_roll_back_to(in_production: ModelVersion, 
         roll_back(in_production.model, production, by=as_(rita))
 
 
-def test_revocation_drops_the_alias_and_ends_the_approval(in_production: ModelVersion, production: Stage, carol: User) -> None:
+def test_revocation_drops_the_alias_and_ends_the_approval(
+    in_production: ModelVersion, production: Stage, carol: User
+) -> None:
     revocation = revoke(in_production, reason="The label leaks.", reauthentication=proof_of(carol), by=as_(carol))
 
     in_production.refresh_from_db()
@@ -221,7 +257,9 @@ def test_revocation_drops_the_alias_and_ends_the_approval(in_production: ModelVe
     assert Approval.objects.get(version=in_production).revocation == revocation
 
 
-def test_revoked_version_is_not_promoted_again(in_production: ModelVersion, production: Stage, carol: User, rita: User) -> None:
+def test_revoked_version_is_not_promoted_again(
+    in_production: ModelVersion, production: Stage, carol: User, rita: User
+) -> None:
     revoke(in_production, reason="The label leaks.", reauthentication=proof_of(carol), by=as_(carol))
 
     with pytest.raises(Conflict) as caught:
@@ -231,7 +269,9 @@ def test_revoked_version_is_not_promoted_again(in_production: ModelVersion, prod
 
 
 @pytest.mark.parametrize("who", ["alice", "dave", "erin", "root", "scorer"])
-def test_onlookers_do_not_revoke(in_production: ModelVersion, production: Stage, who: str, request: pytest.FixtureRequest) -> None:
+def test_onlookers_do_not_revoke(
+    in_production: ModelVersion, production: Stage, who: str, request: pytest.FixtureRequest
+) -> None:
     person = request.getfixturevalue(who)
 
     with pytest.raises(Forbidden):
@@ -256,7 +296,9 @@ def test_nothing_to_revoke_is_said(candidate: ModelVersion, carol: User) -> None
 # What somebody could try past the product.
 
 
-def test_rows_written_by_hand_do_not_make_a_signature(review: Review, production: Stage, bob: User, carol: User, rita: User) -> None:
+def test_rows_written_by_hand_do_not_make_a_signature(
+    review: Review, production: Stage, bob: User, carol: User, rita: User
+) -> None:
     round_ = review.current_round
     real = sign(review, "validator", bob)
     SignOff.objects.create(
@@ -272,7 +314,9 @@ def test_rows_written_by_hand_do_not_make_a_signature(review: Review, production
         signed_at=timezone.now(),
     )
     Round.objects.filter(pk=round_.pk).update(state="approved", closed_at=timezone.now())
-    Approval.objects.create(version=review.version, stage=production, round=round_, valid_until=timezone.now() + timedelta(days=300))
+    Approval.objects.create(
+        version=review.version, stage=production, round=round_, valid_until=timezone.now() + timedelta(days=300)
+    )
     ModelVersion.objects.filter(pk=review.version_id).update(state="approved")
 
     with pytest.raises(Conflict) as caught:
@@ -283,14 +327,18 @@ def test_rows_written_by_hand_do_not_make_a_signature(review: Review, production
     assert "is not valid and does not count" in unmet.explanation
 
 
-def test_statement_signed_with_another_key_does_not_count(review: Review, production: Stage, bob: User, carol: User, rita: User) -> None:
+def test_statement_signed_with_another_key_does_not_count(
+    review: Review, production: Stage, bob: User, carol: User, rita: User
+) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from foundation.dsse import open_sealed
 
     sign(review, "validator", bob)
     given = sign(review, "risk", carol)
-    _overwrite(given, seal(open_sealed(given.statement, registry_signer().public), Signer(Ed25519PrivateKey.generate())))
+    _overwrite(
+        given, seal(open_sealed(given.statement, registry_signer().public), Signer(Ed25519PrivateKey.generate()))
+    )
 
     with pytest.raises(Conflict) as caught:
         promote(review.version, production, by=as_(rita))
@@ -298,7 +346,9 @@ def test_statement_signed_with_another_key_does_not_count(review: Review, produc
     assert [one.key for one in caught.value.unmet] == ["slot-risk"]
 
 
-def test_statement_replayed_on_another_version_does_not_count(approved: Review, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User, rita: User) -> None:
+def test_statement_replayed_on_another_version_does_not_count(
+    approved: Review, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User, rita: User
+) -> None:
     other = ask(make_candidate(), production, alice)
     round_ = other.current_round
     for original in approved.current_round.sign_offs.all():
@@ -321,7 +371,9 @@ def test_statement_replayed_on_another_version_does_not_count(approved: Review, 
     assert {one.key for one in caught.value.unmet} == {"slot-validator", "slot-risk"}
 
 
-def test_decision_rewritten_in_the_row_is_not_believed(review: Review, production: Stage, bob: User, carol: User, rita: User) -> None:
+def test_decision_rewritten_in_the_row_is_not_believed(
+    review: Review, production: Stage, bob: User, carol: User, rita: User
+) -> None:
     sign(review, "validator", bob)
     given = sign(review, "risk", carol, decision="request_changes", reason="Explain.")
     _sql("UPDATE reviews_signoff SET decision = 'approve' WHERE id = %s", given.pk)
@@ -335,11 +387,17 @@ def test_decision_rewritten_in_the_row_is_not_believed(review: Review, productio
 def test_approval_row_for_a_version_that_nobody_signed_is_not_in_force(review: Review, production: Stage) -> None:
     Round.objects.filter(pk=review.current_round.pk).update(state="approved", closed_at=timezone.now())
     approval = Approval.objects.create(
-        version=review.version, stage=production, round=review.current_round, valid_until=timezone.now() + timedelta(days=300)
+        version=review.version,
+        stage=production,
+        round=review.current_round,
+        valid_until=timezone.now() + timedelta(days=300),
     )
 
     assert approval_in_force(review.version, production, timezone.now()) is None
-    assert why_unsound(approval, timezone.now(), released=False) == "Valid signatures do not fill every slot of the policy."
+    assert (
+        why_unsound(approval, timezone.now(), released=False)
+        == "Valid signatures do not fill every slot of the policy."
+    )
 
 
 def test_slots_deleted_from_the_round_do_not_lower_the_quorum(review: Review, production: Stage, bob: User) -> None:
@@ -348,15 +406,23 @@ def test_slots_deleted_from_the_round_do_not_lower_the_quorum(review: Review, pr
     round_.slots.filter(key="risk").delete()
     Round.objects.filter(pk=round_.pk).update(state="approved", closed_at=timezone.now())
     round_.refresh_from_db()
-    approval = Approval.objects.create(version=review.version, stage=production, round=round_, valid_until=timezone.now() + timedelta(days=300))
+    approval = Approval.objects.create(
+        version=review.version, stage=production, round=round_, valid_until=timezone.now() + timedelta(days=300)
+    )
 
-    assert why_unsound(approval, timezone.now(), released=False) == "Valid signatures do not fill every slot of the policy."
+    assert (
+        why_unsound(approval, timezone.now(), released=False)
+        == "Valid signatures do not fill every slot of the policy."
+    )
 
 
 def test_policy_weakened_in_the_database_decides_nothing(approved: Review, production: Stage, rita: User) -> None:
     weak = copy.deepcopy(PolicyVersion.objects.get(policy__name="production-tier-1").content)
     weak["gates"] = []
-    _try_sql("UPDATE reviews_policyversion SET content = %s WHERE policy_id IN (SELECT id FROM reviews_policy WHERE name = 'production-tier-1')", _json(weak))
+    _try_sql(
+        "UPDATE reviews_policyversion SET content = %s WHERE policy_id IN (SELECT id FROM reviews_policy WHERE name = 'production-tier-1')",
+        _json(weak),
+    )
 
     if PolicyVersion.objects.get(policy__name="production-tier-1").content["gates"]:
         return  # the database refused
@@ -368,7 +434,10 @@ def test_release_for_other_signatures_is_not_in_force(in_production: ModelVersio
     approval = Approval.objects.select_related("promotion").get(version=in_production)
     assert approval.promotion is not None
     forged = seal(
-        statement(subject_name="credit/1", subject_sha256=in_production.digest, predicate_type=RELEASE_TYPE, predicate={}), registry_signer()
+        statement(
+            subject_name="credit/1", subject_sha256=in_production.digest, predicate_type=RELEASE_TYPE, predicate={}
+        ),
+        registry_signer(),
     )
     promotion = Promotion(
         model=in_production.model,
@@ -384,7 +453,9 @@ def test_release_for_other_signatures_is_not_in_force(in_production: ModelVersio
     assert approval_in_force(in_production, production, timezone.now()) is None
 
 
-def test_self_made_release_does_not_place_the_alias_without_the_registrys_key(candidate: ModelVersion, production: Stage, rita: User) -> None:
+def test_self_made_release_does_not_place_the_alias_without_the_registrys_key(
+    candidate: ModelVersion, production: Stage, rita: User
+) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     envelope = seal(
@@ -425,7 +496,9 @@ def test_promotion_is_in_the_ledger(in_production: ModelVersion) -> None:
     assert any(Action.VERSION_PROMOTE.value in bytes(row.payload).decode() for row in Pending.objects.all())
 
 
-def test_withdrawn_signature_reopens_what_it_had_filled(review: Review, production: Stage, bob: User, rita: User) -> None:
+def test_withdrawn_signature_reopens_what_it_had_filled(
+    review: Review, production: Stage, bob: User, rita: User
+) -> None:
     given = sign(review, "validator", bob)
     withdraw_sign_off(given, reason="Overlooked the drift.", by=as_(bob))
 
@@ -435,7 +508,9 @@ def test_withdrawn_signature_reopens_what_it_had_filled(review: Review, producti
     assert {one.key for one in caught.value.unmet} == {"slot-validator", "slot-risk"}
 
 
-def test_review_cannot_be_requested_for_what_is_live(in_production: ModelVersion, production: Stage, alice: User) -> None:
+def test_review_cannot_be_requested_for_what_is_live(
+    in_production: ModelVersion, production: Stage, alice: User
+) -> None:
     with pytest.raises(Conflict, match="live in Production already"):
         request_review(in_production, production, why="Again.", by=as_(alice))
 

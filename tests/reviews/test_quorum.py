@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 from reviews.quorum import Vote, counted, enough, missing
 
 NEEDS = {"validator": 1, "risk": 2}
-votes = st.lists(st.builds(Vote, st.sampled_from(["validator", "risk", "stranger"]), st.sampled_from("abcdef")), max_size=12)
+votes = st.lists(
+    st.builds(Vote, st.sampled_from(["validator", "risk", "stranger"]), st.sampled_from("abcdef")), max_size=12
+)
 needs = st.dictionaries(st.sampled_from(["validator", "risk", "business"]), st.integers(1, 3), max_size=3)
 
 
@@ -34,7 +36,9 @@ def test_order_of_signing_plays_no_part(asked: dict[str, int], given_votes: list
 
 
 @given(needs, votes)
-def test_enough_means_that_distinct_people_stand_in_distinct_slots(asked: dict[str, int], given_votes: list[Vote]) -> None:
+def test_enough_means_that_distinct_people_stand_in_distinct_slots(
+    asked: dict[str, int], given_votes: list[Vote]
+) -> None:
     if not enough(asked, given_votes):
         return
 
@@ -45,6 +49,8 @@ def test_enough_means_that_distinct_people_stand_in_distinct_slots(asked: dict[s
 
 
 @given(needs, votes, st.sampled_from(["validator", "risk", "business"]))
-def test_one_more_independent_person_never_undoes_a_quorum(asked: dict[str, int], given_votes: list[Vote], slot: str) -> None:
+def test_one_more_independent_person_never_undoes_a_quorum(
+    asked: dict[str, int], given_votes: list[Vote], slot: str
+) -> None:
     if enough(asked, given_votes):
         assert enough(asked, [*given_votes, Vote(slot, "newcomer")])

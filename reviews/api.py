@@ -1,0 +1,530 @@
+"""Reviews over the API: what stands between a version and a stage, requests, sign-offs, promotions, revocations, policies."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from access.models import Reauthentication
+from access.permissions import Permission, permit, visible_to
+from access.principal import Principal
+from access.requests import principal_of
+from access.stepup import reauthenticate
+from foundation.refusals import Forbidden, NotFound
+from registry import queries as registry
+from registry.models import Promotion, Stage
+from reviews.actions import (
+    comment,
+    dismiss_changes_request,
+    draft_policy,
+    open_round,
+    publish_policy,
+    request_review,
+    sign_off,
+    withdraw_review,
+    withdraw_sign_off,
+)
+from reviews.actions.drafts import checked
+from reviews.evaluation import Evaluation, current_subject, examine
+from reviews.models import PolicyVersion, Review, Revocation, SignOff
+from reviews.promotion import promote, roll_back
+from reviews.revocation import revoke
+
+
+class RequirementOut(serializers.Serializer[Any]):
+    """One requirement: what was measured, what is required, who or what can clear it."""
+
+    key = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.CharField()
+    measured = serializers.CharField()
+    required = serializers.CharField()  # type: ignore[assignment]  # a field's name; DRF takes it off the class
+    production = serializers.CharField()
+    explanation = serializers.CharField()
+    cleared_by = serializers.CharField()
+    link = serializers.CharField()
+
+
+class SignOffOut(serializers.ModelSerializer[SignOff]):
+    """One decision with the signed statement (DSSE) that carries it."""
+
+    slot = serializers.CharField(source="slot.key")
+    person = serializers.CharField(source="person.username")
+    round = serializers.IntegerField(source="round.number")
+
+    class Meta:
+        model = SignOff
+        fields = (
+            "uuid",
+            "round",
+            "slot",
+            "person",
+            "decision",
+            "reason",
+            "signed_at",
+            "withdrawn_at",
+            "withdrawn_why",
+            "statement_digest",
+            "statement",
+        )
+
+
+class ReviewOut(serializers.ModelSerializer[Review]):
+    """The case for moving one version to one stage."""
+
+    model = serializers.CharField(source="version.model.name")
+    version = serializers.IntegerField(source="version.number")
+    stage = serializers.CharField(source="stage.name")
+    requested_by = serializers.CharField(source="requested_by.username")
+    round = serializers.IntegerField(source="current_round.number")
+    state = serializers.CharField(source="current_round.state")
+
+    class Meta:
+        model = Review
+        fields = (
+            "uuid",
+            "model",
+            "version",
+            "stage",
+            "why",
+            "requested_by",
+            "requested_at",
+            "due_at",
+            "closed_at",
+            "round",
+            "state",
+        )
+
+
+class ReviewDetail(serializers.Serializer[Any]):
+    """A review with everything that its stage asks for, met or not, and the subject that a signature given now would sign."""
+
+    review = ReviewOut()
+    subject_digest = serializers.CharField()
+    subject = serializers.CharField(help_text="canonical JSON (RFC 8785)")
+    requirements = RequirementOut(many=True)
+    sign_offs = SignOffOut(many=True)
+
+
+class ReviewIn(serializers.Serializer[Any]):
+    """A request for review."""
+
+    model = serializers.CharField()
+    version = serializers.IntegerField(min_value=1)
+    stage = serializers.CharField(default="production")
+    why = serializers.CharField(max_length=10_000)
+    due_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class ProofIn(serializers.Serializer[Any]):
+    """How the person proves that it is them, in the same request."""
+
+    method = serializers.ChoiceField(choices=Reauthentication.Method.choices, default=Reauthentication.Method.PASSWORD)
+    secret = serializers.CharField(trim_whitespace=False, write_only=True, max_length=1_000)
+
+
+class SignOffIn(ProofIn):
+    """A decision. `expected_subject` is the digest that was read; when it is not the current one, 409 says what has changed."""
+
+    slot = serializers.SlugField()
+    decision = serializers.ChoiceField(choices=SignOff.Decision.choices)
+    reason = serializers.CharField(max_length=10_000)
+    expected_subject = serializers.CharField(max_length=64)
+    idempotency_key = serializers.CharField(min_length=8, max_length=64)
+
+
+class ReasonIn(serializers.Serializer[Any]):
+    """A reason."""
+
+    reason = serializers.CharField(max_length=10_000)
+
+
+class CommentIn(serializers.Serializer[Any]):
+    """A remark, in Markdown."""
+
+    body = serializers.CharField(max_length=20_000)
+    section = serializers.CharField(required=False, default="", allow_blank=True)
+
+
+class PromotionIn(serializers.Serializer[Any]):
+    """A promotion. `expected_previous`: the version that is believed to be live (null: none); left out: the one reviewed against."""
+
+    version = serializers.IntegerField(min_value=1)
+    stage = serializers.CharField(default="production")
+    expected_previous = serializers.IntegerField(required=False, allow_null=True, min_value=1)
+
+
+class StageIn(serializers.Serializer[Any]):
+    """A stage."""
+
+    stage = serializers.CharField(default="production")
+
+
+class PromotionOut(serializers.ModelSerializer[Promotion]):
+    """The move of a stage's alias, with the signed release that allowed it."""
+
+    model = serializers.CharField(source="model.name")
+    version = serializers.IntegerField(source="version.number")
+    stage = serializers.CharField(source="stage.name")
+    previous = serializers.IntegerField(source="previous.number", default=None, allow_null=True)
+    by = serializers.CharField(source="by.username")
+
+    class Meta:
+        model = Promotion
+        fields = ("uuid", "model", "version", "stage", "previous", "rollback", "release_digest", "release", "by", "at")
+
+
+class RevocationIn(ProofIn):
+    """A revocation: for all stages, and for good."""
+
+    version = serializers.IntegerField(min_value=1)
+    reason = serializers.CharField(max_length=10_000)
+
+
+class RevocationOut(serializers.ModelSerializer[Revocation]):
+    """A revocation with its signed statement."""
+
+    model = serializers.CharField(source="version.model.name")
+    version = serializers.IntegerField(source="version.number")
+    by = serializers.CharField(source="by.username")
+
+    class Meta:
+        model = Revocation
+        fields = ("uuid", "model", "version", "reason", "by", "at", "statement")
+
+
+class PolicyOut(serializers.ModelSerializer[PolicyVersion]):
+    """One version of an admission policy."""
+
+    name = serializers.CharField(source="policy.name")
+
+    class Meta:
+        model = PolicyVersion
+        fields = ("name", "number", "status", "digest", "note", "created_at", "published_at", "content")
+
+
+class PolicyIn(serializers.Serializer[Any]):
+    """A draft."""
+
+    name = serializers.CharField(max_length=63)
+    content = serializers.DictField()
+    note = serializers.CharField(required=False, default="", allow_blank=True, max_length=300)
+
+
+class ContentIn(serializers.Serializer[Any]):
+    """The text of a policy."""
+
+    content = serializers.DictField()
+
+
+class CheckedOut(serializers.Serializer[Any]):
+    """A policy that type-checks."""
+
+    digest = serializers.CharField()
+    gates = serializers.IntegerField()
+    slots = serializers.IntegerField()
+
+
+class ReviewsView(ListAPIView[Review]):
+    """Reviews of models that the caller may see."""
+
+    serializer_class = ReviewOut
+    filter_backends = ()
+    queryset = Review.objects.none()
+
+    def get_queryset(self) -> Any:
+        """Newest first; `?open=true` for those under way, `?model=` for those of one model."""
+        everything = Review.objects.select_related("version__model", "stage", "requested_by").prefetch_related("rounds")
+        rows = visible_to(everything, principal_of(self.request), Permission.SEE_MODEL, through="version__model")
+        if self.request.query_params.get("open") == "true":
+            rows = rows.filter(closed_at=None)
+        model = self.request.query_params.get("model")
+        return rows.filter(version__model__name=model) if model else rows
+
+    @extend_schema(parameters=[OpenApiParameter("open", bool), OpenApiParameter("model", str)])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The list."""
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=ReviewIn, responses={201: ReviewDetail})
+    def post(self, request: Request) -> Response:
+        """Request a review; the answer says what it will take."""
+        values = _given(ReviewIn, request)
+        by = principal_of(request)
+        version = registry.find_version(values["model"], values["version"], by)
+        review = request_review(version, _stage(values["stage"]), why=values["why"], due_at=values["due_at"], by=by)
+        return Response(_detail(review), status=status.HTTP_201_CREATED)
+
+
+class ReviewView(APIView):
+    """One review."""
+
+    @extend_schema(responses=ReviewDetail)
+    def get(self, request: Request, uuid: UUID) -> Response:
+        """The review with every requirement and sign-off."""
+        return Response(_detail(_review(uuid, request)))
+
+
+class RoundsView(APIView):
+    """Rounds of a review."""
+
+    @extend_schema(request=None, responses={201: ReviewDetail})
+    def post(self, request: Request, uuid: UUID) -> Response:
+        """Open another round."""
+        review = _review(uuid, request)
+        open_round(review, by=principal_of(request))
+        return Response(_detail(_review(uuid, request)), status=status.HTTP_201_CREATED)
+
+
+class WithdrawView(APIView):
+    """Withdrawing a review."""
+
+    @extend_schema(request=None, responses=ReviewOut)
+    def post(self, request: Request, uuid: UUID) -> Response:
+        """Take it back."""
+        withdraw_review(_review(uuid, request), by=principal_of(request))
+        return Response(ReviewOut(_review(uuid, request)).data)
+
+
+class SignOffsView(APIView):
+    """Sign-offs of a review."""
+
+    @extend_schema(request=SignOffIn, responses={201: SignOffOut})
+    def post(self, request: Request, uuid: UUID) -> Response:
+        """Sign, confirming in the same request that it is you. People only: a service token is refused."""
+        values = _given(SignOffIn, request)
+        by = principal_of(request)
+        review = _review(uuid, request)
+        earlier = SignOff.objects.filter(idempotency_key=values["idempotency_key"]).first()
+        given = sign_off(
+            review.current_round,
+            values["slot"],
+            decision=values["decision"],
+            reason=values["reason"],
+            reauthentication=earlier.reauthentication if earlier else _prove(values, by),
+            expected_subject=values["expected_subject"],
+            idempotency_key=values["idempotency_key"],
+            by=by,
+        )
+        return Response(SignOffOut(given).data, status=status.HTTP_201_CREATED)
+
+
+class SignOffWithdrawView(APIView):
+    """Taking one's own decision back."""
+
+    @extend_schema(request=ReasonIn, responses=SignOffOut)
+    def post(self, request: Request, uuid: UUID) -> Response:
+        """It stays in the record, struck through."""
+        given = withdraw_sign_off(
+            _sign_off(uuid, request), reason=_given(ReasonIn, request)["reason"], by=principal_of(request)
+        )
+        return Response(SignOffOut(given).data)
+
+
+class DismissView(APIView):
+    """Dismissing a request for changes."""
+
+    @extend_schema(request=ReasonIn, responses=SignOffOut)
+    def post(self, request: Request, uuid: UUID) -> Response:
+        """Another slot holder sets it aside, with a reason."""
+        given = dismiss_changes_request(
+            _sign_off(uuid, request), reason=_given(ReasonIn, request)["reason"], by=principal_of(request)
+        )
+        return Response(SignOffOut(given).data)
+
+
+class CommentsView(APIView):
+    """The discussion of a review."""
+
+    @extend_schema(request=CommentIn, responses={201: None})
+    def post(self, request: Request, uuid: UUID) -> Response:
+        """Add a remark."""
+        values = _given(CommentIn, request)
+        comment(_review(uuid, request), values["body"], values["section"], by=principal_of(request))
+        return Response(status=status.HTTP_201_CREATED)
+
+
+class RequirementsView(APIView):
+    """What stands between a version and a stage."""
+
+    @extend_schema(parameters=[OpenApiParameter("stage", str)], responses=RequirementOut(many=True))
+    def get(self, request: Request, name: str, number: int) -> Response:
+        """Every requirement, met or not, also for a version that was never submitted."""
+        version = registry.find_version(name, number, principal_of(request))
+        found = examine(version, _stage(request.query_params.get("stage", "production")))
+        return Response(_requirements(found))
+
+
+class PromotionsView(APIView):
+    """Promotions of a model."""
+
+    @extend_schema(responses=PromotionOut(many=True))
+    def get(self, request: Request, name: str) -> Response:
+        """The newest 100, newest first."""
+        model = registry.find_model(name, principal_of(request))
+        rows = model.promotions.select_related("model", "version", "stage", "previous", "by")[:100]
+        return Response(PromotionOut(rows, many=True).data)
+
+    @extend_schema(request=PromotionIn, responses={201: PromotionOut})
+    def post(self, request: Request, name: str) -> Response:
+        """Promote; a refusal (409) lists every unmet requirement."""
+        values = _given(PromotionIn, request)
+        by = principal_of(request)
+        version = registry.find_version(name, values["version"], by)
+        more = {"expected_previous": values["expected_previous"]} if "expected_previous" in values else {}
+        promotion = promote(version, _stage(values["stage"]), by=by, **more)
+        return Response(PromotionOut(promotion).data, status=status.HTTP_201_CREATED)
+
+
+class RollbackView(APIView):
+    """Rolling a stage back."""
+
+    @extend_schema(request=StageIn, responses={201: PromotionOut})
+    def post(self, request: Request, name: str) -> Response:
+        """Back to the version before, while its approval stands."""
+        by = principal_of(request)
+        promotion = roll_back(registry.find_model(name, by), _stage(_given(StageIn, request)["stage"]), by=by)
+        return Response(PromotionOut(promotion).data, status=status.HTTP_201_CREATED)
+
+
+class RevocationsView(APIView):
+    """Revocations of a model's versions."""
+
+    @extend_schema(responses=RevocationOut(many=True))
+    def get(self, request: Request, name: str) -> Response:
+        """All of them, newest first."""
+        model = registry.find_model(name, principal_of(request))
+        rows = Revocation.objects.filter(version__model=model).select_related("version__model", "by")
+        return Response(RevocationOut(rows, many=True).data)
+
+    @extend_schema(request=RevocationIn, responses={201: RevocationOut})
+    def post(self, request: Request, name: str) -> Response:
+        """Revoke, confirming in the same request that it is you."""
+        values = _given(RevocationIn, request)
+        by = principal_of(request)
+        version = registry.find_version(name, values["version"], by)
+        revocation = revoke(version, reason=values["reason"], reauthentication=_prove(values, by), by=by)
+        return Response(RevocationOut(revocation).data, status=status.HTTP_201_CREATED)
+
+
+class PoliciesView(ListAPIView[PolicyVersion]):
+    """Admission policies, all versions."""
+
+    serializer_class = PolicyOut
+    filter_backends = ()
+    queryset = PolicyVersion.objects.select_related("policy").order_by("policy__name", "-number")
+
+    @extend_schema(request=PolicyIn, responses={201: PolicyOut})
+    def post(self, request: Request) -> Response:
+        """Save a draft; everything that is wrong is named, with its position inside an expression (`flaws`)."""
+        values = _given(PolicyIn, request)
+        draft = draft_policy(values["name"], values["content"], note=values["note"], by=principal_of(request))
+        return Response(PolicyOut(draft).data, status=status.HTTP_201_CREATED)
+
+
+class PolicyView(APIView):
+    """One version of a policy."""
+
+    @extend_schema(responses=PolicyOut)
+    def get(self, request: Request, name: str, number: int) -> Response:
+        """Its text."""
+        return Response(PolicyOut(_policy(name, number)).data)
+
+
+class PolicyCheckView(APIView):
+    """Checking a policy."""
+
+    @extend_schema(request=ContentIn, responses=CheckedOut)
+    def post(self, request: Request) -> Response:
+        """Type-check without saving; 400 names everything that is wrong, with line and column (`flaws`)."""
+        permit(principal_of(request), Permission.WRITE_POLICIES)
+        document = checked(_given(ContentIn, request)["content"])
+        return Response({"digest": document.digest, "gates": len(document.gates), "slots": len(document.slots)})
+
+
+class PolicyPublishView(APIView):
+    """Publishing a policy."""
+
+    @extend_schema(request=None, responses=PolicyOut)
+    def post(self, request: Request, name: str, number: int) -> Response:
+        """Put a draft in force; somebody else than its author."""
+        return Response(PolicyOut(publish_policy(_policy(name, number), by=principal_of(request))).data)
+
+
+def _given(form: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    given = form(data=request.data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+def _review(uuid: UUID, request: Request) -> Review:
+    rows = Review.objects.select_related("version__model", "stage", "requested_by")
+    review = (
+        visible_to(rows, principal_of(request), Permission.SEE_MODEL, through="version__model")
+        .filter(uuid=uuid)
+        .first()
+    )
+    if review is None:
+        raise NotFound("There is no such review that you may see.")
+    return review
+
+
+def _sign_off(uuid: UUID, request: Request) -> SignOff:
+    rows = SignOff.objects.select_related("round__review__version__model", "slot", "person")
+    given = (
+        visible_to(rows, principal_of(request), Permission.SEE_MODEL, through="round__review__version__model")
+        .filter(uuid=uuid)
+        .first()
+    )
+    if given is None:
+        raise NotFound("There is no such sign-off that you may see.")
+    return given
+
+
+def _policy(name: str, number: int) -> PolicyVersion:
+    found = PolicyVersion.objects.filter(policy__name=name, number=number).select_related("policy").first()
+    if found is None:
+        raise NotFound(f"There is no version {number} of a policy {name}.")
+    return found
+
+
+def _stage(name: str) -> Stage:
+    stage = Stage.objects.filter(name=name).first()
+    if stage is None:
+        raise NotFound(
+            f"There is no stage {name}; the stages are {', '.join(Stage.objects.values_list('name', flat=True))}."
+        )
+    return stage
+
+
+def _prove(values: dict[str, Any], by: Principal) -> Reauthentication:
+    if by.user is None or not by.user.is_person:
+        raise Forbidden("Service accounts do not sign; a person has to.", code="not-a-person")
+    return reauthenticate(by.user, method=values["method"], secret=values["secret"], by=by)
+
+
+def _requirements(found: Evaluation) -> list[dict[str, Any]]:
+    return [asdict(requirement) for requirement in found.requirements]
+
+
+def _detail(review: Review) -> dict[str, Any]:
+    found = examine(review.version, review.stage)
+    round_ = review.current_round
+    round_.review = review
+    subject = current_subject(round_) if round_.is_open else None
+    sign_offs = SignOff.objects.filter(round__review=review).select_related("slot", "person", "round")
+    return {
+        "review": ReviewOut(review).data,
+        "subject_digest": subject.digest if subject else round_.subject_digest,
+        "subject": subject.text if subject else round_.subject,
+        "requirements": _requirements(found),
+        "sign_offs": SignOffOut(sign_offs, many=True).data,
+    }
