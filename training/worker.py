@@ -140,6 +140,8 @@ def _start(folder: Path, errors: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start the process in a session of its own, with an environment that holds no secret but the tracking token."""
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
+    # Waiting threads sleep: on a busy machine OpenMP's spinning made gradient boosting twenty times slower.
+    environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
     token = Path(settings.TRAINING_TOKEN_FILE)
     if settings.MLFLOW_TRACKING_URI and token.is_file():
         environment["MLFLOW_TRACKING_TOKEN"] = token.read_text().strip()
