@@ -51,8 +51,8 @@ def model_entity(model: RegisteredModel) -> Any:
         last_updated_timestamp=_milliseconds(model.updated_at),
         description=model.description,
         latest_versions=[version_entity(version) for version in latest_by_stage(model).values()],
-        tags=[RegisteredModelTag(tag.key, tag.value) for tag in model.tags.all()],
-        aliases=[RegisteredModelAlias(alias.name, str(alias.version.number)) for alias in model.aliases.all()],
+        tags=[RegisteredModelTag(tag.key, tag.value) for tag in model.tags.all()],  # type: ignore[no-untyped-call]  # MLflow's
+        aliases=[RegisteredModelAlias(one.name, str(one.version.number)) for one in model.aliases.all()],  # type: ignore[no-untyped-call]  # MLflow's
     )
 
 
@@ -72,7 +72,7 @@ def version_entity(version: ModelVersion) -> Any:
         run_link=version.run_link,
         status=status,
         status_message=version.status_message if status != "READY" else None,
-        tags=[ModelVersionTag(tag.key, tag.value) for tag in version.tags.all()],
+        tags=[ModelVersionTag(tag.key, tag.value) for tag in version.tags.all()],  # type: ignore[no-untyped-call]  # MLflow's
         aliases=[alias.name for alias in version.aliases.all()],
         model_id=version.logged_model_id or None,
     )

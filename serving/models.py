@@ -105,7 +105,8 @@ class StatusCounter(models.Model):
         """The next number, taken in the caller's transaction."""
         cls.objects.get_or_create(pk=1)
         cls.objects.filter(pk=1).update(value=F("value") + 1)
-        return cls.objects.values_list("value", flat=True).get(pk=1)
+        value: int = cls.objects.values_list("value", flat=True).get(pk=1)
+        return value
 
 
 class StatusSnapshot(models.Model):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from django.conf import settings
+from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
@@ -53,7 +55,7 @@ def resolve(
     if alias:
         row = find_alias(model, alias)
         return approved(row.version, row.stage)
-    found = model.versions.select_related("model", "created_by", "trained_by").filter(number=version).first()
+    found = model.versions.select_related("model", "created_by", "trained_by").filter(number=version or 0).first()
     if found is None:
         raise NotFound(f"{model_name} has no version {version}.", code="version-unknown")
     return approved(found, _stage(stage_name) if stage_name else None)
@@ -116,7 +118,7 @@ def find_deployment(name: str, by: Principal) -> Deployment:
     return deployment
 
 
-def deployments_visible_to(by: Principal) -> Any:
+def deployments_visible_to(by: Principal) -> QuerySet[Deployment]:
     """Deployments of models that `by` may see; all of them for those who manage deployments."""
     rows = Deployment.objects.described()
     if by.allows(Permission.MANAGE_DEPLOYMENTS):
@@ -162,8 +164,6 @@ def _nothing_live(deployment: Deployment) -> str:
 
 def _review_link(version: ModelVersion) -> str:
     """The address of the version's page with the portal's origin, since refusals are read far from the portal."""
-    from django.conf import settings
-
     try:
         return str(settings.PORTAL_URL) + reverse("reviews:version", args=[version.model.name, version.number])
     except NoReverseMatch:

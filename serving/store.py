@@ -45,11 +45,11 @@ NEWEST_FIRST: Final = ["last_updated_timestamp DESC", "name ASC", "version_numbe
 ALL_STAGES: Final = ("None", "Staging", "Production", "Archived")
 
 
-class DjangoStore(AbstractStore):  # type: ignore[misc]  # MLflow ships no types
+class DjangoStore(AbstractStore):
     """MLflow's `AbstractStore`, for `--registry-store-uri django://default`; every call is made by `serving.caller.caller()`."""
 
     def __init__(self, store_uri: str | None = None, tracking_uri: str | None = None) -> None:
-        super().__init__(store_uri, tracking_uri)
+        super().__init__(store_uri, tracking_uri)  # type: ignore[no-untyped-call]  # MLflow's
 
     # registered models
 
@@ -327,4 +327,4 @@ def _page(
             f"Invalid value for max_results: {max_results}. It must be a positive integer.", INVALID_PARAMETER_VALUE
         )
     matching = grammar.sort(grammar.filter(found, filter_string), order_by)
-    return PagedList(*SearchUtils.paginate(matching, page_token, max_results))
+    return PagedList(*SearchUtils.paginate(matching, page_token, max_results))  # type: ignore[no-untyped-call]  # MLflow's

@@ -6,7 +6,7 @@ A source is followed only into that artifact folder: no `file:`, no other host, 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
@@ -33,7 +33,7 @@ def artifact_root() -> Path:
 
 def backend_uri() -> str:
     """MLflow's own database: a file of its own beside SQLite, a schema of its own inside PostgreSQL."""
-    database = settings.DATABASES["default"]
+    database: dict[str, Any] = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
         return f"sqlite:///{home() / 'tracking.sqlite3'}"
     from sqlalchemy import URL

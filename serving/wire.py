@@ -155,7 +155,7 @@ class PulledResponse(Response):
 
 def error_response(refusal: Refusal) -> Response:
     """A refusal as MLflow's clients read it."""
-    error = as_mlflow(refusal)
+    error: Any = as_mlflow(refusal)
     headers = {"WWW-Authenticate": 'Basic realm="Countersign"'} if isinstance(refusal, Unauthenticated) else {}
     return JSONResponse(
         json.loads(error.serialize_as_json()), status_code=error.get_http_status_code(), headers=headers
@@ -240,7 +240,8 @@ def _artifacts(scope: Scope, by: Principal, needed: Needs) -> Response | None:
 
 
 def _query_path(scope: Scope) -> str:
-    return parse_qs(scope["query_string"].decode("latin-1")).get("path", [""])[0]
+    query: str = scope["query_string"].decode("latin-1")
+    return parse_qs(query).get("path", [""])[0]
 
 
 def _registered(path: str, by: Principal) -> tuple[ModelVersion, str]:

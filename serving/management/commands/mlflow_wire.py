@@ -32,7 +32,6 @@ class Command(BaseCommand):
         arguments = [
             sys.executable, "-m", "mlflow", "server",
             "--app-name", "countersign",
-            "--backend-store-uri", backend_uri(),
             "--registry-store-uri", "django://default",
             "--artifacts-destination", str(artifact_root()),
             "--host", host, "--port", str(port), "--workers", "1",
@@ -49,6 +48,7 @@ def environment(host: str, port: int) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "config.settings"),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_BACKEND_STORE_URI": backend_uri(),  # not an argument: it may hold a password, and arguments are public
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(hosts),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")])),
     }
