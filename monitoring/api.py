@@ -131,7 +131,7 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     """What really happened after one prediction."""
 
     id = serializers.CharField(max_length=100, help_text="the prediction's id, as the worker answered it")
-    label = serializers.IntegerField(min_value=0, max_value=1)
+    label = serializers.IntegerField(min_value=0, max_value=1)  # type: ignore[assignment]  # a field called as outcomes are
 
 
 class OutcomesSerializer(serializers.Serializer[Any]):

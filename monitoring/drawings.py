@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, TypeVar
 
 from foundation.charts import Drawing, Event, Limit, Shares, categories, heat, plain, series
 from monitoring.models import PerformanceWindow, PredictionWindow
 from monitoring.queries import Picture
 
-MOST_FEATURES = 30
+MOST_FEATURES: Final = 30
+
+_Window = TypeVar("_Window", PredictionWindow, PerformanceWindow)
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,11 @@ def label(moment: datetime, seconds: int) -> str:
     )
 
 
-def _labels(windows: Sequence[PredictionWindow] | Sequence[PerformanceWindow]) -> list[str]:
+def _labels(windows: Sequence[_Window]) -> list[str]:
     return [label(one.starts_at, one.seconds) for one in windows]
 
 
-def _events(windows: Sequence[PredictionWindow] | Sequence[PerformanceWindow]) -> list[Event]:
+def _events(windows: Sequence[_Window]) -> list[Event]:
     """Where another version begins to answer."""
     return [
         Event(at=i, label=f"v{one.version.number}", kind="ok")

@@ -16,7 +16,7 @@ import pandas as pd
 
 from datasets.drift import Bins, Kind, count, ks, psi, reference_bins
 
-SMALLEST_SCORE_SHARE: Final = 0.05
+SMALLEST_SCORE_SHARE: Final = 0.10
 
 Counts = dict[str, list[int]]
 
@@ -40,11 +40,14 @@ WORST_FIRST: Final = (Level.FAIL, Level.WARN, Level.OK, Level.INSUFFICIENT)
 
 @dataclass(frozen=True)
 class Limits:
-    """From which PSI on a shift is a warning and a failure, and how many rows a window needs before it is judged."""
+    """From which PSI on a shift is a warning and a failure, and how many rows a window needs before it is judged.
+
+    Without any drift a PSI over k bins and n rows is about (k - 1) / n: with 24 categories and 200 rows that alone would warn.
+    """
 
     warn: float = 0.10
     fail: float = 0.25
-    minimum_rows: int = 200
+    minimum_rows: int = 500
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def references(frame: pd.DataFrame) -> dict[str, Bins]:
 
 
 def score_reference(edges: Sequence[float], counts: Sequence[int]) -> Bins:
-    """Bins of a score from a histogram with `n + 1` edges and `n` counts; neighbours are merged until each holds 5 % of the rows.
+    """Bins of a score from a histogram with `n + 1` edges and `n` counts; neighbours are merged until each holds 10 % of the rows.
 
     PSI over nearly empty bins measures noise, and scores pile up at one end. Raises `ValueError` when the two do not match.
     """

@@ -20,6 +20,7 @@ from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
+from audit.payload import Json
 from datasets.drift import Bins, count
 from foundation.refusals import Conflict
 from monitoring import archive
@@ -136,7 +137,7 @@ def _count(deployment: Deployment, batch: Batch, *, by: Principal) -> Ingested:
         archive=batch.archive,
         archive_digest=batch.archive_digest,
     )
-    after = {
+    after: dict[str, Json] = {
         "segment": chunk.segment,
         "end": chunk.end,
         "rows": kept.rows,

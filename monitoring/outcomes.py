@@ -154,6 +154,7 @@ def _measure(
     rows = Outcome.objects.filter(deployment=deployment, version=version, predicted_at__gte=start, predicted_at__lt=end)
     labels, scores = zip(*rows.values_list("label", "score"), strict=True)
     found = assess(labels, scores)
+    auc = found.auc
     window, _ = PerformanceWindow.objects.update_or_create(
         deployment=deployment,
         version=version,
@@ -162,9 +163,9 @@ def _measure(
         defaults={
             "outcomes": found.n,
             "positives": found.positives,
-            "auc": found.auc and found.auc.value,
-            "auc_low": found.auc and found.auc.low,
-            "auc_high": found.auc and found.auc.high,
+            "auc": auc.value if auc else None,
+            "auc_low": auc.low if auc else None,
+            "auc_high": auc.high if auc else None,
             "brier": found.brier,
             "ece": found.ece,
             "released_auc": released,

@@ -197,7 +197,7 @@ def health(
     if alerts:
         gravest = sorted(alerts, key=lambda one: one.severity != "fail")[0]
         more = f" and {len(alerts) - 1} more" if len(alerts) > 1 else ""
-        taken = "" if all(one.acknowledged_at for one in alerts) else " Nobody has taken notice of all of it yet."
+        taken = "" if all(one.acknowledged_at for one in alerts) else " Not all of it has been acknowledged."
         return Health(Level(gravest.severity), f"{gravest}{more}.{taken}")
     if newest is None:
         return Health(Level.INSUFFICIENT, "No prediction has been counted yet.")

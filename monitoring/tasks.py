@@ -15,7 +15,7 @@ from serving.models import Deployment
 log = structlog.get_logger(__name__)
 
 
-@shared_task(name="monitoring.tick")
+@shared_task(name="monitoring.tick")  # type: ignore[untyped-decorator]  # Celery has no types
 def tick() -> int:
     """Count and measure every deployment; one that fails does not keep the others waiting. Returns how many rows were counted."""
     by = Principal.system("monitoring")

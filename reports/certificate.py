@@ -38,7 +38,7 @@ class Holds(StrEnum):
     UNSOUND = "unsound"
 
     @property
-    def title(self) -> str:
+    def heading(self) -> str:
         """In large words."""
         return {
             Holds.IN_FORCE: "In force",

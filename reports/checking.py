@@ -123,4 +123,4 @@ def _said(version: ModelVersion, at: datetime) -> tuple[Holds | None, str]:
         return None, "was never approved"
     certificate = certificate_of(version, at=at)
     until = f"until {certificate.approval.valid_until:%d %b %Y}"
-    return certificate.holds, f"{certificate.holds.title}, for {certificate.stage.title.lower()} {until}"
+    return certificate.holds, f"{certificate.holds.heading}, for {certificate.stage.title.lower()} {until}"

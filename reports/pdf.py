@@ -24,11 +24,11 @@ FILES: Final[dict[str, str]] = {
 }
 
 
-class Refused(FatalURLFetchingError):
+class Refused(FatalURLFetchingError):  # type: ignore[misc]  # WeasyPrint has no types
     """A page asked for a file that is not ours; no PDF is made of it."""
 
 
-class OwnFiles(URLFetcher):
+class OwnFiles(URLFetcher):  # type: ignore[misc]  # WeasyPrint has no types
     """Hands out the two files that certificates are printed with, and nothing else, whatever the address says."""
 
     def fetch(self, url: str, headers: dict[str, str] | None = None) -> Any:

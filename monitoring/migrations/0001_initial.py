@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
                 ("psi_fail", models.FloatField(default=0.25)),
                 ("auc_drop_warn", models.FloatField(default=0.02)),
                 ("auc_drop_fail", models.FloatField(default=0.05)),
-                ("minimum_rows", models.PositiveIntegerField(default=200)),
+                ("minimum_rows", models.PositiveIntegerField(default=500)),
                 ("minimum_outcomes", models.PositiveIntegerField(default=100)),
                 ("window_seconds", models.PositiveIntegerField(default=3600)),
                 ("updated_at", models.DateTimeField(default=django.utils.timezone.now)),

@@ -17,6 +17,7 @@ from access.models import User
 from datasets import actions as datasets
 from datasets.models import DatasetVersion
 from monitoring.archive import log_folder
+from monitoring.models import Thresholds
 from registry import actions as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
 from serving.models import Deployment
@@ -93,6 +94,7 @@ def deployment(version: ModelVersion, production: Stage, erin: User) -> Deployme
     made = Deployment.objects.create(
         name="credit-live", model=version.model, stage=production, version=version, created_by=erin
     )
+    Thresholds.objects.create(deployment=made, minimum_rows=200)
     log_folder(made).mkdir(parents=True)
     return made
 

@@ -143,7 +143,7 @@ def test_rows_that_lack_a_column_are_counted_as_incomplete(deployment: Deploymen
 
 
 def test_the_windows_length_is_the_deployments_own(deployment: Deployment, worker: Worker) -> None:
-    Thresholds.objects.create(deployment=deployment, window_seconds=10)
+    Thresholds.objects.update(window_seconds=10)
     worker.answer(people(5), at=NOON)
     worker.answer(people(5), at=NOON + timedelta(seconds=11))
 

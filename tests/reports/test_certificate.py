@@ -87,7 +87,7 @@ def test_an_approval_row_written_by_hand_does_not_hold(released: ModelVersion) -
     found = certificate_of(released, at=timezone.now())
 
     assert found.holds is Holds.UNSOUND
-    assert found.holds.title == "DOES NOT HOLD"
+    assert found.holds.heading == "DOES NOT HOLD"
 
 
 def test_the_page_shows_it_to_those_who_may_see_the_model(
