@@ -22,6 +22,7 @@ from foundation.refusals import Invalid, TooLarge
 from registry import mlmodel
 from registry.skops_file import examine
 from registry.strict import read_yaml
+from registry.trusted_types import BEYOND_DEFAULT
 
 MAX_ROWS: Final = 10_000
 NOT_SERVED_YET: Final = "can be registered and pulled but not served yet"
@@ -107,12 +108,12 @@ def plan(content: bytes, paths: Set[str]) -> Plan:
 def load(plan: Plan, content: bytes) -> ScoringModel:
     """The model in the bytes of the skops file that `plan` names; raises `NotLoadable` with a sentence.
 
-    Our own reader looks first and lets only what we trust through; then skops applies its own defaults.
+    Our own reader looks first and lets only what we trust through; then skops applies the same list.
     """
     if findings := examine(io.BytesIO(content), len(content)):
         raise NotLoadable(f"{plan.model_file} is not loaded: {findings[0].detail}")
     try:
-        estimator = skops.io.loads(content)
+        estimator = skops.io.loads(content, trusted=sorted(BEYOND_DEFAULT))
     except Exception as error:
         # Whatever a damaged archive makes the loader raise means the same: this version is not served.
         raise NotLoadable(f"{plan.model_file} could not be loaded: {type(error).__name__}: {error}") from error
