@@ -158,7 +158,13 @@ def test_a_complete_set_of_forged_rows_gets_nothing_pulled(
         version=version, stage=production, why="-", requested_by=alice, due_at=now, closed_at=now
     )
     round_ = Round.objects.create(
-        review=review, number=1, state=Round.State.APPROVED, subject="{}", subject_digest="0" * 64, closed_at=now
+        review=review,
+        number=1,
+        state=Round.State.APPROVED,
+        subject="{}",
+        subject_digest="0" * 64,
+        opened_by=alice,
+        closed_at=now,
     )
     Approval.objects.create(
         version=version, stage=production, round=round_, promotion=promotion, valid_until=now.replace(year=now.year + 1)
