@@ -42,6 +42,7 @@
     dialog.dispatchEvent(new CustomEvent(`${id}:open`));
     return true;
   };
+  const anchor = opener => { const field = $("[name=section]", document.getElementById(opener.dataset.open)); if (field) field.value = opener.dataset.section || ""; };
   const closeMenus = except => $$("details.menu[open]").forEach(m => { if (m !== except) m.open = false; });
   document.addEventListener("click", e => {
     const target = e.target instanceof Element ? e.target : null;
@@ -50,7 +51,7 @@
     const opener = target.closest("[data-open]");
     if (opener) {
       const pick = opener.dataset.pick && document.getElementById(opener.dataset.pick);
-      if (show(opener.dataset.open)) { e.preventDefault(); closeMenus(); if (pick) pick.checked = true; }
+      if (show(opener.dataset.open)) { e.preventDefault(); closeMenus(); if (pick) pick.checked = true; anchor(opener); }
       return;
     }
     const dialog = target.closest("dialog");

@@ -70,10 +70,10 @@ def _fairness(worst: float) -> dict[str, Any]:
         gap = max((rate - overall for rate in rates.values()), key=abs)
         content["attributes"][name] = {
             "groups": _groups(rates, overall, {"16 to 24": 420, "Another": 60}),
-            "equal_opportunity_gap": _est(gap, 0.04),
+            "equal_opportunity_gap": _est(abs(gap), 0.04),
             "demographic_parity_difference": 0.11,
         }
-    content["worst"] = {"attribute": "age", "group": "16 to 24", "equal_opportunity_gap": _est(-worst, 0.05)}
+    content["worst"] = {"attribute": "age", "group": "16 to 24", "equal_opportunity_gap": _est(worst, 0.05)}
     return content
 
 

@@ -66,7 +66,7 @@ def build() -> World:
     people = {username: _person(username, *rest) for username, *rest in CAST}
     account, token = _account(people["erin"])
     dataset, data, recipe = _dataset(people["alice"])
-    model = _model(people["alice"])
+    model = _model(people["alice"], "credit")
     production = Stage.objects.get(name="production")
     live = _version(model, data, people["alice"], auc=0.871)
     _approve(live, production, people)
@@ -77,6 +77,13 @@ def build() -> World:
     training = start_training(model, dataset_version=data, recipe=recipe, by=as_(people["alice"]), reason="Newer data")
     deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))
     return World(people, model, live, waiting, review, fresh, dataset, training, deployment, account, token)
+
+
+def another_review(world: World, name: str) -> Review:
+    """A review of a version of a model of its own, for a test that changes something."""
+    alice = world.people["alice"]
+    version = _version(_model(alice, name), world.live.dataset_version, alice, auc=0.88)
+    return _ask(version, Stage.objects.get(name="production"), alice)
 
 
 def sign(round_: Round, slot: str, person: User, *, decision: str = "approve", key: str = "") -> None:
@@ -154,9 +161,9 @@ def _dataset(by: User) -> tuple[Dataset, DatasetVersion, Recipe]:
     return dataset, version, recipe
 
 
-def _model(owner: User) -> RegisteredModel:
+def _model(owner: User, name: str) -> RegisteredModel:
     return registry.create_model(
-        "credit",
+        name,
         tier=1,
         description="Chance that a customer repays.",
         intended_use="Limits for existing customers",
