@@ -93,6 +93,16 @@ class VersionPage:
         return [one for one in self.found.gates if one.status is RequirementStatus.SATISFIED]
 
     @property
+    def warnings_kept(self) -> int:
+        """How many warnings are not raised."""
+        return sum(1 for one in self.gates_passed if one.gate.warning)
+
+    @property
+    def gates_passed_count(self) -> int:
+        """How many gates pass, warnings apart."""
+        return len(self.gates_passed) - self.warnings_kept
+
+    @property
     def gates_idle(self) -> list[GateOutcome]:
         """Gates that do not apply."""
         return [one for one in self.found.gates if one.status is RequirementStatus.NOT_APPLICABLE]
@@ -238,7 +248,7 @@ def _tiles(found: Evaluation, new: Measured, old: Measured | None) -> Iterable[T
             "#performance",
             tile_change,
             old,
-            3 if key == "auc" else 4,
+            4,
         )
     gap = found.facts.get("fairness.worst_gap")
     if gap is not None:

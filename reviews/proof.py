@@ -7,10 +7,12 @@ person, for exactly these bytes; when the release that moved the alias is signed
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from foundation.dsse import envelope_digest
 from foundation.refusals import Refusal
 from registry.manifest import manifest_digest
+from registry.models import ModelVersion
 from registry.releases import Release, read_release
 from reviews.models import Approval, Round
 from reviews.policies import Rules
@@ -19,6 +21,8 @@ from reviews.rulebook import rules_of
 from reviews.standing import RoundStanding, standing_of
 from reviews.subjects import Subject, frozen
 
+SERVABLE: Final = frozenset({ModelVersion.State.APPROVED, ModelVersion.State.LIVE})
+
 
 def why_unsound(approval: Approval, at: datetime, *, released: bool) -> str:
     """Why the approval does not hold at the moment `at`, or nothing. `released`: a promotion's signed release must stand behind it."""
@@ -26,7 +30,10 @@ def why_unsound(approval: Approval, at: datetime, *, released: bool) -> str:
         return ended
     round_ = approval.round
     rules = rules_of(round_)
-    subject = frozen(round_)
+    try:
+        subject = frozen(round_)
+    except Refusal as refusal:
+        return refusal.detail
     standing = standing_of(round_, subject.facets, at)
     problem = _why_mismatched(approval, subject, rules) or _why_too_few(standing, rules)
     if problem or not released:
@@ -37,6 +44,8 @@ def why_unsound(approval: Approval, at: datetime, *, released: bool) -> str:
 def _why_ended(approval: Approval, at: datetime) -> str:
     if approval.revocation_id is not None or approval.version.revocations.exists():
         return "The approval was revoked."
+    if approval.version.state not in SERVABLE:
+        return f"The version is {approval.version.get_state_display().lower()}."
     if approval.valid_until <= at:
         return "The approval has run out."
     if approval.round.state != Round.State.APPROVED:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from foundation.canonical import canonical, sha256_hex
+from foundation.refusals import Conflict
 from registry import queries as registry
 from registry.models import ModelVersion, Stage
 from reviews.models import Round
-from reviews.policies import Rules
+from reviews.policies import FACETS, Rules
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,14 @@ def subject_of(version: ModelVersion, stage: Stage, rules: Rules, compared_with:
 
 
 def frozen(round_: Round) -> Subject:
-    """The subject that a round froze, as stored."""
-    return Subject(round_.subject, json.loads(round_.subject)["facets"])
+    """The subject that a round froze, as stored; raises `Conflict` where what is stored is no subject, which only a forged row can be."""
+    try:
+        facets = json.loads(round_.subject)["facets"]
+        if not isinstance(facets, dict) or set(facets) != set(FACETS):
+            raise TypeError("not the facets of a subject")
+    except (ValueError, KeyError, TypeError) as error:
+        raise Conflict(f"The subject stored with {round_} is not one that this registry froze.", code="subject-unreadable") from error
+    return Subject(round_.subject, facets)
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[FacetChange, ...]:

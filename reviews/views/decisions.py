@@ -14,6 +14,7 @@ from access.requests import principal_of
 from access.stepup import reauthenticate
 from audit.actions import Receipt, wait_until_sequenced
 from foundation.refusals import Conflict, Forbidden, NotFound, Refusal, Unauthenticated
+from foundation.states import look
 from registry import queries as registry
 from registry.models import Stage
 from reviews.actions import dismiss_changes_request, sign_off, withdraw_sign_off
@@ -82,7 +83,7 @@ def _signed(request: HttpRequest, form: SignForm, found: Evaluation, round_: Rou
         idempotency_key=values["idempotency_key"],
         by=by,
     )
-    messages.success(request, f"Signed: {given.get_decision_display().lower()}. {_receipt(given.receipt)}{_next(by)}")
+    messages.success(request, f"Signed: {look(given.decision).label.lower()}. {_receipt(given.receipt)}{_next(by)}")
     return redirect(f"{page_of(found.version)}?stage={found.stage.name}#signoff")
 
 

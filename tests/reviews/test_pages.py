@@ -108,7 +108,7 @@ def test_signing_as_a_plain_post(review: Review, bob: User, carol: User, client_
 
     given = SignOff.objects.get()
     assert (given.person, given.slot.key, given.decision, given.reason) == (bob, "validator", "approve", "Read it all.")
-    assert "Signed: approve." in words(response)
+    assert "Signed: approved." in words(response)
     assert "You signed as Model validator." in words(response)
 
 

@@ -385,6 +385,7 @@ def test_decision_rewritten_in_the_row_is_not_believed(
 
 
 def test_approval_row_for_a_version_that_nobody_signed_is_not_in_force(review: Review, production: Stage) -> None:
+    _mark_approved(review)
     Round.objects.filter(pk=review.current_round.pk).update(state="approved", closed_at=timezone.now())
     approval = Approval.objects.create(
         version=review.version,
@@ -404,6 +405,7 @@ def test_slots_deleted_from_the_round_do_not_lower_the_quorum(review: Review, pr
     sign(review, "validator", bob)
     round_ = review.current_round
     round_.slots.filter(key="risk").delete()
+    _mark_approved(review)
     Round.objects.filter(pk=round_.pk).update(state="approved", closed_at=timezone.now())
     round_.refresh_from_db()
     approval = Approval.objects.create(
@@ -465,6 +467,21 @@ def test_self_made_release_does_not_place_the_alias_without_the_registrys_key(
 
     with pytest.raises(Conflict):
         place_stage_alias(candidate.model, production, candidate, release=envelope, by=as_(rita))
+
+
+def test_revoked_version_is_not_in_force_although_the_revocation_was_erased(
+    in_production: ModelVersion, production: Stage, carol: User
+) -> None:
+    revoke(in_production, reason="The label leaks.", reauthentication=proof_of(carol), by=as_(carol))
+    Approval.objects.filter(version=in_production).update(revocation=None)
+    _try_sql("DELETE FROM reviews_revocation WHERE id > %s", 0)
+
+    assert approval_in_force(ModelVersion.objects.get(pk=in_production.pk), production, timezone.now()) is None
+
+
+def _mark_approved(review: Review) -> None:
+    ModelVersion.objects.filter(pk=review.version_id).update(state="approved")
+    review.version.refresh_from_db(fields=["state"])
 
 
 def _overwrite(given: SignOff, envelope: object) -> None:
