@@ -70,7 +70,9 @@ def frozen(round_: Round) -> Subject:
         if not isinstance(facets, dict) or set(facets) != set(FACETS):
             raise TypeError("not the facets of a subject")
     except (ValueError, KeyError, TypeError) as error:
-        raise Conflict(f"The subject stored with {round_} is not one that this registry froze.", code="subject-unreadable") from error
+        raise Conflict(
+            f"The subject stored with {round_} is not one that this registry froze.", code="subject-unreadable"
+        ) from error
     return Subject(round_.subject, facets)
 
 
