@@ -86,6 +86,7 @@ class TrainingForm(forms.Form):
         choice = self.fields[field]
         if isinstance(choice, forms.ModelChoiceField):
             choice.queryset = rows
+            choice.empty_label = "Choose one" if choice.required else "None"
 
     def clean_parameters(self) -> dict[str, Any]:
         """The settings, as an object."""
