@@ -243,7 +243,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     else {"visibility_timeout": 6 * 3600, "unacked_restore_throttle": 1}
 )
 CELERY_BEAT_SCHEDULE_FILENAME = str(ENV.run_dir / "beat-schedule")
-CELERY_BEAT_SCHEDULE = {"sweep-jobs": {"task": "jobs.sweep", "schedule": 5.0}}
+CELERY_BEAT_SCHEDULE = {
+    "sweep-jobs": {"task": "jobs.sweep", "schedule": 5.0},
+    "count-predictions": {"task": "monitoring.tick", "schedule": 10.0},
+}
 
 # Mail
 _MAIL = urlsplit(ENV.email_url)

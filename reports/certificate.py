@@ -150,8 +150,9 @@ _CLOSED: Final = frozenset({RequirementStatus.SATISFIED.value, RequirementStatus
 
 
 def _newest_approval(version: ModelVersion, stage: Stage | None) -> Approval | None:
-    approvals = version.approvals.filter(stage=stage) if stage else version.approvals.all()
+    approvals = Approval.objects.filter(version=version, **({"stage": stage} if stage else {}))
     related = (
+        "version__model",
         "stage",
         "promotion__by",
         "revocation__by",
