@@ -158,28 +158,27 @@ RULES: Final = (
 )
 
 
-def install(connection: BaseDatabaseWrapper) -> None:
-    """Create the triggers."""
-    _execute(
-        connection, [statement for rule in _rules(connection.vendor) for statement in _create(connection.vendor, rule)]
-    )
+def install(connection: BaseDatabaseWrapper, rules: Sequence[Rule] = RULES) -> None:
+    """Create the triggers of `rules`."""
+    found = _rules(connection.vendor, rules)
+    _execute(connection, [statement for rule in found for statement in _create(connection.vendor, rule)])
 
 
-def remove(connection: BaseDatabaseWrapper) -> None:
+def remove(connection: BaseDatabaseWrapper, rules: Sequence[Rule] = RULES) -> None:
     """Drop the triggers, as the reverse of the migration that creates them."""
-    rules = _rules(connection.vendor)
+    rules = _rules(connection.vendor, rules)
     if connection.vendor == "sqlite":
         _execute(connection, [f"DROP TRIGGER {rule.name}" for rule in rules])
     else:
         _execute(connection, [f"DROP FUNCTION {rule.name}() CASCADE" for rule in rules])
 
 
-def expected(vendor: str) -> frozenset[str]:
+def expected(vendor: str, rules: Sequence[Rule] = RULES) -> frozenset[str]:
     """The names of the triggers that have to be there."""
-    return frozenset(rule.name for rule in _rules(vendor))
+    return frozenset(rule.name for rule in _rules(vendor, rules))
 
 
-def missing(connection: BaseDatabaseWrapper) -> frozenset[str]:
+def missing(connection: BaseDatabaseWrapper, rules: Sequence[Rule] = RULES) -> frozenset[str]:
     """The names of the triggers that are not there, or are switched off."""
     query = (
         "SELECT name FROM sqlite_master WHERE type = 'trigger'"
@@ -188,14 +187,14 @@ def missing(connection: BaseDatabaseWrapper) -> frozenset[str]:
     )
     with connection.cursor() as cursor:
         cursor.execute(query)
-        return expected(connection.vendor) - {name for (name,) in cursor.fetchall()}
+        return expected(connection.vendor, rules) - {name for (name,) in cursor.fetchall()}
 
 
-def _rules(vendor: str) -> list[Rule]:
+def _rules(vendor: str, rules: Sequence[Rule]) -> list[Rule]:
     """PostgreSQL has no replacing INSERT but a TRUNCATE; SQLite the other way round."""
     if vendor == "sqlite":
-        return list(RULES)
-    kept = [rule for rule in RULES if not rule.name.endswith("_no_replace")]
+        return list(rules)
+    kept = [rule for rule in rules if not rule.name.endswith("_no_replace")]
     deleted = [rule for rule in kept if rule.event == "DELETE"]
     return kept + [
         Rule(rule.name.replace("_no_delete", "_no_truncate"), rule.table, "TRUNCATE", rule.sentence) for rule in deleted

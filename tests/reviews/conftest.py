@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import Protocol
 
 import pytest
+from django.db import connection
 
 from access.models import Reauthentication, User
 from registry import actions as registry_actions
@@ -15,6 +17,14 @@ from reviews.evaluation import current_subject
 from reviews.models import Review, Round, SignOff
 from tests.conftest import MakeVersion, as_
 from tests.reviews.evidence import CARD, Content, evidence
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The triggers are tested on both databases: `-m postgres` takes their tests along."""
+    if connection.vendor == "postgresql":
+        for item in items:
+            if item.path.name == "test_triggers.py" and item.path.parent == Path(__file__).parent:
+                item.add_marker(pytest.mark.postgres)
 
 
 class MakeCandidate(Protocol):

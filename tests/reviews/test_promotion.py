@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from access.models import User
@@ -25,6 +25,7 @@ from reviews.proof import why_unsound
 from reviews.queries import approval_in_force
 from reviews.revocation import revoke
 from tests.conftest import as_
+from tests.databases import without_triggers
 from tests.reviews.conftest import MakeCandidate, approve, ask, attach, proof_of, sign
 from tests.reviews.evidence import CARD, metrics
 
@@ -404,7 +405,8 @@ def test_approval_row_for_a_version_that_nobody_signed_is_not_in_force(review: R
 def test_slots_deleted_from_the_round_do_not_lower_the_quorum(review: Review, production: Stage, bob: User) -> None:
     sign(review, "validator", bob)
     round_ = review.current_round
-    round_.slots.filter(key="risk").delete()
+    with without_triggers():
+        round_.slots.filter(key="risk").delete()
     _mark_approved(review)
     Round.objects.filter(pk=round_.pk).update(state="approved", closed_at=timezone.now())
     round_.refresh_from_db()
@@ -421,13 +423,9 @@ def test_slots_deleted_from_the_round_do_not_lower_the_quorum(review: Review, pr
 def test_policy_weakened_in_the_database_decides_nothing(approved: Review, production: Stage, rita: User) -> None:
     weak = copy.deepcopy(PolicyVersion.objects.get(policy__name="production-tier-1").content)
     weak["gates"] = []
-    _try_sql(
-        "UPDATE reviews_policyversion SET content = %s WHERE policy_id IN (SELECT id FROM reviews_policy WHERE name = 'production-tier-1')",
-        _json(weak),
-    )
+    with without_triggers():
+        PolicyVersion.objects.filter(policy__name="production-tier-1").update(content=weak)
 
-    if PolicyVersion.objects.get(policy__name="production-tier-1").content["gates"]:
-        return  # the database refused
     with pytest.raises(Conflict, match="does not match its digest"):
         promote(approved.version, production, by=as_(rita))
 
@@ -473,8 +471,9 @@ def test_revoked_version_is_not_in_force_although_the_revocation_was_erased(
     in_production: ModelVersion, production: Stage, carol: User
 ) -> None:
     revoke(in_production, reason="The label leaks.", reauthentication=proof_of(carol), by=as_(carol))
-    Approval.objects.filter(version=in_production).update(revocation=None)
-    _try_sql("DELETE FROM reviews_revocation WHERE id > %s", 0)
+    with without_triggers():
+        Approval.objects.filter(version=in_production).update(revocation=None)
+        Revocation.objects.all().delete()
 
     assert approval_in_force(ModelVersion.objects.get(pk=in_production.pk), production, timezone.now()) is None
 
@@ -495,16 +494,9 @@ def _json(value: object) -> str:
 
 
 def _sql(query: str, *values: object) -> None:
-    with connection.cursor() as cursor:
+    """As somebody does who owns the database and took the triggers off."""
+    with without_triggers(), connection.cursor() as cursor:
         cursor.execute(query, values)
-
-
-def _try_sql(query: str, *values: object) -> None:
-    try:
-        with transaction.atomic():
-            _sql(query, *values)
-    except (IntegrityError, OperationalError):
-        return
 
 
 def test_promotion_is_in_the_ledger(in_production: ModelVersion) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from django.utils import timezone
 
 from access.models import User
@@ -22,12 +22,6 @@ from tests.conftest import as_
 from tests.reviews.conftest import MakeCandidate, approve, ask, proof_of, sign
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture(autouse=True)
-def _needs_postgres() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("Needs PostgreSQL: run with DATABASE_URL=postgres://…")
 
 
 def at_once(*acts: Callable[[], Any]) -> list[Any]:

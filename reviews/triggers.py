@@ -1,0 +1,80 @@
+"""Decides what the database itself refuses about decisions: changing or erasing what was signed, published or revoked.
+
+Seat-belts against stray SQL and the ORM, as in `registry.triggers`. Whoever owns the database can take them off, which is why an
+approval is believed for its signatures and not for its rows (see `reviews.proof`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from registry.triggers import Rule
+
+
+def _changed(*columns: str) -> str:
+    return " OR ".join(f"NEW.{column} {{differs}} OLD.{column}" for column in columns)
+
+
+def _kept(table: str, what: str, *columns: str) -> list[Rule]:
+    """Never deleted, and the named columns never change."""
+    return [
+        Rule(f"{table}_no_delete", table, "DELETE", f"{what} is never deleted"),
+        Rule(f"{table}_kept", table, "UPDATE", f"{what} is never changed", _changed(*columns)),
+    ]
+
+
+_SIGNED: Final = (
+    "id",
+    "uuid",
+    "round_id",
+    "slot_id",
+    "person_id",
+    "decision",
+    "reason",
+    "statement",
+    "statement_digest",
+    "reauthentication_id",
+    "idempotency_key",
+    "signed_at",
+)
+
+RULES: Final[Sequence[Rule]] = (
+    *_kept("reviews_signoff", "what was signed", *_SIGNED),
+    Rule(
+        "reviews_signoff_stays_withdrawn",
+        "reviews_signoff",
+        "UPDATE",
+        "a withdrawn sign-off does not come back",
+        "OLD.withdrawn_at IS NOT NULL AND (" + _changed("withdrawn_at", "dismissed_by_id") + ")",
+    ),
+    *_kept("reviews_revocation", "a revocation", "id", "uuid", "version_id", "reason", "statement", "by_id", "at"),
+    *_kept("reviews_approval", "whom an approval is for", "id", "version_id", "stage_id", "round_id"),
+    Rule(
+        "reviews_approval_stays_revoked",
+        "reviews_approval",
+        "UPDATE",
+        "a revoked approval does not come back",
+        "OLD.revocation_id IS NOT NULL AND (" + _changed("revocation_id") + ")",
+    ),
+    *_kept("reviews_round", "a round", "id", "review_id", "number", "compared_with_id", "opened_by_id"),
+    Rule(
+        "reviews_round_stays_closed",
+        "reviews_round",
+        "UPDATE",
+        "a closed round never opens again and keeps what it froze",
+        "OLD.state <> 'open' AND (" + _changed("state", "subject", "subject_digest", "valid_until") + ")",
+    ),
+    *_kept("reviews_slot", "a slot", "id", "round_id", "key", "group_id", "alternates_id", "people", "facets"),
+    *_kept("reviews_comment", "a comment", "id", "review_id", "section", "body", "author_id", "at"),
+    Rule("reviews_policyversion_no_delete", "reviews_policyversion", "DELETE", "a policy version is never deleted"),
+    Rule(
+        "reviews_policyversion_kept",
+        "reviews_policyversion",
+        "UPDATE",
+        "a published policy never changes",
+        "OLD.status <> 'draft' AND (NEW.status = 'draft' OR "
+        + _changed("id", "policy_id", "number", "content", "digest", "published_by_id", "published_at")
+        + ")",
+    ),
+)
