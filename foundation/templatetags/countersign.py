@@ -5,6 +5,8 @@ say so.
 """
 
 import math
+import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -22,6 +24,25 @@ register = template.Library()
 
 MISSING: Final = "n/a"
 MINUS: Final = "−"
+DIGEST: Final = re.compile(r"\b[0-9a-f]{64}\b")
+UNCOUNTED: Final = frozenset({"evidence", "outcomes", "predictions", "thresholds"})
+IRREGULAR: Final = {
+    "set": "set",
+    "withdraw": "withdrew",
+    "give": "gave",
+    "feed": "fed",
+    "read": "read",
+    "view": "looked at",
+    "tag": "tagged",
+    "untag": "untagged",
+    "admit": "admitted",
+    "cancel": "cancelled",
+    "reset": "reset",
+    "deploy": "deployed",
+    "stop": "stopped",
+    "retry": "retried",
+    "verify": "verified",
+}
 PLAIN_WIDGETS: Final = (CheckboxInput, RadioSelect, CheckboxSelectMultiple)
 
 
@@ -160,6 +181,27 @@ def initials(name: object) -> str:
     """Two letters for an avatar: `Marta Kowalska` is `MK`, `scorer` is `SC`."""
     words = str(name or "?").replace(".", " ").replace("_", " ").replace("-", " ").split()
     return (words[0][0] + words[-1][0] if len(words) > 1 else (words or ["?"])[0][:2]).upper()
+
+
+@register.filter
+def deed(action: object) -> str:
+    """An action of the ledger as what somebody did: `sign_off.give` is `gave a sign-off`."""
+    noun, _, verb = str(action).partition(".")
+    things = noun.replace("sign_off", "sign-off").replace("_", " ")
+    first, _, rest = verb.partition("_")
+    past = IRREGULAR.get(first) or (f"{first}d" if first.endswith("e") else f"{first}ed")
+    did = f"{past} {rest.replace('_', ' ')}".strip()
+    article = "" if things in UNCOUNTED else "an " if things[:1] in "aeiou" else "a "
+    return f"{did} {article}{things}" if verb else str(action)
+
+
+@register.filter
+def plain_changes(changes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The changes of an entry that read as words: without lists and objects, with digests shortened."""
+    readable = [
+        (name, value) for name, value in changes if value and not {"{", "["} & {value[0], value.split(" → ")[-1][:1]}
+    ]
+    return [(name, DIGEST.sub(lambda found: short_digest(found.group()), value)) for name, value in readable]
 
 
 @register.filter

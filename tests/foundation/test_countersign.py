@@ -66,3 +66,23 @@ def test_every_icon_of_a_state_is_in_the_sprite() -> None:
     sprite = render_to_string("components/_sprite.html")
 
     assert [shown.icon for shown in LOOKS.values() if f'id="i-{shown.icon}"' not in sprite] == []
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ("sign_off.give", "gave a sign-off"),
+        ("version.promote", "promoted a version"),
+        ("version.roll_back", "rolled back a version"),
+        ("evidence.add", "added evidence"),
+        ("alias.set", "set an alias"),
+    ],
+)
+def test_an_action_is_told_as_what_somebody_did(action: str, words: str) -> None:
+    assert c.deed(action) == words
+
+
+def test_what_an_entry_changed_is_told_without_lists_and_with_short_digests() -> None:
+    changes = [("state", "a → b"), ("facets", '{"a": 1}'), ("policies", "[1]"), ("digest", "0123456789abcdef" * 4)]
+
+    assert c.plain_changes(changes) == [("state", "a → b"), ("digest", "01234567…cdef")]

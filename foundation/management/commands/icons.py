@@ -45,7 +45,8 @@ class Command(BaseCommand):
         manifest_path = Path(settings.BASE_DIR) / "assets" / "vendor" / "vendor.json"
         manifest = json.loads(manifest_path.read_text())
         sprite = manifest["sprite"]
-        added = dict(name.split("=", 1) if "=" in name else (name, name) for name in names)
+        parts = [name.partition("=") for name in names]
+        added = {name: source or name for name, _, source in parts}
         sprite["icons"] = dict(sorted((sprite["icons"] | added).items()))
         outline = folder / "icons" / "outline"
         unknown = [source for source in sprite["icons"].values() if not (outline / f"{source}.svg").exists()]
