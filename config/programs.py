@@ -39,7 +39,7 @@ def portal(env: Environment) -> Program:
         (
             sys.executable, "-m", "gunicorn", "config.wsgi:application",
             "--bind", f"{env.host}:{env.portal_port}",
-            "--worker-class", "gthread", "--workers", "2", "--threads", "4",
+            "--worker-class", "gthread", "--workers", "2", "--threads", "4", "--preload",
             "--timeout", "60", "--graceful-timeout", "10", "--keep-alive", "30",
             "--worker-tmp-dir", str(_short_lived()),
             "--access-logfile", "-",
