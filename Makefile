@@ -63,7 +63,7 @@ templates: install-dev ## djade and djlint
 	$(BIN)/djlint --lint --quiet templates
 
 migrations-check: install-dev ## no model without its migration
-	$(MANAGE) makemigrations --check --dry-run
+	COUNTERSIGN_VAR_DIR=$$(mktemp -d) $(MANAGE) makemigrations --check --dry-run
 
 unit: install-dev ## unit and flow tests on SQLite
 	$(PY) -m pytest $(UNIT) -n 2 --dist loadgroup

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+
 from reviews.queries import waiting_for
 
 THEMES = frozenset({"light", "dark"})
@@ -14,9 +15,8 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     """Context for base.html: `principal`, `inbox_count` and `theme` (empty: as the system says)."""
     principal = getattr(request, "principal", None)
     theme = request.COOKIES.get("theme", "")
-    signed_in = principal is not None and not principal.is_anonymous
     return {
         "principal": principal,
-        "inbox_count": waiting_for(principal).count() if signed_in else 0,
+        "inbox_count": waiting_for(principal).count() if principal and not principal.is_anonymous else 0,
         "theme": theme if theme in THEMES else "",
     }

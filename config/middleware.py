@@ -38,7 +38,9 @@ class RefusalMiddleware:
 class SignInFirst(LoginRequiredMiddleware):
     """Every page needs somebody signed in unless its view says otherwise (`login_not_required`); the API answers for itself."""
 
-    def handle_no_permission(self, request: HttpRequest, view_func: Handler) -> HttpResponse:
+    def handle_no_permission(  # type: ignore[override]  # Django only ever returns what this returns, to the client
+        self, request: HttpRequest, view_func: Handler
+    ) -> HttpResponse:
         """The login page, with the way back; a sentence for htmx."""
         return refusal_response(request, Unauthenticated("Sign in first."))
 

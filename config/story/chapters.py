@@ -88,7 +88,7 @@ def version_one_is_trained(teller: Teller) -> None:
         tier=RegisteredModel.Tier.HIGH,
         description="Estimates who is employed, for planning job-centre capacity.",
         intended_use="Planning the capacity of job centres by district. Not for decisions about individual people.",
-        owner=alice.user,
+        owner=world.account_of(alice),
         by=alice,
     )
     job = model.training_jobs.first() or start_training(
@@ -162,7 +162,9 @@ def two_people_sign(teller: Teller) -> None:
 def _sign(username: str, review: Review, slot: str, reason: str) -> SignOff:
     """One person's approval, re-authenticated by password, as the sign dialog does it."""
     signer = world.person(username)
-    proof = reauthenticate(signer.user, method=Reauthentication.Method.PASSWORD, secret=demo.PASSWORD, by=signer)
+    proof = reauthenticate(
+        world.account_of(signer), method=Reauthentication.Method.PASSWORD, secret=demo.PASSWORD, by=signer
+    )
     current = review.current_round
     return sign_off(
         current,

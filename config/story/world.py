@@ -37,6 +37,13 @@ def person(username: str) -> Principal:
     return Principal.of(User.objects.get(username=username), via="story")
 
 
+def account_of(principal: Principal) -> User:
+    """The account behind a principal of the story: there always is one."""
+    if principal.user is None:
+        raise LookupError(f"{principal.name} has no account.")
+    return principal.user
+
+
 def production() -> Stage:
     """The stage whose alias is `champion`."""
     return Stage.objects.get(name="production")
@@ -152,7 +159,7 @@ def _token(name: str, description: str, model: str) -> str:
     erin = person("erin")
     account = User.objects.services().filter(username=name).first()
     if account is None:
-        account = create_service_account(name, owner=erin.user, description=description, by=erin)
+        account = create_service_account(name, owner=account_of(erin), description=description, by=erin)
         for role in ("Service: pull", "Service: score"):
             assign_role(Role.objects.get(name=role), to=account, by=erin)
     scopes = [Permission.SEE_MODEL, Permission.PULL_VERSION, Permission.SCORE_MODEL]

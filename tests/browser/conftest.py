@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.test import override_settings
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, StorageState, ViewportSize
 from pytest_django.live_server_helper import LiveServer
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -24,8 +24,8 @@ from tests.conftest import PASSWORD
 from tests.databases import empty_database
 from tests.services import Missing, chromium
 
-WIDE: Final = {"width": 1440, "height": 900}
-PHONE: Final = {"width": 390, "height": 844}
+WIDE: Final[ViewportSize] = {"width": 1440, "height": 900}
+PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 EXPECTED_NOISE: Final = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
 AXE_RULES: Final = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
@@ -107,11 +107,11 @@ def portal(installation: World) -> Iterator[str]:
 
 
 @pytest.fixture(scope="package")
-def sessions(portal: str, browser: Browser) -> Callable[[str], dict[str, Any]]:
+def sessions(portal: str, browser: Browser) -> Callable[[str], StorageState]:
     """The cookies of anyone of the cast, by a real login through the login page, once for each person."""
-    kept: dict[str, dict[str, Any]] = {}
+    kept: dict[str, StorageState] = {}
 
-    def session_of(username: str) -> dict[str, Any]:
+    def session_of(username: str) -> StorageState:
         if username not in kept:
             context = browser.new_context(base_url=portal)
             page = context.new_page()
@@ -167,12 +167,12 @@ def watcher() -> Iterator[Watcher]:
 
 @pytest.fixture
 def visit(
-    portal: str, sessions: Callable[[str], dict[str, Any]], new_context: Any, watcher: Watcher
+    portal: str, sessions: Callable[[str], StorageState], new_context: Any, watcher: Watcher
 ) -> Callable[..., Page]:
     """A page of the portal as anyone of the cast (or nobody), in a theme and at a width, with or without JavaScript."""
 
     def open_page(
-        path: str = "/", who: str = "", *, theme: str = "light", size: dict[str, int] = WIDE, js: bool = True
+        path: str = "/", who: str = "", *, theme: str = "light", size: ViewportSize = WIDE, js: bool = True
     ) -> Page:
         options: dict[str, Any] = {
             "base_url": portal,

@@ -82,7 +82,7 @@ def build() -> World:
 def another_review(world: World, name: str) -> Review:
     """A review of a version of a model of its own, for a test that changes something."""
     alice = world.people["alice"]
-    version = _version(_model(alice, name), world.live.dataset_version, alice, auc=0.88)
+    version = _version(_model(alice, name), world.dataset.versions.latest("number"), alice, auc=0.88)
     return _ask(version, Stage.objects.get(name="production"), alice)
 
 

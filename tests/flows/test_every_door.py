@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
@@ -16,7 +17,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from access.models import User
-from foundation.dsse import Signer, seal, statement
+from foundation.dsse import Envelope, Signer, seal, statement
 from foundation.refusals import Refusal
 from registry.models import Alias, ModelVersion, Promotion, RegisteredModel, Stage
 from registry.releases import RELEASE_TYPE, place_stage_alias
@@ -41,7 +42,7 @@ def assert_nothing_is_live(version: ModelVersion, scorer: User) -> None:
             resolve(version.model.name, **wanted, by=as_(scorer))
 
 
-def forged_release(version: ModelVersion, stage: Stage, signer: Signer) -> dict[str, object]:
+def forged_release(version: ModelVersion, stage: Stage, signer: Signer) -> Envelope:
     """A release that says everything right, sealed by a key of one's own."""
     said = {
         "model": version.model.name,
@@ -60,7 +61,7 @@ def forged_release(version: ModelVersion, stage: Stage, signer: Signer) -> dict[
     content = statement(
         subject_name=str(version), subject_sha256=version.digest, predicate_type=RELEASE_TYPE, predicate=said
     )
-    return dict(seal(content, signer))
+    return seal(content, signer)
 
 
 @pytest.fixture
@@ -213,7 +214,7 @@ def test_sql_cannot_point_the_champion_at_a_version_without_its_promotion(
     version: ModelVersion, production: Stage, alice: User, scorer: User
 ) -> None:
     columns = "(model_id, name, version_id, stage_id, promotion_id, updated_at, updated_by_id)"
-    values = [version.model_id, "champion", version.pk, production.pk, None, timezone.now(), alice.pk]
+    values: list[Any] = [version.model_id, "champion", version.pk, production.pk, None, timezone.now(), alice.pk]
 
     with pytest.raises((IntegrityError, DatabaseError)), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO registry_alias {columns} VALUES (%s, %s, %s, %s, %s, %s, %s)", values)

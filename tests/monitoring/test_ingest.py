@@ -10,7 +10,7 @@ import pytest
 from access.models import User
 from access.principal import Principal
 from audit.models import Pending
-from foundation.refusals import Forbidden
+from foundation.refusals import Conflict, Forbidden
 from monitoring import archive
 from monitoring import ingest as room
 from monitoring.ingest import ingest
@@ -103,7 +103,7 @@ def test_of_two_ingesters_only_one_counts(deployment: Deployment, worker: Worker
     mine, theirs = room._prepare(deployment, chunk), room._prepare(deployment, chunk)
     room._count(deployment, mine, by=TIMER)
 
-    with pytest.raises(room.Conflict):
+    with pytest.raises(Conflict):
         room._count(deployment, theirs, by=TIMER)
 
     assert total() == 30

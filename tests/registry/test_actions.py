@@ -96,7 +96,7 @@ class TestModels:
     def test_a_change_is_recorded_with_what_was_before(self, model, alice):
         actions.update_model(model, description="New words", by=as_(alice))
 
-        entry = bytes(Pending.objects.order_by("-pk").first().payload).decode()
+        entry = bytes(Pending.objects.latest("pk").payload).decode()
         assert "Credit default" in entry
         assert "New words" in entry
 
@@ -404,4 +404,4 @@ def test_a_refused_attempt_is_recorded(model, bob):
         register(model, bob)
 
     assert Pending.objects.count() == before + 1
-    assert '"outcome":"denied"' in bytes(Pending.objects.order_by("-pk").first().payload).decode()
+    assert '"outcome":"denied"' in bytes(Pending.objects.latest("pk").payload).decode()

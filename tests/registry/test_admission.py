@@ -9,6 +9,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def with_skops(files: dict[str, bytes], change: Callable[[dict[str, bytes]], Non
     return files | {"model.skops": packed.getvalue()}
 
 
-def with_schema(files: dict[str, bytes], change: Callable[[dict], None]) -> dict[str, bytes]:
+def with_schema(files: dict[str, bytes], change: Callable[[dict[str, Any]], None]) -> dict[str, bytes]:
     def edit(members: dict[str, bytes]) -> None:
         schema = json.loads(members["schema.json"])
         change(schema)
@@ -72,7 +73,7 @@ class TestWhatIsLetIn:
         assert result.admitted, result.summary
         assert result.servable
         assert result.flavour == "sklearn"
-        assert [column["name"] for column in result.signature["inputs"]] == ["age", "hours"]
+        assert [column["name"] for column in (result.signature or {})["inputs"]] == ["age", "hours"]
 
     def test_a_forest_is_admitted_and_says_why_it_is_not_served(self):
         from sklearn.ensemble import RandomForestClassifier
@@ -310,19 +311,19 @@ class TestSkops:
     )
     @pytest.mark.parametrize("loader", ["ObjectNode", "FunctionNode", "TypeNode", "PartialNode", "MethodNode"])
     def test_types_of_no_library(self, files, loader, module, name):
-        def swap(schema: dict) -> None:
+        def swap(schema: dict[str, Any]) -> None:
             schema["content"]["content"]["verbose"] = {"__loader__": loader, "__module__": module, "__class__": name}
 
         assert "skops-type" in codes(with_schema(files, swap))
 
     def test_a_trusted_name_in_the_wrong_place(self, files):
-        def swap(schema: dict) -> None:
+        def swap(schema: dict[str, Any]) -> None:
             schema.update(__module__="builtins", __class__="map")
 
         assert "skops-type" in codes(with_schema(files, swap))
 
     def test_a_random_generator_that_names_another_callable(self, files):
-        def swap(schema: dict) -> None:
+        def swap(schema: dict[str, Any]) -> None:
             state = {
                 "__loader__": "DictNode",
                 "__module__": "builtins",

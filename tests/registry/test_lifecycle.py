@@ -126,7 +126,7 @@ def test_a_move_is_recorded_with_its_decision(model, alice):
     with transaction.atomic():
         move(version, "approve", by=as_(alice), decision="d" * 64)
 
-    entry = bytes(Pending.objects.order_by("-pk").first().payload).decode()
+    entry = bytes(Pending.objects.latest("pk").payload).decode()
     assert Pending.objects.count() == before + 1
     assert Action.VERSION_MOVE in entry
     assert "d" * 64 in entry

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from registry import scanning
 from registry.manifest import Limits
 from registry.scanning import scan_files
 from registry.store import ArtifactStore
@@ -50,6 +51,6 @@ def test_a_scan_that_answers_nonsense_refuses(store, monkeypatch, tmp_path):
     silly = tmp_path / "silly"
     silly.write_text('#!/bin/sh\ncat > /dev/null\necho \'{"verdict": "sure"}\'\n')
     silly.chmod(0o755)
-    monkeypatch.setattr(scanning.sys, "executable", str(silly))
+    monkeypatch.setattr(sys, "executable", str(silly))
 
     assert scan_files(stored_tiny_model(store), store, Limits()).codes == ["scan-crashed"]

@@ -29,7 +29,8 @@ NOBODY = Principal.anonymous()
 @pytest.fixture
 def attestation(released: ModelVersion, production: Stage) -> dict[str, Any]:
     promotion = released.promotions.get()
-    return json.loads(json.dumps(release_attestation(released, production, promotion.release)))
+    parsed: dict[str, Any] = json.loads(json.dumps(release_attestation(released, production, promotion.release)))
+    return parsed
 
 
 def test_a_genuine_attestation_holds_and_names_who_signed(attestation: dict[str, Any]) -> None:

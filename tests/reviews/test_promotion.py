@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -493,7 +494,7 @@ def _json(value: object) -> str:
     return json.dumps(value)
 
 
-def _sql(query: str, *values: object) -> None:
+def _sql(query: str, *values: Any) -> None:
     """As somebody does who owns the database and took the triggers off."""
     with without_triggers(), connection.cursor() as cursor:
         cursor.execute(query, values)

@@ -542,7 +542,7 @@ def publish_stricter_policy(author: User, publisher: User) -> PolicyVersion:
     return publish_policy(draft, by=as_(publisher))
 
 
-def _role(name: str):  # type: ignore[no-untyped-def]  # test shorthand
+def _role(name: str):
     from access.models import Role
 
     return Role.objects.get(name=name)

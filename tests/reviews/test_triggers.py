@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import DatabaseError, connection, transaction
 
@@ -18,7 +20,7 @@ from tests.reviews.conftest import proof_of, sign
 pytestmark = pytest.mark.django_db
 
 
-def refused(query: str, *values: object) -> str:
+def refused(query: str, *values: Any) -> str:
     with pytest.raises(DatabaseError) as caught, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(query, values)
     return str(caught.value)

@@ -23,7 +23,7 @@ from serving.verification import (
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 FACETS = ("artifact", "data", "environment", "evaluation", "card", "policy")
-POLICY = {
+POLICY: dict[str, Any] = {
     "title": "Production",
     "slots": [
         {"key": "validator", "people": 1, "answers_for": list(FACETS)},

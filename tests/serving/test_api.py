@@ -235,7 +235,7 @@ def test_each_pull_is_on_record_before_and_after(scorer_api: APIClient, released
 
 def test_a_pull_that_breaks_off_is_on_record_as_such(scorer_api: APIClient, released: ModelVersion) -> None:
     answer = scorer_api.get(f"{V1}/versions/1/download")
-    next(iter(answer.streaming_content))
+    next(iter(answer.streaming_content))  # type: ignore[attr-defined]  # a StreamingHttpResponse; the stubs know one class only
     answer.close()
 
     assert [step for step, _, _ in steps()] == ["begun", "broken_off"]

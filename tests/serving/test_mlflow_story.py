@@ -6,7 +6,7 @@ import hashlib
 import socket
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -232,14 +232,14 @@ def test_a_source_elsewhere_is_refused(client: Client, source: str) -> None:
     registrar = client.be("register")
 
     with pytest.raises(MlflowException) as refused:
-        registrar.create_model_version("credit", source, await_creation_for=None)
+        registrar.create_model_version("credit", source, await_creation_for=0)
 
     assert code_of(refused.value) in {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
 
 
 def test_stock_errors(client: Client) -> None:
     registrar = client.be("register")
-    expected = {
+    expected: dict[str, list[Callable[[], object]]] = {
         "RESOURCE_DOES_NOT_EXIST": [
             lambda: registrar.get_registered_model("unheard"),
             lambda: registrar.get_model_version("credit", "99"),

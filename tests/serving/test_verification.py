@@ -35,10 +35,11 @@ def registry() -> Registry:
     return Registry()
 
 
+_ASKED: dict[str, Any] = {"at": NOW, "model": "credit", "stage": "production"}
+
+
 def check(registry: Registry, attestation: dict[str, Any], **asked: Any) -> VerifiedRelease:
-    return verify(
-        attestation, registry.signer.public, **({"at": NOW, "model": "credit", "stage": "production"} | asked)
-    )
+    return verify(attestation, registry.signer.public, **(_ASKED | asked))
 
 
 def refused(registry: Registry, attestation: dict[str, Any], **asked: Any) -> str:
@@ -117,7 +118,7 @@ def test_a_sign_off_cannot_stand_in_for_a_release(registry: Registry) -> None:
         ({"valid": timedelta(seconds=-1)}, "expired"),
         ({"seen_facets": {"card": "0" * 64}}, "stale"),
         ({"policy": {"title": "Nothing", "slots": []}}, "policy"),
-        ({"policy": {"title": "Two", "slots": [POLICY["slots"][0] | {"people": 2}]}}, "sign-offs"),  # type: ignore[index,dict-item]  # a literal
+        ({"policy": {"title": "Two", "slots": [{**POLICY["slots"][0], "people": 2}]}}, "sign-offs"),
     ],
 )
 def test_what_was_never_enough_is_refused_although_the_registry_signed_it(
@@ -136,7 +137,7 @@ def test_a_facet_that_the_slot_does_not_answer_for_may_differ(registry: Registry
 
 
 def test_two_people_are_asked_for_where_the_policy_says_two(registry: Registry) -> None:
-    policy = {"title": "Two", "slots": [POLICY["slots"][0] | {"people": 2}]}  # type: ignore[index,operator]  # a literal
+    policy = {"title": "Two", "slots": [{**POLICY["slots"][0], "people": 2}]}
     one = registry.attestation(FILES, policy=policy, signers=(("validator", "bob"),))
     two = registry.attestation(FILES, policy=policy, signers=(("validator", "bob"), ("validator", "carol")))
 
@@ -235,7 +236,8 @@ def test_whatever_is_missing_or_of_another_kind_is_refused_with_a_sentence(data:
             break
         where = data.draw(st.sampled_from(inner))
     key = data.draw(st.sampled_from(sorted(where) if isinstance(where, dict) else range(len(where))))
-    if where[key] == (junk := data.draw(st.sampled_from([None, 0, "x", [], {}]))):
+    junk: Any = data.draw(st.sampled_from([None, 0, "x", [], {}]))
+    if where[key] == junk:
         return
     where[key] = junk
     if key in {"name", "number"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import httpx
@@ -20,7 +21,7 @@ class Command(BaseCommand):
     help = __doc__ or ""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        teller = Teller(self.stdout._out, settings.VAR_DIR / "story.json", len(chapters.CHAPTERS))
+        teller = Teller(sys.stdout, settings.VAR_DIR / "story.json", len(chapters.CHAPTERS))
         fresh = [chapter for chapter in chapters.CHAPTERS if chapter.key not in teller.told]
         try:
             for chapter in fresh:
