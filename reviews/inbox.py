@@ -92,6 +92,7 @@ def inbox(by: Principal, *, view: str = "needs-you", selected: str = "") -> Inbo
     querysets = _views(by)
     view = view if view in querysets else "needs-you"
     yours = set(querysets["needs-you"].values_list("pk", flat=True))
+    groups = set(by.user.groups.values_list("pk", flat=True)) if by.user else set()
     rounds = Round.objects.order_by("-number").prefetch_related(
         Prefetch("slots", queryset=Slot.objects.select_related("group")),
         Prefetch("sign_offs", queryset=SignOff.objects.filter(withdrawn_at=None).select_related("person", "slot")),
@@ -102,7 +103,7 @@ def inbox(by: Principal, *, view: str = "needs-you", selected: str = "") -> Inbo
         .select_related("version__model", "stage", "requested_by")
         .prefetch_related(Prefetch("rounds", queryset=rounds))
     )
-    items = [_item(review, by, review.pk in yours) for review in reviews.order_by("due_at")[:MOST]]
+    items = [_item(review, groups, review.pk in yours) for review in reviews.order_by("due_at")[:MOST]]
     chosen = next((item for item in items if str(item.review.uuid) == selected), items[0] if items else None)
     return Inbox(view, {name: queryset.count() for name, queryset in querysets.items()}, _groups(items, view), chosen)
 
@@ -122,11 +123,10 @@ def _views(by: Principal) -> dict[str, QuerySet[Review]]:
     return {"needs-you": needs_you, "waiting": waiting, "back": back.distinct(), "done": done}
 
 
-def _item(review: Review, by: Principal, needs_you: bool) -> Item:
+def _item(review: Review, groups: set[int], needs_you: bool) -> Item:
     round_ = next(iter(review.rounds.all()))
     given = [one for one in round_.sign_offs.all() if one.decision == SignOff.Decision.APPROVE]
     lines, yours = [], ""
-    groups = set(by.user.groups.values_list("pk", flat=True)) if by.user and needs_you else set()
     for slot in round_.slots.all():
         names = [str(one.person) for one in given if one.slot_id == slot.pk]
         full = len(names) >= slot.people

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from access.principal import Principal
-from audit.queries import LoggedEntry, entries_for
+from audit.queries import Filter, LoggedEntry, entries
 from foundation.refusals import NotFound, RequirementStatus
 from registry import cards
 from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews.evaluation import Evaluation, current_subject, examine
 from reviews.facts import estimate
 from reviews.gates import GateOutcome
-from reviews.models import Comment, EvidenceReading, Review, Round
+from reviews.models import Comment, EvidenceReading, Review
 from reviews.panel import Panel, panel_of
 from reviews.reading import SECTIONS, section_digests
 from reviews.sections.changes import Changes, changes
@@ -23,7 +23,9 @@ from reviews.sections.fairness import Fairness, fairness
 from reviews.sections.measured import Measured
 from reviews.sections.performance import Performance, metric_change, performance
 
-HISTORY = 40
+HISTORY: Final = 40
+HISTORY_KINDS: Final = ("review", "round", "sign_off", "promotion", "revocation")
+HISTORY_ACTIONS: Final = ("version.register", "version.admit", "version.move", "card.revise")
 
 
 @dataclass(frozen=True)
@@ -352,15 +354,12 @@ def _readings(review: Review | None, new: Measured, by: Principal) -> dict[str, 
 
 
 def _history(found: Evaluation) -> list[LoggedEntry]:
-    """The newest entries about the version, its reviews and rounds, newest first."""
-    objects = [found.version.ledger_ref()]
-    for round_ in Round.objects.filter(review__version=found.version).select_related("review__version__model"):
-        objects.append(round_.ledger_ref())
-        objects.extend(sign_off.ledger_ref() for sign_off in round_.sign_offs.all())
-    objects.extend(promotion.ledger_ref() for promotion in found.version.promotions.select_related("model", "version"))
-    objects.extend(revocation.ledger_ref() for revocation in found.version.revocations.all())
-    entries = [entry for obj in objects for entry in entries_for(obj, HISTORY)]
-    return sorted(entries, key=lambda entry: entry.entry.t, reverse=True)[:HISTORY]
+    """What was decided and done about the version, newest first; pulls and downloads are in the audit log."""
+    name, number, pk = found.version.model.name, str(found.version.number), str(found.version.pk)
+    wanted = [Filter(obj=name, obj_kind=kind) for kind in HISTORY_KINDS]
+    wanted += [Filter(action=action, obj_kind="version", obj_id=pk) for action in HISTORY_ACTIONS]
+    logged = [entry for one in wanted for entry in entries(one)[:HISTORY] if entry.entry.obj_version == number]
+    return sorted(logged, key=lambda entry: entry.entry.t, reverse=True)[:HISTORY]
 
 
 @dataclass(frozen=True)

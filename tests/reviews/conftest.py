@@ -19,6 +19,7 @@ from tests.conftest import MakeVersion, as_
 from tests.reviews.evidence import CARD, Content, evidence
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The triggers are tested on both databases: `-m postgres` takes their tests along."""
     if connection.vendor == "postgresql":

@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from access import actions as access_actions
@@ -489,3 +491,33 @@ def test_draft_is_checked_saved_compared_and_published(erin: User, dave: User, c
         (2, "published"),
         (1, "retired"),
     ]
+
+
+def test_history_tells_decisions_but_not_every_pull(review: Review, bob: User, client_for: Browser) -> None:
+    sign(review, "validator", bob)
+
+    page = words(client_for(bob).get(address("version", review.version)))
+
+    assert "gave a sign-off" in page
+    assert "requested a review" in page
+
+
+def test_pages_ask_a_bounded_number_of_questions(
+    review: Review,
+    bob: User,
+    alice: User,
+    make_candidate: MakeCandidate,
+    production: Stage,
+    client_for: Browser,
+) -> None:
+    browser = client_for(bob)
+    with CaptureQueriesContext(connection) as page:
+        browser.get(address("version", review.version))
+    assert len(page) < 130
+    with CaptureQueriesContext(connection) as one:
+        browser.get("/")
+    ask(make_candidate(auc=0.86), production, alice)
+    with CaptureQueriesContext(connection) as two:
+        browser.get("/")
+
+    assert len(two) == len(one)
