@@ -60,6 +60,9 @@ class PolicyVersion(models.Model):
     )
     published_at = models.DateTimeField(null=True, blank=True)
 
+    receipt: Receipt | None = None
+    """Where the ledger will have it; set by the action that published it, not stored."""
+
     class Meta:
         ordering = ["policy", "-number"]
         constraints = [

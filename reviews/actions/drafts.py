@@ -77,7 +77,7 @@ def publish_policy(version: PolicyVersion, *, by: Principal) -> PolicyVersion:
     version.status, version.published_by, version.published_at = PolicyVersion.Status.PUBLISHED, person, timezone.now()
     version.save(update_fields=["status", "published_by", "published_at"])
     Policy.objects.filter(pk=policy.pk).update(title=document.title)
-    append(
+    version.receipt = append(
         Action.POLICY_PUBLISH,
         by=by,
         obj=version.ledger_ref(),

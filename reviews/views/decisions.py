@@ -12,7 +12,6 @@ from access.permissions import Permission, permit
 from access.principal import Principal
 from access.requests import principal_of
 from access.stepup import reauthenticate
-from audit.actions import Receipt, wait_until_sequenced
 from foundation.refusals import Conflict, Forbidden, NotFound, Refusal, Unauthenticated
 from foundation.states import look
 from registry import queries as registry
@@ -26,8 +25,7 @@ from reviews.promotion import promote, roll_back
 from reviews.queries import waiting_for
 from reviews.revocation import may_revoke, revoke
 from reviews.subjects import FacetChange
-
-RECEIPT_SECONDS = 1.5
+from reviews.views.receipts import receipt_sentence
 
 
 @require_http_methods(["GET", "POST"])
@@ -83,7 +81,9 @@ def _signed(request: HttpRequest, form: SignForm, found: Evaluation, round_: Rou
         idempotency_key=values["idempotency_key"],
         by=by,
     )
-    messages.success(request, f"Signed: {look(given.decision).label.lower()}. {_receipt(given.receipt)}{_next(by)}")
+    messages.success(
+        request, f"Signed: {look(given.decision).label.lower()}. {receipt_sentence(given.receipt)}{_next(by)}"
+    )
     return redirect(f"{page_of(found.version)}?stage={found.stage.name}#signoff")
 
 
@@ -162,7 +162,8 @@ def promote_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
         seen = request.POST.get("expected_previous", "")
         promotion = promote(version, stage, by=by, expected_previous=int(seen) if seen.isdecimal() else None)
         messages.success(
-            request, f"{version} is live in {stage.title.lower()}. {_receipt(getattr(promotion, 'receipt', None))}"
+            request,
+            f"{version} is live in {stage.title.lower()}. {receipt_sentence(getattr(promotion, 'receipt', None))}",
         )
         return redirect(page_of(version))
     found = examine(version, stage)
@@ -184,7 +185,7 @@ def rollback_page(request: HttpRequest, name: str) -> HttpResponse:
         promotion = roll_back(model, stage, by=by)
         messages.success(
             request,
-            f"{promotion.version} is live in {stage.title.lower()} again. {_receipt(getattr(promotion, 'receipt', None))}",
+            f"{promotion.version} is live in {stage.title.lower()} again. {receipt_sentence(getattr(promotion, 'receipt', None))}",
         )
         return redirect("reviews:model", model.name)
     return render(
@@ -214,7 +215,8 @@ def revoke_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
                 status = refusal.status
             else:
                 messages.success(
-                    request, f"{version} is revoked; it is served nowhere any more. {_receipt(revocation.receipt)}"
+                    request,
+                    f"{version} is revoked; it is served nowhere any more. {receipt_sentence(revocation.receipt)}",
                 )
                 return redirect(page_of(version))
     aliases = version.aliases.filter(stage__isnull=False).select_related("stage")
@@ -239,12 +241,6 @@ def _stage(request: HttpRequest) -> Stage:
     if stage is None:
         raise NotFound(f"There is no stage {name}.")
     return stage
-
-
-def _receipt(receipt: Receipt | None) -> str:
-    """Where the ledger has it, when the sequencer is quick; it is safe either way."""
-    logged = wait_until_sequenced(receipt, RECEIPT_SECONDS) if receipt else None
-    return f"Ledger entry {logged.seq}, checkpoint {logged.size}." if logged else "The ledger will log it in a moment."
 
 
 def _next(by: Principal) -> str:

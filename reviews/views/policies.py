@@ -21,6 +21,7 @@ from reviews.forms import PolicyForm, show_refusal
 from reviews.models import Policy, PolicyVersion
 from reviews.policies import PolicyDocument, examine, read
 from reviews.rulebook import document_of
+from reviews.views.receipts import receipt_sentence
 
 
 @require_GET
@@ -86,7 +87,11 @@ def publish(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Put a draft in force."""
     by = _signed_in(request)
     version = publish_policy(_version(name, number), by=by)
-    messages.success(request, f"{version} is in force. Open reviews under the earlier version need a new round.")
+    messages.success(
+        request,
+        f"{version} is in force. Open reviews under the earlier version need a new round. "
+        f"{receipt_sentence(version.receipt)}",
+    )
     return redirect("reviews:policy", name, version.number)
 
 

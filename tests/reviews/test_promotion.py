@@ -106,6 +106,16 @@ def test_only_those_who_may_promote_do(
     assert not live(approved.version, production)
 
 
+@pytest.mark.parametrize("who", ["dave", "root"])
+def test_whoever_may_not_promote_is_not_told_what_is_missing(
+    candidate: ModelVersion, production: Stage, who: str, request: pytest.FixtureRequest
+) -> None:
+    person = request.getfixturevalue(who)
+
+    with pytest.raises(Forbidden):
+        promote(candidate, production, by=as_(person))
+
+
 def test_half_signed_version_is_refused(review: Review, production: Stage, bob: User, rita: User) -> None:
     sign(review, "validator", bob)
 
