@@ -10,12 +10,20 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.test import override_settings
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, StorageState, ViewportSize
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Response,
+    StorageState,
+    ViewportSize,
+)
 from pytest_django.live_server_helper import LiveServer
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -24,6 +32,7 @@ from tests.conftest import PASSWORD
 from tests.databases import empty_database
 from tests.services import Missing, chromium
 
+Theme = Literal["light", "dark"]
 WIDE: Final[ViewportSize] = {"width": 1440, "height": 900}
 PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 EXPECTED_NOISE: Final = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
@@ -200,6 +209,13 @@ def violations(page: Page) -> list[str]:
         for found in results.response["violations"]
         for node in found["nodes"]
     ]
+
+
+def show_as(page: Page, size: ViewportSize, theme: Theme = "light") -> None:
+    """The page at another size and in another theme, once the browser has laid it out anew."""
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size(size)
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def overflow(page: Page) -> int:

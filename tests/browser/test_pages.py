@@ -16,10 +16,11 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from playwright.sync_api import Page
 
-from tests.browser.conftest import PHONE, WIDE, overflow, violations
+from tests.browser.conftest import PHONE, WIDE, Theme, overflow, show_as, violations
 from tests.browser.world import World
 
 Visit = Callable[..., Page]
+THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
 
 
 @dataclass(frozen=True)
@@ -220,12 +221,11 @@ def test_a_page_is_sound(place: Place, installation: World, visit: Visit, pytest
     assert page.locator("h1").count() == 1, "a page has one heading of the first rank"
     assert page.locator("h1").inner_text() not in {"Not permitted", "Not found"}
     problems = []
-    for theme, size in itertools.product(("light", "dark"), (WIDE, PHONE)):
-        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-        page.set_viewport_size(size)
+    for theme, size in itertools.product(THEMES, (WIDE, PHONE)):
+        show_as(page, size, theme)
         _keep(page, place, theme, size["width"], pytestconfig.getoption("--shots"))
         problems += [f"{theme}, {size['width']} px: {problem}" for problem in _problems(page)]
-    page.set_viewport_size({"width": 320, "height": 700})
+    show_as(page, {"width": 320, "height": 700})
     assert problems == []
     assert overflow(page) == 0, "wider than 320 px"
 

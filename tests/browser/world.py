@@ -55,6 +55,7 @@ class World:
     review: Review
     fresh: ModelVersion
     dataset: Dataset
+    data: DatasetVersion
     training: TrainingJob
     deployment: Deployment
     account: User
@@ -76,7 +77,7 @@ def build() -> World:
     fresh = _version(model, data, people["alice"], auc=0.86)
     training = start_training(model, dataset_version=data, recipe=recipe, by=as_(people["alice"]), reason="Newer data")
     deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))
-    return World(people, model, live, waiting, review, fresh, dataset, training, deployment, account, token)
+    return World(people, model, live, waiting, review, fresh, dataset, data, training, deployment, account, token)
 
 
 def another_review(world: World, name: str) -> Review:
