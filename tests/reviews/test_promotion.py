@@ -181,6 +181,17 @@ def test_longer_validity_written_into_the_row_does_not_last_longer(
     assert approval_in_force(in_production, production, until + timedelta(days=1)) is None
 
 
+def test_longer_validity_written_before_the_promotion_does_not_help(
+    approved: Review, production: Stage, rita: User
+) -> None:
+    Approval.objects.update(valid_until=timezone.now() + timedelta(days=900))
+
+    with time_machine.travel(timezone.now() + timedelta(days=366)), pytest.raises(Conflict) as caught:
+        promote(approved.version, production, by=as_(rita))
+
+    assert {one.key for one in caught.value.unmet} == {"slot-validator", "slot-risk"}
+
+
 def test_alias_moves_only_from_the_champion_that_was_compared_with(
     second: ModelVersion,
     make_candidate: MakeCandidate,
