@@ -39,13 +39,30 @@ class UserQuerySet(models.QuerySet["User"]):
         return self.select_for_update().get(pk=pk)
 
 
-_AccountManager = UserManager.from_queryset(UserQuerySet)
-
-
-class AccountManager(_AccountManager["User"]):
-    """Django's manager of users with our questions; migrations do without it."""
+class AccountManager(UserManager["User"]):
+    """Django's manager of users with the questions of `UserQuerySet`; migrations do without it."""
 
     use_in_migrations = False
+
+    def get_queryset(self) -> UserQuerySet:
+        """All accounts."""
+        return UserQuerySet(self.model, using=self._db)
+
+    def people(self) -> UserQuerySet:
+        """See `UserQuerySet.people`."""
+        return self.get_queryset().people()
+
+    def services(self) -> UserQuerySet:
+        """See `UserQuerySet.services`."""
+        return self.get_queryset().services()
+
+    def active(self) -> UserQuerySet:
+        """See `UserQuerySet.active`."""
+        return self.get_queryset().active()
+
+    def locked(self, pk: int) -> User:
+        """See `UserQuerySet.locked`."""
+        return self.get_queryset().locked(pk)
 
 
 class User(AbstractUser):

@@ -35,8 +35,9 @@ PEOPLE: Final = (
     DemoPerson(
         "alice",
         "Alice Moreau",
-        "prepares data, trains and asks for reviews; may not sign what she built",
+        "prepares data, trains and asks for reviews; a validator too, but never of what she built",
         ("Data scientist",),
+        ("Model validation",),
     ),
     DemoPerson("bob", "Bob Lindqvist", "signs as model validator", ("Reviewer",), ("Model validation",)),
     DemoPerson("carol", "Carol Adeyemi", "signs as risk officer", ("Reviewer",), ("Risk officers",)),

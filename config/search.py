@@ -25,8 +25,15 @@ PLACES: Final = (
     ("Go to policies", "policy", "reviews:policies"),
     ("Go to the audit log", "report", "audit:log"),
     ("Go to people", "user", "access:people"),
-    ("Register a model", "box", "registry:new"),
+    ("Go to reports", "report", "reports:index"),
+    ("Verify a release", "certificate", "reports:verify"),
     ("API documentation", "report", "api-docs"),
+)
+DEEDS: Final = (
+    (Permission.CREATE_MODEL, "Register a model", "box", "registry:new"),
+    (Permission.EDIT_DATASETS, "Register a dataset", "database", "datasets:new"),
+    (Permission.RUN_TRAINING, "Start a training", "cpu", "training:new"),
+    (Permission.MANAGE_PEOPLE, "Add a person", "user", "access:new-person"),
 )
 
 
@@ -44,13 +51,14 @@ def search(request: HttpRequest) -> HttpResponse:
     """A page or fragment with what matches `?q=`; without a query, the places one can go to."""
     query = request.GET.get("q", "").strip()[:100]
     principal: Principal = request.principal  # type: ignore[attr-defined]  # set by access.middleware
-    hits = [*_things(query, principal), *_places(query)] if not principal.is_anonymous else []
+    hits = [*_things(query, principal), *_places(query, principal)] if not principal.is_anonymous else []
     template = "search/_hits.html" if request.htmx else "search/search.html"  # type: ignore[attr-defined]  # set by django-htmx
     return render(request, template, {"query": query, "hits": hits})
 
 
-def _places(query: str) -> list[Hit]:
-    return [Hit(title, icon, reverse(name)) for title, icon, name in PLACES if query.lower() in title.lower()]
+def _places(query: str, principal: Principal) -> list[Hit]:
+    deeds = [deed for needs, *deed in DEEDS if principal.allows(needs)]
+    return [Hit(title, icon, reverse(name)) for title, icon, name in (*PLACES, *deeds) if query.lower() in title.lower()]
 
 
 def _things(query: str, principal: Principal) -> list[Hit]:

@@ -10,9 +10,10 @@ from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
-from datasets.models import DatasetVersion, Recipe
+from datasets.models import DatasetProfile, DatasetVersion, Recipe
 from datasets.recipes import RecipeMistakes
 from datasets.recipes import parse as parse_recipe
+from datasets.store import read_table
 from foundation.refusals import Conflict, Forbidden, Invalid
 from jobs.actions import enqueue, request_cancel
 from jobs.actions import retry as retry_job
@@ -188,14 +189,21 @@ def keep_result(
 
 
 def default_split(data: DatasetVersion) -> dict[str, Any]:
-    """Train on all periods but the newest and hold that one out; a quarter of the rows where there are no periods.
-
-    Needs the profile of `data`, which names its periods; before it is there, a quarter of the rows.
-    """
-    profile = getattr(data, "profile", None)
-    periods = [time["group"] for time in profile.content["times"]] if profile else []
-    known = [int(period) if period.lstrip("-").isdigit() else period for period in periods]
+    """Train on all periods but the newest and hold that one out; a quarter of the rows where there are no periods."""
+    known = _periods(data)
     return {"train": known[:-1], "test": known[-1:]} if len(known) > 1 else {"test_fraction": 0.25}
+
+
+def _periods(data: DatasetVersion) -> list[int | str]:
+    """The periods in the data, oldest first: from its profile, or from the column itself while a worker is still making that."""
+    if not data.dataset.time_column:
+        return []
+    profile = DatasetProfile.objects.filter(version=data).first()
+    if profile is not None:
+        texts = [time["group"] for time in profile.content["times"]]
+        return [int(text) if text.lstrip("-").isdigit() else text for text in texts]
+    column = read_table(data, columns=[data.dataset.time_column])[data.dataset.time_column]
+    return sorted(column.dropna().unique().tolist())
 
 
 def _may_steer(training: TrainingJob, by: Principal) -> None:

@@ -41,9 +41,11 @@ def write_model(
     recipe: Recipe,
     schema: TableSchema,
     packages: Sequence[str],
+    cutoff: float,
 ) -> tuple[str, ...]:
     """Write `folder` (MLmodel, model.skops, requirements, signature, input example); the types in it that skops does not trust.
 
+    `cutoff` goes into the MLmodel, so that the score from which workers decide "yes" is part of the bytes that are signed.
     The input example is a typical row made of medians and most frequent codes, not a person. Raises `UnknownTypes`.
     """
     untrusted = tuple(skops.io.get_untrusted_types(data=skops.io.dumps(pipeline)))
@@ -60,6 +62,7 @@ def write_model(
             signature=_signature(frame, recipe),
             input_example=_typical_row(frame, recipe, schema),
             pip_requirements=[*packages],
+            metadata={"cutoff": cutoff},
         )
     return untrusted
 

@@ -24,6 +24,7 @@ from datasets.recipes import Recipe, RecipeMistakes, select_rows
 from datasets.recipes import parse as parse_recipe
 from datasets.schema import SchemaMistakes, TableSchema
 from datasets.schema import parse as parse_schema
+from registry.trusted_types import BEYOND_DEFAULT
 from training import provenance
 from training.algorithms import SettingMistakes
 from training.evaluation import Holdout, compare, evaluate
@@ -88,9 +89,10 @@ def train(request: Request, folder: Path) -> Answer:
         recipe=recipe,
         schema=schema,
         packages=provenance.requirements(evidence["environment"]["packages"], PACKAGES),
+        cutoff=request.cutoff,
     )
     _write_scores(folder / SCORES_FILE, split, holdout, request.cutoff)
-    if untrusted:
+    if set(untrusted) - BEYOND_DEFAULT:
         remarks.append(f"The file holds {', '.join(untrusted)}, which the scoring worker does not load on trust.")
     run_id, remark = _track(request, evidence, folder)
     remarks += [remark] if remark else []
@@ -125,7 +127,7 @@ def _compare(request: Request, split: Split, holdout: Holdout) -> tuple[Evidence
 
 
 def _champion_scores(champion: Champion, frame: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    pipeline = skops.io.load(champion.path, trusted=[])
+    pipeline = skops.io.load(champion.path, trusted=sorted(BEYOND_DEFAULT))
     found: np.ndarray[tuple[int], np.dtype[np.float64]] = pipeline.predict_proba(
         frame[list(pipeline.feature_names_in_)]
     )[:, 1]

@@ -220,9 +220,9 @@ def version_two_waits(teller: Teller) -> None:
         note="Survey years 2016 to 2018",
         by=alice,
     )
-    teller.say(
-        f"Alice added {newer}: {newer.rows:,} people, survey years 2016 to 2018; its profile compares it with version 1."
-    )
+    teller.say(f"Alice added {newer}: {newer.rows:,} people, survey years 2016 to 2018.")
+    profile = teller.wait_for("the profile", lambda: world.profile_of(newer), seconds=60)
+    teller.say(f"Its profile: {world.profile_sentence(profile)}")
     job = watching.retraining(MODEL, newer, by=alice)
     version = world.await_training(teller, job)
     for sentence in world.evidence_sentences(version):

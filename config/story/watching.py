@@ -24,13 +24,16 @@ LATER_YEAR: Final = 2017
 YOUNGER_BY: Final = 15
 SHIFTED_ROWS: Final = 1_000
 WINDOW_SECONDS: Final = 10
+MINIMUM_ROWS: Final = 500
 
 
 def score_and_watch(teller: Teller, name: str, *, rows: int) -> None:
     """Score `rows` people of 2017, then a batch with an injected shift; feed outcomes; say what monitoring found."""
     deployment = Deployment.objects.get(name=name)
     teller.wait_for("the scoring worker", lambda: world.serving(deployment), seconds=60)
-    set_thresholds(deployment, {"window_seconds": WINDOW_SECONDS}, by=world.person("erin"))
+    set_thresholds(
+        deployment, {"window_seconds": WINDOW_SECONDS, "minimum_rows": MINIMUM_ROWS}, by=world.person("erin")
+    )
     token = world.application_token(deployment.model.name)
     people = data.people_of(LATER_YEAR, rows)
     predictions = _score(deployment, people, token=token)
@@ -53,7 +56,8 @@ def score_and_watch(teller: Teller, name: str, *, rows: int) -> None:
     _measure(deployment)
     alert = Alert.objects.filter(deployment=deployment, closed_at=None).order_by("-measured").first()
     teller.say(
-        f"Then {SHIFTED_ROWS:,} rows with an injected shift (ages lowered by {YOUNGER_BY} years, and marked so in the log) were scored."
+        f"Then {SHIFTED_ROWS:,} rows with an injected shift were scored: ages lowered by {YOUNGER_BY} years, sent by an account "
+        f"called {world.INJECTOR}, so that nobody takes them for real."
     )
     teller.say(f"Monitoring raised an alert: {alert}." if alert else _drift(deployment))
 

@@ -66,10 +66,14 @@ def profile_sentence(profile: DatasetProfile) -> str:
     attributes = ", ".join(
         f"{attribute['name']} ({len(attribute['groups'])} groups)" for attribute in content["protected"]
     )
-    return (
+    said = (
         f"{len(content['columns'])} columns, {missing:,} missing values, {content['duplicates']:,} repeated rows, "
         f"{content['label_rate']:.1%} {content['label'] or 'positive'}; groups by {attributes}."
     )
+    if content["drift"]:
+        worst = max(content["drift"], key=lambda column: column["psi"])
+        said += f" Against the version before, the column that moved most is {worst['column']}, PSI {worst['psi']:.3f}."
+    return said
 
 
 def await_training(teller: Teller, training: TrainingJob) -> ModelVersion:

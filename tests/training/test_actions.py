@@ -89,7 +89,7 @@ def test_nothing_is_trained_for_an_archived_model(
 
 
 def test_by_default_the_newest_period_is_held_out(data: DatasetVersion, perform_jobs: Callable[[], int]) -> None:
-    assert default_split(data) == {"test_fraction": 0.25}
+    assert default_split(data) == {"train": [2020], "test": [2021]}, "also while its profile is still being made"
     perform_jobs()
     data.refresh_from_db()
 
