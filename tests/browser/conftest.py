@@ -6,6 +6,7 @@ A page that reports a violation of the content security policy, a script error o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from playwright.sync_api import (
     StorageState,
     ViewportSize,
 )
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from pytest_django.live_server_helper import LiveServer
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -35,6 +37,7 @@ from tests.services import Missing, chromium
 Theme = Literal["light", "dark"]
 WIDE: Final[ViewportSize] = {"width": 1440, "height": 900}
 PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
+TOO_WIDE: Final = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 EXPECTED_NOISE: Final = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
 AXE_RULES: Final = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
@@ -219,5 +222,7 @@ def show_as(page: Page, size: ViewportSize, theme: Theme = "light") -> None:
 
 
 def overflow(page: Page) -> int:
-    """By how many pixels the page is wider than the window."""
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+    """By how many pixels the page is wider than the window, given a moment to come to rest after a change of size."""
+    with contextlib.suppress(PlaywrightTimeout):
+        page.wait_for_function(f"{TOO_WIDE} <= 0", timeout=2_000)
+    return int(page.evaluate(TOO_WIDE))

@@ -159,3 +159,14 @@ def test_a_missing_page_says_so_and_offers_a_way_on(visit: Visit) -> None:
 
     expect(page.get_by_role("heading", name="Not found")).to_be_visible()
     expect(page.locator("#main").get_by_role("link", name="Models")).to_be_visible()
+
+
+def test_the_api_is_documented_under_the_strict_policy(visit: Visit) -> None:
+    page = visit("/api/docs/", "bob")
+
+    expect(page.get_by_role("heading", name="models", exact=True)).to_be_visible(timeout=20_000)
+
+
+def test_the_palette_offers_only_what_one_may_do(visit: Visit) -> None:
+    expect(visit("/search/", "alice").get_by_role("link", name="Register a model")).to_be_visible()
+    expect(visit("/search/", "bob").get_by_role("link", name="Register a model")).to_have_count(0)
