@@ -58,7 +58,9 @@ def search(request: HttpRequest) -> HttpResponse:
 
 def _places(query: str, principal: Principal) -> list[Hit]:
     deeds = [deed for needs, *deed in DEEDS if principal.allows(needs)]
-    return [Hit(title, icon, reverse(name)) for title, icon, name in (*PLACES, *deeds) if query.lower() in title.lower()]
+    return [
+        Hit(title, icon, reverse(name)) for title, icon, name in (*PLACES, *deeds) if query.lower() in title.lower()
+    ]
 
 
 def _things(query: str, principal: Principal) -> list[Hit]:

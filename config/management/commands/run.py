@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import time
 from argparse import ArgumentParser
@@ -35,6 +36,7 @@ class Command(BaseCommand):
         env: Environment = settings.ENV
         if not settings.REGISTRY_KEY_FILE.exists():
             raise CommandError("Keys are missing. Run `manage.py setup` first (`make run` does).")
+        _check_ports(env)
         supervisor = Supervisor(settings.VAR_DIR / "logs")
         with stop_requests() as asked_to_stop:
             try:
@@ -91,6 +93,21 @@ class Command(BaseCommand):
             if story is not None and story.poll() is None:
                 story.terminate()
                 story.wait(timeout=10)
+
+
+def _check_ports(env: Environment) -> None:
+    """Raise `CommandError` naming the port that another process holds, before anything is started."""
+    wanted = {"PORTAL": env.portal_port, "MLFLOW": env.mlflow_port, "SCORING": env.scoring_port}
+    for name, port in wanted.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((env.host, port))
+            except OSError as error:
+                raise CommandError(
+                    f"Port {port} on {env.host} is taken, perhaps by a Countersign that runs already. "
+                    f"Stop what holds it, or set COUNTERSIGN_{name}_PORT to a free one."
+                ) from error
 
 
 def _story() -> subprocess.Popen[bytes]:
