@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils import timezone
 
@@ -18,7 +19,7 @@ from registry.models import ModelVersion, Stage
 from reviews.facts import Facts, VersionFacts, facts_for
 from reviews.gates import GateOutcome, evaluate
 from reviews.independence import Deed
-from reviews.models import Approval, Review, Round, Slot
+from reviews.models import Approval, Review, Round, SignOff, Slot
 from reviews.people import deeds_of, eligible_people, seat_of
 from reviews.policies import Rules, SlotRule
 from reviews.rulebook import rules_for, rules_of
@@ -85,18 +86,32 @@ def version_facts(version: ModelVersion) -> VersionFacts:
 
 
 def deciding_round(version: ModelVersion, stage: Stage) -> Round | None:
-    """The round that decides now: that of the open review, else the newest approved one, else the newest at all."""
+    """The round that decides now: that of the open review, else the newest in which somebody decided, else the newest at all.
+
+    A later round that was rejected, or closed over a standing request for changes, overrules an earlier approval; one that was
+    withdrawn without an objection says nothing.
+    """
+    objections = SignOff.objects.filter(
+        round=OuterRef("pk"), decision=SignOff.Decision.REQUEST_CHANGES, withdrawn_at=None
+    )
     rounds = (
         Round.objects.filter(review__version=version, review__stage=stage)
         .select_related(
             "review__version__model", "review__stage", "review__requested_by__owner", "compared_with__model", "approval"
         )
+        .annotate(objected=Exists(objections))
         .order_by("-opened_at", "-number")
     )
     found = list(rounds)
     still_open = [one for one in found if one.review.closed_at is None]
-    approved = [one for one in found if one.state == Round.State.APPROVED]
-    return next(iter(still_open or approved or found), None)
+    decided = [one for one in found if one.state in {Round.State.APPROVED, Round.State.REJECTED} or one.objected]
+    return next(iter(still_open or decided or found), None)
+
+
+def overruled(approval: Approval) -> bool:
+    """Whether a later case for the same version and stage ended in a rejection or an objection, so that nothing moves by `approval`."""
+    deciding = deciding_round(approval.version, approval.stage)
+    return deciding is not None and deciding.state not in {Round.State.OPEN, Round.State.APPROVED}
 
 
 def current_subject(round_: Round, rules: Rules | None = None) -> Subject:

@@ -18,6 +18,7 @@ class Relation(StrEnum):
     TRAINED = "trained"
     PREPARED_DATA = "prepared_data"
     WROTE_RECIPE = "wrote_recipe"
+    MADE_SAME_BYTES = "made_same_bytes"
 
 
 _SENTENCES = {
@@ -26,6 +27,7 @@ _SENTENCES = {
     Relation.TRAINED: "ran the training of this version",
     Relation.PREPARED_DATA: "prepared the data that this version learned from",
     Relation.WROTE_RECIPE: "wrote the transformation recipe of this version",
+    Relation.MADE_SAME_BYTES: "had a hand in another version with the same bytes",
 }
 
 

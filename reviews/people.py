@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from django.contrib.auth.models import Group
+from django.db.models import Q, QuerySet
 
 from access.models import User
 from registry.models import ModelVersion
@@ -14,19 +15,44 @@ from reviews.policies import SlotRule
 
 
 def deeds_of(version: ModelVersion, review: Review | None = None) -> list[Deed]:
-    """Everything that makes somebody answerable for `version`, the requester of `review` and of its rounds included."""
+    """Everything that makes somebody answerable for `version`, the requester of `review` and of its rounds included.
+
+    The same bytes are the same work, whoever registered them again: nobody's own becomes a stranger's by a copy.
+    """
     found: list[tuple[Relation, User | None]] = []
     if review is not None:
         found.append((Relation.REQUESTED, review.requested_by))
         found += [(Relation.REQUESTED, round_.opened_by) for round_ in review.rounds.select_related("opened_by__owner")]
-    found += [(Relation.REGISTERED, version.created_by), (Relation.TRAINED, version.trained_by)]
+    found += _hands_in(version)
+    found += [(Relation.MADE_SAME_BYTES, user) for twin in _twins_of(version) for _, user in _hands_in(twin)]
+    return list(
+        dict.fromkeys(Deed(relation, user.pk, str(user), user.owner_id) for relation, user in found if user is not None)
+    )
+
+
+def _hands_in(version: ModelVersion) -> list[tuple[Relation, User | None]]:
+    found = [(Relation.REGISTERED, version.created_by), (Relation.TRAINED, version.trained_by)]
     if version.dataset_version is not None:
         found.append((Relation.PREPARED_DATA, version.dataset_version.prepared_by))
     if version.recipe is not None:
         found.append((Relation.WROTE_RECIPE, version.recipe.created_by))
-    return list(
-        dict.fromkeys(Deed(relation, user.pk, str(user), user.owner_id) for relation, user in found if user is not None)
+    return found
+
+
+def _twins_of(version: ModelVersion) -> QuerySet[ModelVersion]:
+    return (
+        ModelVersion.objects.filter(digest=version.digest)
+        .exclude(pk=version.pk)
+        .select_related("created_by", "trained_by", "dataset_version__prepared_by", "recipe__created_by")
     )
+
+
+def made_by(user: User) -> QuerySet[ModelVersion]:
+    """The versions that `user`, or a service account of theirs, had a hand in: `deeds_of` from the other side, as a condition in SQL."""
+    condition = Q()
+    for hand in ("created_by", "trained_by", "dataset_version__prepared_by", "recipe__created_by"):
+        condition |= Q(**{hand: user}) | Q(**{f"{hand}__owner": user})
+    return ModelVersion.objects.filter(condition)
 
 
 def candidate(user: User) -> Candidate:

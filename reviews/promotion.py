@@ -20,7 +20,7 @@ from foundation.refusals import Conflict, Requirement
 from registry.models import ModelVersion, Promotion, RegisteredModel, Stage
 from registry.releases import RELEASE_TYPE, place_stage_alias
 from reviews.actions.cases import close_review, person_of
-from reviews.evaluation import Evaluation, examine, page_of
+from reviews.evaluation import Evaluation, examine, overruled, page_of
 from reviews.locking import locked_review, locked_version
 from reviews.models import Approval, Review
 from reviews.proof import round_name, why_unsound
@@ -90,7 +90,7 @@ def roll_back(model: RegisteredModel, stage: Stage, *, by: Principal) -> Promoti
         )
     previous = locked_version(previous)
     approval = approval_in_force(previous, stage, timezone.now())
-    if approval is None:
+    if approval is None or overruled(approval):
         raise Conflict(
             f"The approval of {previous} for {stage} does not stand any more, so there is no rollback to it. It needs a new review.",
             code="approval-not-standing",

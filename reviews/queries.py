@@ -11,7 +11,7 @@ from access.permissions import Permission, visible_to
 from access.principal import Principal
 from registry.models import ModelVersion, Stage
 from reviews.models import Approval, Review, Round, SignOff, Slot
-from reviews.people import deeds_of, seat_of
+from reviews.people import deeds_of, made_by, seat_of
 from reviews.proof import why_unsound
 
 
@@ -61,15 +61,8 @@ def _slots_of(user: User) -> list[Slot]:
 
 def _related_to(user: User) -> Q:
     """Rounds of versions that the user, or a service account of theirs, had a hand in (`independence`, as a condition in SQL)."""
-    condition = Q()
-    for relation in (
-        "round__opened_by",
-        "round__review__requested_by",
-        "round__review__version__created_by",
-        "round__review__version__trained_by",
-        "round__review__version__dataset_version__prepared_by",
-        "round__review__version__recipe__created_by",
-    ):
+    condition = Q(round__review__version__digest__in=made_by(user).values("digest"))
+    for relation in ("round__opened_by", "round__review__requested_by"):
         condition |= Q(**{relation: user}) | Q(**{f"{relation}__owner": user})
     return condition
 

@@ -19,6 +19,7 @@ from registry.models import Stage
 from reviews.actions.cases import person_of
 from reviews.models import Policy, PolicyVersion, Review
 from reviews.policies import Flaw, PolicyDocument, parse, refusal
+from reviews.rulebook import document_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -72,8 +73,10 @@ def publish_policy(version: PolicyVersion, *, by: Principal) -> PolicyVersion:
             "The draft's text does not match its digest. Save it again, then publish.", code="policy-damaged"
         )
     _refuse_own_author(version, person.pk)
-    _refuse_own_rounds(document, person.pk)
-    policy.versions.filter(status=PolicyVersion.Status.PUBLISHED).update(status=PolicyVersion.Status.RETIRED)
+    in_force = policy.versions.filter(status=PolicyVersion.Status.PUBLISHED)
+    for text in (document, *map(document_of, in_force)):
+        _refuse_own_rounds(text, person.pk)
+    in_force.update(status=PolicyVersion.Status.RETIRED)
     version.status, version.published_by, version.published_at = PolicyVersion.Status.PUBLISHED, person, timezone.now()
     version.save(update_fields=["status", "published_by", "published_at"])
     Policy.objects.filter(pk=policy.pk).update(title=document.title)
@@ -121,7 +124,7 @@ def _refuse_own_author(version: PolicyVersion, person: int) -> None:
 
 
 def _refuse_own_rounds(document: PolicyDocument, person: int) -> None:
-    """No self-weakening: nobody changes the rules of a round that they asked for."""
+    """No self-weakening: nobody changes the rules of a round that they asked for, nor takes them off it (hence the text in force too)."""
     own = Review.objects.open().filter(
         requested_by=person, stage__name=document.applies_to.stage, version__model__tier__in=document.applies_to.tiers
     )
