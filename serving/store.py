@@ -38,7 +38,7 @@ from serving.mlflow_entities import (
     version_entity,
 )
 from serving.mlflow_errors import answers
-from serving.queries import find_alias, resolve
+from serving.queries import approved, find_alias, resolve
 from serving.tracking import folder_of
 
 NEWEST_FIRST: Final = ["last_updated_timestamp DESC", "name ASC", "version_number DESC"]
@@ -64,7 +64,7 @@ class DjangoStore(AbstractStore):
         """A new model of the strictest tier, owned by the caller or by the person who answers for the calling service."""
         tags = list(tags or [])
         _refuse_prompt(tags)
-        if RegisteredModel.objects.filter(name=name).exists():
+        if _visible_models().filter(name=name).exists():
             # Asked before the permission: clients create first and go on when they hear that the model exists.
             raise Conflict(f"Registered Model (name={name}) already exists.", code="model-exists")
         model = actions.create_model(name, description=description or "", by=caller())
@@ -240,11 +240,16 @@ class DjangoStore(AbstractStore):
 
     @answers
     def get_model_version_by_alias(self, name: str, alias: str) -> Any:
-        """The version behind an alias. For those who only pull: while its approval is in force, else the refusal with its requirements."""
-        model = _model(name)
-        version = find_alias(model, alias).version
+        """The version behind an alias; a stage's alias stands for one whose approval is in force, whoever asks, else for the refusal.
+
+        A free alias gives those who work on candidates any version, and those who only pull an approved one.
+        """
+        row = find_alias(_model(name), alias)
+        version = row.version
         if not works_on_candidates(version, caller()):
             version = resolve(name, alias=alias, by=caller()).version
+        elif row.stage is not None:
+            version = approved(version, row.stage).version
         return self.get_model_version(name, str(version.number))
 
     # webhooks

@@ -201,7 +201,10 @@ def _check_length(scope: Scope) -> None:
 
 
 def _check_runs(by: Principal, needed: Needs) -> None:
-    """That `by` may read or write runs: those who train or register write, those who see models read as well."""
+    """That `by` may read or write runs: those who train or register may both, those who see models read what was measured.
+
+    The files of runs are models that nobody has signed, so only who works on them gets those.
+    """
     if needed is Needs.CREDENTIAL:
         return
     models = RegisteredModel.objects.all()
@@ -251,7 +254,7 @@ def _registered(path: str, by: Principal) -> tuple[ModelVersion, str]:
         model = find_model(name, by)
     except NotFound:
         model = find_pullable(name, by)
-    version = model.versions.select_related("model").filter(number=int(number) if number.isdigit() else 0).first()
+    version = model.versions.select_related("model").filter(number=int(number) if number.isdecimal() else 0).first()
     if version is None:
         raise NotFound(f"{name} has no version {number}.", code="version-unknown")
     return version, inside

@@ -1,7 +1,9 @@
 """Which addresses of MLflow's server exist here, and what each needs; everything else is answered 404.
 
 Pure, so that a test can read the table. The registry's addresses need no more than a credential here: each method of the store asks
-for its own permission. The UI and its `/ajax-api`, GraphQL, webhooks, gateway, assistant, jobs and traces are not let through.
+for its own permission. What would make the server itself read wherever a run says that its files are (a client may write any address
+into an experiment) does not exist here: clients list and fetch files through the artifact store. The UI and its `/ajax-api`,
+GraphQL, webhooks, gateway, assistant, jobs and traces are not let through.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ class Needs(StrEnum):
     NOTHING = "nothing"
     CREDENTIAL = "credential"
     READ_RUNS = "read runs"
+    READ_FILES = "read the files of runs"
     WRITE_RUNS = "write runs"
 
 
@@ -60,11 +63,11 @@ RULES: Final = (
     _rule("POST", rf"{_API}/(experiments|runs|logged-models)/search", Needs.READ_RUNS),
     _rule(
         "GET",
-        rf"{_API}/(runs/get|metrics/get-history|metrics/get-history-bulk-interval|artifacts/list)",
+        rf"{_API}/(runs/get|metrics/get-history|metrics/get-history-bulk-interval)",
         Needs.READ_RUNS,
     ),
-    _rule("GET", rf"{_API}/logged-models/{_ID}(/artifacts/directories)?", Needs.READ_RUNS),
-    _rule("GET", r"/api/2\.0/mlflow-artifacts/artifacts(/.+)?", Needs.READ_RUNS),
+    _rule("GET", rf"{_API}/logged-models/{_ID}", Needs.READ_RUNS),
+    _rule("GET", r"/api/2\.0/mlflow-artifacts/artifacts(/.+)?", Needs.READ_FILES),
     _rule(
         "POST",
         rf"{_API}/experiments/(create|update|restore|set-experiment-tag|delete-experiment-tag)",
