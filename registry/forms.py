@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import Group
 
+from access.catalogue import GRANTED_BY_ADMINISTRATORS
+from access.models import User
+from access.permissions import Permission
+from access.principal import Principal
 from registry import cards
 from registry.models import RegisteredModel
 
@@ -52,6 +57,33 @@ class NewModel(forms.Form):
         help_text="Which decision does it support, and for whom?",
     )
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+
+class GrantForm(forms.Form):
+    """Who is to get, or to lose, which permission on one model. `holder` is `user:<uuid>` or `group:<id>`."""
+
+    def __init__(self, *args: Any, by: Principal, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.people = {f"user:{user.uuid}": user for user in User.objects.active().order_by("kind", "username")}
+        self.groups = {f"group:{group.pk}": group for group in Group.objects.order_by("name")}
+        self.fields["holder"] = forms.ChoiceField(
+            label="Who",
+            help_text="A person, a service account, or everybody in a group.",
+            choices=[
+                ("", "Choose…"),
+                ("Groups", [(key, group.name) for key, group in self.groups.items()]),
+                ("People", [(key, str(user)) for key, user in self.people.items() if user.is_person]),
+                ("Service accounts", [(key, str(user)) for key, user in self.people.items() if not user.is_person]),
+            ],
+        )
+        beyond = frozenset() if by.allows(Permission.MANAGE_PEOPLE) else GRANTED_BY_ADMINISTRATORS
+        offered = [(one.value, one.label) for one in Permission if one.on_models and one not in beyond]
+        self.fields["permission"] = forms.ChoiceField(label="May", choices=[("", "Choose…"), *offered])
+
+    def chosen(self) -> tuple[Permission, User | Group]:
+        """The permission and its holder, from valid data."""
+        holder = self.cleaned_data["holder"]
+        return Permission(self.cleaned_data["permission"]), (self.people | self.groups)[holder]
 
 
 class AliasForm(forms.Form):

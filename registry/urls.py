@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from registry import views
+from registry import access_views, views
 
 app_name = "registry"
 
@@ -14,6 +14,8 @@ urlpatterns = [
     path("models/", views.model_list, name="models"),
     path("models/new/", views.new_model, name="new"),
     path("models/<str:name>/aliases/", views.alias, name="alias"),
+    path("models/<str:name>/access/", access_views.model_access, name="access"),
+    path("models/<str:name>/access/withdraw/", access_views.withdraw_access, name="withdraw-access"),
     path(_VERSION + "files/", views.files, name="files"),
     path(_VERSION + "files/<path:path>", views.file, name="file"),
     path(_VERSION + "evidence/<int:pk>/", views.evidence, name="evidence"),

@@ -40,6 +40,7 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
         "aliases": found.aliases.filter(stage=None).select_related("version"),
         "may_promote": by.allows(Permission.PROMOTE_VERSION, found),
         "may_alias": by.allows(Permission.SET_ALIAS, found),
+        "may_grant": by.allows(Permission.MANAGE_PEOPLE) or by.allows(Permission.MANAGE_ACCESS, found),
     }
     return render(request, "reviews/model.html", context)
 

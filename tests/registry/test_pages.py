@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
+from access.permissions import grants_on
 from registry.actions import revise_card, set_alias
 from registry.models import Alias, RegisteredModel
 from registry.queries import evidence_of
@@ -243,3 +244,44 @@ def test_a_reader_without_the_permission_sees_no_forms(client_for, bob, version,
 
     assert "Save a revision" not in page
     assert "Delete" not in aliases.partition("</thead>")[2]
+
+
+def test_an_owner_gives_one_person_access_to_one_model_and_takes_it_back(client_for, alice, dave, version):
+    address = reverse("registry:access", args=["credit"])
+    chosen = {"holder": f"user:{dave.uuid}", "permission": "pull_version"}
+
+    client_for(alice).post(address, chosen)
+    given = [(one.permission.value, one.holder) for one in grants_on(version.model)]
+    page = client_for(alice).get(address).content.decode()
+    client_for(alice).post(reverse("registry:withdraw-access", args=["credit"]), chosen)
+
+    assert given == [("pull_version", dave)]
+    assert "pull approved versions" in page
+    assert grants_on(version.model) == []
+
+
+def test_an_owner_cannot_hand_out_who_releases(client_for, alice, dave, version):
+    answer = client_for(alice).post(
+        reverse("registry:access", args=["credit"]),
+        {"holder": f"user:{dave.uuid}", "permission": "promote_version"},
+    )
+
+    assert answer.status_code == 400
+    assert grants_on(version.model) == []
+
+
+def test_nobody_without_charge_of_a_model_sees_its_access_page(client_for, bob, dave, version):
+    address = reverse("registry:access", args=["credit"])
+
+    assert client_for(bob).get(address).status_code == 403
+    assert client_for(bob).post(address, {"holder": f"user:{dave.uuid}", "permission": "see_model"}).status_code == 403
+    assert grants_on(version.model) == []
+
+
+def test_giving_oneself_access_is_refused_beside_the_field(client_for, alice, version):
+    answer = client_for(alice).post(
+        reverse("registry:access", args=["credit"]), {"holder": f"user:{alice.uuid}", "permission": "pull_version"}
+    )
+
+    assert answer.status_code == 400
+    assert "Nobody grants a permission to themselves" in answer.content.decode()
