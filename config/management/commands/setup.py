@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
@@ -43,13 +45,33 @@ class Command(BaseCommand):
         create_key(settings.REGISTRY_KEY_FILE)
         call_command("migrate", verbosity=0, interactive=False)
         call_command("audit", "init")
-        call_command("collectstatic", verbosity=0, interactive=False, ignore_patterns=list(UNUSED_STATIC))
+        _collect_static()
         if options["demo"]:
             demo.create_people()
             service_accounts.create()
         self.stdout.write(
             f"Countersign is set up: database, keys and files are in {os.path.relpath(settings.VAR_DIR)}/."
         )
+
+
+def _collect_static() -> None:
+    """Collect and compress the static files, unless they are the ones that were collected last time."""
+    stamp = settings.STATIC_ROOT / ".collected"
+    mark = _static_mark()
+    if stamp.exists() and stamp.read_text() == mark:
+        return
+    call_command("collectstatic", verbosity=0, interactive=False, ignore_patterns=list(UNUSED_STATIC))
+    stamp.write_text(mark)
+
+
+def _static_mark() -> str:
+    """The SHA-256 over name, size and time of every static file there is."""
+    mark = hashlib.sha256()
+    for finder in get_finders():
+        for path, storage in finder.list(list(UNUSED_STATIC)):
+            status = Path(storage.path(path)).stat()
+            mark.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return mark.hexdigest()
 
 
 def _write_secret_once(path: Path) -> bool:
