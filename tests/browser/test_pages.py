@@ -126,6 +126,7 @@ PAGES: Final = (
     Place("registry:evidence", "bob", _evidence),
     Place("registry:lineage", "bob", _live),
     Place("registry:card", "alice", _fresh),
+    Place("registry:access", "alice", _model),
     Place("datasets:list", "alice"),
     Place("datasets:new", "alice"),
     Place("datasets:detail", "alice", _dataset),
@@ -188,6 +189,7 @@ NOT_PAGES: Final = {
     "access:account-active": "posted by the account's page",
     "access:account-roles": "posted by the account's page",
     "registry:file": "a download",
+    "registry:withdraw-access": "posted by the page of a model's access",
     "registry:alias": "posted by the model's page",
 }
 
