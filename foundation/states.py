@@ -28,7 +28,6 @@ LOOKS: Final[dict[str, Look]] = {
     "approved": Look("approved", "check-circle", "Approved"),
     "in_production": Look("in_production", "broadcast", "In production"),
     "live": Look("in_production", "broadcast", "Live"),
-    "staged": Look("info", "rocket", "Staged"),
     "rejected": Look("bad", "x", "Rejected"),
     "revoked": Look("revoked", "ban", "Revoked"),
     "expired": Look("expired", "hourglass", "Expired"),
@@ -39,7 +38,6 @@ LOOKS: Final[dict[str, Look]] = {
     # decisions
     "approve": Look("approved", "check-circle", "Approved"),
     "approve_with_conditions": Look("approved", "check-circle", "Approved with conditions"),
-    "conditional": Look("approved", "check-circle", "Approved with conditions"),
     "request_changes": Look("changes_requested", "undo", "Changes requested"),
     "reject": Look("bad", "x", "Rejected"),
     # policies
@@ -54,7 +52,6 @@ LOOKS: Final[dict[str, Look]] = {
     # deployments
     "starting": Look("info", "progress", "Starting"),
     "serving": Look("in_production", "broadcast", "Serving"),
-    "stopping": Look("warn", "stop", "Stopping"),
     "stopped": Look("draft", "stop", "Stopped"),
     "unhealthy": Look("bad", "alert", "Unhealthy"),
     # alerts and findings
@@ -71,7 +68,6 @@ LOOKS: Final[dict[str, Look]] = {
     "inactive": Look("draft", "lock", "Inactive"),
     "ready": Look("ok", "check-circle", "Ready"),
     "pending": Look("draft", "clock", "Pending"),
-    "profiling": Look("info", "progress", "Profiling"),
 }
 
 
