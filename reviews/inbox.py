@@ -20,6 +20,7 @@ DONE_DAYS: Final = 30
 MOST: Final = 200
 VIEWS: Final = (
     ("needs-you", "Needs you", "inbox"),
+    ("promote", "Ready to promote", "rocket"),
     ("waiting", "Waiting on others", "clock"),
     ("back", "Back with changes", "refresh"),
     ("done", "Done", "check"),
@@ -87,10 +88,15 @@ class Inbox:
     selected: Item | None
 
 
-def inbox(by: Principal, *, view: str = "needs-you", selected: str = "") -> Inbox:
-    """The inbox of `by`. `selected` is the id (uuid) of the review to preview; by default the first."""
+def inbox(by: Principal, *, view: str = "", selected: str = "") -> Inbox:
+    """The inbox of `by`. `selected` is the id (uuid) of the review to preview; by default the first.
+
+    Without `view`, what there is to promote is shown to who has nothing to sign.
+    """
     querysets = _views(by)
-    view = view if view in querysets else "needs-you"
+    counts = {name: queryset.count() for name, queryset in querysets.items()}
+    if view not in querysets:
+        view = "promote" if counts["promote"] and not counts["needs-you"] else "needs-you"
     yours = set(querysets["needs-you"].values_list("pk", flat=True))
     groups = set(by.user.groups.values_list("pk", flat=True)) if by.user else set()
     rounds = Round.objects.order_by("-number").prefetch_related(
@@ -105,7 +111,7 @@ def inbox(by: Principal, *, view: str = "needs-you", selected: str = "") -> Inbo
     )
     items = [_item(review, groups, review.pk in yours) for review in reviews.order_by("due_at")[:MOST]]
     chosen = next((item for item in items if str(item.review.uuid) == selected), items[0] if items else None)
-    return Inbox(view, {name: queryset.count() for name, queryset in querysets.items()}, _groups(items, view), chosen)
+    return Inbox(view, counts, _groups(items, view), chosen)
 
 
 def _views(by: Principal) -> dict[str, QuerySet[Review]]:
@@ -118,9 +124,14 @@ def _views(by: Principal) -> dict[str, QuerySet[Review]]:
         rounds__sign_offs__withdrawn_at=None,
         rounds__state="open",
     )
-    waiting = under_way.exclude(pk__in=needs_you.values("pk")).exclude(pk__in=back.values("pk"))
+    promote = visible_to(
+        under_way.filter(rounds__state=Round.State.APPROVED), by, Permission.PROMOTE_VERSION, through="version__model"
+    ).distinct()
+    waiting = under_way
+    for own in (needs_you, back, promote):
+        waiting = waiting.exclude(pk__in=own.values("pk"))
     done = seen.filter(closed_at__gte=timezone.now() - timedelta(days=DONE_DAYS))
-    return {"needs-you": needs_you, "waiting": waiting, "back": back.distinct(), "done": done}
+    return {"needs-you": needs_you, "promote": promote, "waiting": waiting, "back": back.distinct(), "done": done}
 
 
 def _item(review: Review, groups: set[int], needs_you: bool) -> Item:

@@ -53,6 +53,11 @@ class Confusion:
         """All of them."""
         return self.tp + self.fp + self.fn + self.tn
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """Each count as a share of the rows, which can be compared between versions that were tested on different ones."""
+        return {name: getattr(self, name) / self.rows if self.rows else 0.0 for name in ("tp", "fp", "fn", "tn")}
+
 
 @dataclass(frozen=True)
 class Performance:
@@ -68,6 +73,7 @@ class Performance:
     confusion: Confusion | None
     baseline_confusion: Confusion | None
     cutoff: float | None
+    note: str
 
 
 def performance(new: Measured, old: Measured | None) -> Performance | None:
@@ -95,6 +101,20 @@ def performance(new: Measured, old: Measured | None) -> Performance | None:
         _confusion(new),
         _confusion(old) if old else None,
         estimate(metrics, "cutoff").get("value"),
+        _note(new, old) if old else "",
+    )
+
+
+def _note(new: Measured, old: Measured) -> str:
+    """Which rows the numbers of `old` are from."""
+    own, other = ((side.content("metrics").get("holdout") or {}) for side in (new, old))
+    if own.get("scores") == other.get("scores") and own.get("rows") == other.get("rows"):
+        return ""
+    rows = f"{other['rows']:,} " if other.get("rows") else ""
+    both = f"AUC is of both versions on the rows of {new.name}. " if _compared(new, old) else ""
+    return (
+        f"{both}The other values of {old.name} are from its own {rows}held-out rows, "
+        "so those changes also hold what differs between the rows."
     )
 
 
@@ -106,6 +126,7 @@ def metric_rows(new: Measured, old: Measured | None) -> Sequence[MetricRow]:
         other = estimate((old.content("metrics").get("metrics") or {}) if old else {}, key)
         if "value" not in own:
             continue
+        moved = metric_change(new, old, key)
         hint = "for information" if key in NEITHER else "lower is better" if key in LOWER else "higher is better"
         found.append(
             MetricRow(
@@ -115,8 +136,8 @@ def metric_rows(new: Measured, old: Measured | None) -> Sequence[MetricRow]:
                 own["value"],
                 own.get("low"),
                 own.get("high"),
-                other.get("value"),
-                metric_change(new, old, key),
+                own["value"] - moved.value if moved and moved.paired else other.get("value"),
+                moved,
             )
         )
     return found
@@ -126,12 +147,16 @@ def metric_change(new: Measured, old: Measured | None, key: str) -> Change | Non
     """The change of one metric; on the same rows where training compared exactly these two."""
     if old is None:
         return None
-    comparison = new.content("comparison")
-    if key == "auc" and comparison.get("against") == old.version.number:
-        return paired(estimate(comparison, "auc_difference"))
+    if key == "auc" and _compared(new, old):
+        return paired(estimate(new.content("comparison"), "auc_difference"))
     own, other = (estimate(side.content("metrics").get("metrics") or {}, key) for side in (new, old))
     found = change(own, other, lower_is_better=key in LOWER)
     return found and Change(found.value, found.low, found.high, None if key in NEITHER else found.better)
+
+
+def _compared(new: Measured, old: Measured) -> bool:
+    """Whether training scored both on the same rows."""
+    return new.content("comparison").get("against") == old.version.number
 
 
 def _curve(side: Measured, kind: str, score: str) -> Curve:

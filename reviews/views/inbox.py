@@ -20,16 +20,19 @@ def show(request: HttpRequest) -> HttpResponse:
     by = principal_of(request)
     if by.is_anonymous:
         raise Unauthenticated("Sign in to see what waits for you.")
-    found = inbox(by, view=request.GET.get("view", "needs-you"), selected=request.GET.get("review", ""))
+    found = inbox(by, view=request.GET.get("view", ""), selected=request.GET.get("review", ""))
     hour = timezone.now().hour
     greeting = "Good morning" if hour < 12 else "Good afternoon" if hour < 18 else "Good evening"
-    views = [(key, title, icon, found.counts[key]) for key, title, icon in VIEWS]
+    views = [
+        (key, title, icon, found.counts[key]) for key, title, icon in VIEWS if key != "promote" or found.counts[key]
+    ]
     context = {
         "inbox": found,
         "views": views,
         "greeting": greeting,
         "now": timezone.now(),
         "waiting_count": found.counts["needs-you"],
+        "promote_count": found.counts["promote"],
         "monitoring_url": reverse("monitoring:list") if by.allows(Permission.SEE_MONITORING) else "",
     }
     return render(request, "reviews/inbox.html", context)

@@ -307,6 +307,19 @@ def test_inbox_has_what_needs_you_until_you_signed(review: Review, bob: User, cl
     assert "credit v1" in words(browser.get("/?view=waiting"))
 
 
+def test_who_may_promote_is_shown_what_was_approved(approved: Review, rita: User, bob: User, client_for: Browser) -> None:
+    inbox = words(client_for(rita).get("/"))
+
+    assert "1 approved version can be promoted." in inbox
+    assert "Ready to promote" in inbox
+    assert "credit v1" in inbox
+    assert "Ready to promote" not in words(client_for(bob).get("/"))
+
+    promote(approved.version, approved.stage, by=as_(rita))
+
+    assert "can be promoted" not in words(client_for(rita).get("/"))
+
+
 def test_inbox_of_the_author_holds_what_came_back(
     review: Review, alice: User, carol: User, client_for: Browser
 ) -> None:
