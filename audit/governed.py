@@ -59,12 +59,12 @@ def governed(action: Action) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 _record(action, outcome, refusal.code, args, kwargs)
                 raise
             except (OperationalError, OSError) as error:
-                unavailable = _unavailable(error)
-                if unavailable is None:
+                busy = unavailable(error)
+                if busy is None:
                     _record(action, Outcome.ERROR, type(error).__name__, args, kwargs)
                     raise
-                log.warning("ledger.action_unavailable", action=action.value, why=unavailable.code, error=str(error))
-                raise unavailable from error
+                log.warning("ledger.action_unavailable", action=action.value, why=busy.code, error=str(error))
+                raise busy from error
             except Exception as error:
                 _record(action, Outcome.ERROR, type(error).__name__, args, kwargs)
                 raise
@@ -109,7 +109,7 @@ def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def _unavailable(error: OperationalError | OSError) -> Unavailable | None:
+def unavailable(error: OperationalError | OSError) -> Unavailable | None:
     """The refusal for a database that is busy and for storage that is full; None for every other fault."""
     cause = error.__cause__
     sqlite_code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the code, above it is its detail

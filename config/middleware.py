@@ -9,7 +9,8 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 
-from foundation.refusals import Refusal, Unauthenticated, Unavailable
+from audit.governed import unavailable
+from foundation.refusals import Refusal, Unauthenticated
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -25,14 +26,9 @@ class RefusalMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """The response for a refusal, and for a database that is locked; anything else is a real error."""
-        if isinstance(exception, OperationalError) and "locked" in str(exception):
-            exception = Unavailable(
-                "The database is busy and nothing was saved. Please try again in a moment.", code="database-busy"
-            )
-        if isinstance(exception, Refusal):
-            return refusal_response(request, exception)
-        return None
+        """The response for a refusal, a busy database and a full disk; anything else is a real error."""
+        refusal = unavailable(exception) if isinstance(exception, OperationalError | OSError) else exception
+        return refusal_response(request, refusal) if isinstance(refusal, Refusal) else None
 
 
 class SignInFirst(LoginRequiredMiddleware):

@@ -282,6 +282,12 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "JobStateEnum": "jobs.models.Job.State",
+        "VersionStateEnum": "registry.models.ModelVersion.State",
+        "DeploymentStateEnum": "serving.models.Deployment.State",
+        "RoundStateEnum": "reviews.models.Round.State",
+    },
 }
 
 # Time, language, logs

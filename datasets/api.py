@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.generics import ListAPIView
@@ -139,7 +140,7 @@ class VersionsView(APIView):
 class ProfileView(APIView):
     """The profile of a version."""
 
-    @extend_schema(responses={200: serializers.DictField()})
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request, name: str, number: int) -> Response:
         """What a worker found in the version."""
         dataset = queries.find_dataset(name, principal_of(request))
