@@ -170,6 +170,15 @@ def estimate(content: Content, name: str) -> dict[str, float]:
     return {part: float(found[part]) for part in ("value", "low", "high") if isinstance(found.get(part), int | float)}
 
 
+def gap(content: Content) -> dict[str, float]:
+    """An equal-opportunity gap as a magnitude: a group that is worse off is no pass because somebody wrote it with a minus sign."""
+    found = estimate(content, "equal_opportunity_gap")
+    if found.get("value", 0.0) >= 0:
+        return found
+    ends = {"low": "high", "high": "low", "value": "value"}
+    return {ends[part]: -value for part, value in found.items()}
+
+
 def _named(prefix: str, parts: Mapping[str, float]) -> Facts:
     return {prefix if part == "value" else f"{prefix}_{part}": value for part, value in parts.items()}
 
@@ -191,17 +200,17 @@ def _calibration(content: Content) -> Facts:
 def _fairness(content: Content) -> Facts:
     attributes = content.get("attributes") or {}
     worst = content.get("worst") or {}
-    gaps = {name: estimate(found, "equal_opportunity_gap").get("value") for name, found in attributes.items()}
+    gaps = {name: gap(found).get("value") for name, found in attributes.items()}
     groups = [group for found in attributes.values() for group in found.get("groups", [])]
     facts: Facts = {
         "fairness.attributes": sorted(attributes),
-        "fairness.gaps": {name: gap for name, gap in gaps.items() if gap is not None},
+        "fairness.gaps": {name: width for name, width in gaps.items() if width is not None},
         "fairness.insufficient_groups": sum(1 for group in groups if group.get("sufficient") is False),
         "fairness.worst_group": f"{worst['attribute']}: {worst['group']}"
         if "group" in worst and "attribute" in worst
         else None,
     }
-    return facts | _named("fairness.worst_gap", estimate(worst, "equal_opportunity_gap"))
+    return facts | _named("fairness.worst_gap", gap(worst))
 
 
 def _slices(content: Content) -> Facts:

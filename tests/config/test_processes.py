@@ -54,7 +54,11 @@ def test_a_program_that_ends_is_started_again_after_a_growing_pause(
     first = supervisor.children["mortal"]
     first.back_off = 0.1
 
-    eventually(lambda: (supervisor.tend(), supervisor.children["mortal"] is not first)[1])
+    def started_again() -> bool:
+        supervisor.tend()
+        return supervisor.children["mortal"] is not first
+
+    eventually(started_again)
 
     assert supervisor.children["mortal"].back_off == 0.2
     supervisor.stop()
@@ -69,8 +73,8 @@ def test_stopping_asks_first_and_kills_what_does_not_listen(
     supervisor.start(program("polite", polite))
     supervisor.start(program("deaf", deaf))
     pids = [child.process.pid for child in supervisor.children.values()]
-    for name in ("polite", "deaf"):
-        eventually(lambda name=name: "up" in (tmp_path / "logs" / f"{name}.log").read_text())
+    logs = [tmp_path / "logs" / f"{name}.log" for name in ("polite", "deaf")]
+    eventually(lambda: all("up" in log.read_text() for log in logs))
 
     supervisor.stop()
 

@@ -85,3 +85,20 @@ def test_without_a_live_version_only_its_absence_is_a_fact() -> None:
 
     assert [name for name in facts if name.startswith("production.")] == ["production.exists"]
     assert facts["production.exists"] is False
+
+
+def test_a_gap_written_with_a_minus_sign_is_as_wide() -> None:
+    content = evidence()
+    fairness = content["fairness"]
+    negative = {"value": -0.3, "low": -0.4, "high": -0.2, "n": 100}
+    fairness["attributes"] = {"sex": {"equal_opportunity_gap": negative, "groups": []}}
+    fairness["worst"] = {"attribute": "sex", "group": "female", "equal_opportunity_gap": negative}
+
+    facts = facts_of(VersionFacts(2, 1, content, CARD))
+
+    assert facts["fairness.gaps"] == {"sex": 0.3}
+    assert (facts["fairness.worst_gap_low"], facts["fairness.worst_gap"], facts["fairness.worst_gap_high"]) == (
+        0.2,
+        0.3,
+        0.4,
+    )
