@@ -12,6 +12,7 @@ from audit.events import Action
 from foundation.canonical import canonical, sha256_hex
 from foundation.refusals import Invalid, TooLarge, Unauthenticated
 from registry.models import Evidence, ModelVersion
+from registry.shapes import flaw_in
 
 MAX_EVIDENCE_BYTES: Final = 4 * 1024**2
 OWN_EVIDENCE: Final = frozenset({Evidence.Kind.SCAN, Evidence.Kind.SIGNATURE})
@@ -23,6 +24,12 @@ def append_evidence(
 ) -> Evidence:
     """Write evidence for a caller that has locked the version, permitted and checked: `add_evidence` and admission."""
     digest = _evidence_digest(content)
+    if flaw := flaw_in(kind, content):
+        raise Invalid(
+            f"This is not the shape of evidence of the kind {kind}: {flaw}.",
+            code="evidence-content",
+            errors={"content": flaw},
+        )
     newest = version.evidence.filter(kind=kind, subject_digest=version.digest).order_by("-created_at", "-pk").first()
     if newest is not None and newest.digest == digest and newest.run_id == run_id:
         return newest
