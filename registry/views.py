@@ -19,6 +19,7 @@ from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.actions import append_alone
 from audit.events import Action
+from foundation.numbers import whole_number
 from foundation.refusals import Conflict, Invalid, NotFound, Refusal
 from registry import actions, cards, lineage, queries
 from registry.forms import AliasForm, CardForm, ModelFilter, NewModel, show_refusal
@@ -199,9 +200,9 @@ def card(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 def _chosen(request: HttpRequest, numbers: list[int]) -> int | None:
     """Which revision's difference is shown: the one asked for, else the newest."""
-    asked = request.GET.get("revision", "")
-    if asked.isdecimal() and int(asked) in numbers:
-        return int(asked)
+    asked = whole_number(request.GET.get("revision", ""))
+    if asked in numbers:
+        return asked
     return numbers[0] if numbers else None
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from access.principal import Principal
 from audit.queries import Filter, LoggedEntry, entries
+from foundation.numbers import whole_number
 from foundation.refusals import NotFound, RequirementStatus
 from registry import cards
 from registry.models import ModelVersion, RegisteredModel, Stage
@@ -165,9 +166,7 @@ def _base(version: ModelVersion, found: Evaluation, asked: str) -> Measured | No
     if asked == "none":
         return None
     if asked:
-        other = (
-            version.model.versions.filter(number=asked).exclude(pk=version.pk).first() if asked.isdecimal() else None
-        )
+        other = version.model.versions.filter(number=whole_number(asked) or 0).exclude(pk=version.pk).first()
         if other is None:
             raise NotFound(f"{version.model} has no other version {asked} to compare with.")
         other.model = version.model

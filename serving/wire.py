@@ -29,6 +29,7 @@ from django.db import close_old_connections
 from access.authentication import authenticate_credentials
 from access.permissions import Permission, visible_to
 from access.principal import Principal
+from foundation.numbers import whole_number
 from foundation.refusals import Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthenticated
 from registry.manifest import ManifestFile
 from registry.models import ModelVersion, RegisteredModel
@@ -43,6 +44,7 @@ from serving.wire_rules import Needs, is_ours, needs, plain_path
 P = ParamSpec("P")
 R = TypeVar("R")
 
+MAX_LENGTH_DIGITS: Final = 19
 LANDING: Final = "Countersign speaks MLflow's API here. Its pages are at {portal}\n"
 WRITING: Final = frozenset({"PUT", "POST", "PATCH", "DELETE"})
 
@@ -194,7 +196,7 @@ def _cgi(scope: Scope, headers: Mapping[str, str]) -> dict[str, str]:
 
 def _check_length(scope: Scope) -> None:
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if not length.isdigit() or int(length) > settings.MAX_FILE_BYTES:
+    if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or int(length) > settings.MAX_FILE_BYTES:
         raise TooLarge(
             f"A file has at most {settings.MAX_FILE_BYTES:,} bytes; this one is larger, and nothing of it was kept."
         )
@@ -254,7 +256,7 @@ def _registered(path: str, by: Principal) -> tuple[ModelVersion, str]:
         model = find_model(name, by)
     except NotFound:
         model = find_pullable(name, by)
-    version = model.versions.select_related("model").filter(number=int(number) if number.isdecimal() else 0).first()
+    version = model.versions.select_related("model").filter(number=whole_number(number) or 0).first()
     if version is None:
         raise NotFound(f"{name} has no version {number}.", code="version-unknown")
     return version, inside

@@ -12,6 +12,7 @@ from access.permissions import Permission, permit
 from access.principal import Principal
 from access.requests import principal_of
 from access.stepup import reauthenticate
+from foundation.numbers import whole_number
 from foundation.refusals import Conflict, Forbidden, NotFound, Refusal, Unauthenticated
 from foundation.states import look
 from registry import queries as registry
@@ -159,8 +160,8 @@ def promote_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
     version = registry.find_version(name, number, by)
     stage = _stage(request)
     if request.method == "POST":
-        seen = request.POST.get("expected_previous", "")
-        promotion = promote(version, stage, by=by, expected_previous=int(seen) if seen.isdecimal() else None)
+        seen = whole_number(request.POST.get("expected_previous", ""))
+        promotion = promote(version, stage, by=by, expected_previous=seen)
         messages.success(
             request,
             f"{version} is live in {stage.title.lower()}. {receipt_sentence(getattr(promotion, 'receipt', None))}",

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from access.permissions import Permission, permit
 from access.principal import Principal
 from access.requests import principal_of
+from foundation.numbers import whole_number
 from foundation.refusals import Invalid, NotFound, Refusal, Unauthenticated
 from reviews.actions import draft_policy, publish_policy
 from reviews.actions.drafts import checked as check_policy
@@ -43,8 +44,8 @@ def policy(request: HttpRequest, name: str, number: int) -> HttpResponse:
     by = _signed_in(request)
     version = _version(name, number)
     document, _ = examine(version.content)
-    against = request.GET.get("against", "")
-    other = _version(name, int(against)) if against.isdecimal() else None
+    against = whole_number(request.GET.get("against", ""))
+    other = _version(name, against) if against is not None else None
     context = {
         "version": version,
         "document": document,

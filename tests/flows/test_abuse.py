@@ -18,18 +18,17 @@ from reviews.queries import waiting_for
 from reviews.revocation import revoke
 from tests.conftest import as_
 from tests.reviews.conftest import (
-    CARD,
     MakeCandidate,
     approved,
     ask,
     attach,
     candidate,
-    evidence,
     make_candidate,
     proof_of,
     review,
     sign,
 )
+from tests.reviews.evidence import CARD, evidence
 from tests.serving.conftest import release
 
 __all__ = ["approved", "candidate", "make_candidate", "review"]

@@ -48,7 +48,7 @@ def test_a_pulling_service_reads_what_runs_measured_and_not_the_models_they_logg
         _check_runs(as_(scorer), Needs.READ_FILES)
 
 
-@pytest.mark.parametrize("number", ["\u00b2", "", "-1", "1e3", "9" * 40, "0x1"])
+@pytest.mark.parametrize("number", ["\u00b2", "", "-1", "1e3", "9" * 40, "0x1", "9" * 5_000])
 def test_a_number_that_is_none_leads_to_no_version(number: str, candidate: ModelVersion, scorer: User) -> None:
     with pytest.raises(NotFound):
         _registered(f"countersign/credit/{number}/MLmodel", as_(scorer))
@@ -80,9 +80,9 @@ def test_whether_a_model_exists_is_not_said_to_those_who_neither_see_nor_create(
 ) -> None:
     outsider = User.objects.create(username="outsider", kind="service", owner=erin)
     set_caller(as_(outsider))
-    taken, free = (
-        refused(lambda name=name: store.create_registered_model(name)) for name in ("credit", "nobody-has-it")
-    )
+
+    taken = refused(lambda: store.create_registered_model("credit"))
+    free = refused(lambda: store.create_registered_model("nobody-has-it"))
 
     assert taken.error_code == free.error_code == "PERMISSION_DENIED"
     assert str(taken) == str(free)
