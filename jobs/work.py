@@ -15,7 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from django.db import close_old_connections, transaction
+from django.db import DatabaseError, close_old_connections, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Right
 from django.utils import timezone
@@ -182,6 +182,8 @@ def _heartbeat(work: Work) -> Iterator[None]:
             try:
                 if not work.beat():
                     return
+            except DatabaseError:  # the lease outlasts several beats, and the next one may get through
+                log.warning("lease_not_renewed", job=str(work.job.uuid), attempt=work.attempt)
             finally:
                 close_old_connections()
 

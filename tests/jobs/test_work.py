@@ -6,7 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
 from access.models import User
@@ -187,3 +187,29 @@ def test_of_eight_workers_at_once_exactly_one_gets_the_job(alice: User, effects:
         thread.join()
 
     assert effects == ["attempt 1"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_beat_that_a_busy_database_refused_is_followed_by_another(
+    alice: User, effects: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, beats, renewed = work.Work.beat, [0], threading.Event()
+    monkeypatch.setattr(work, "HEARTBEAT_SECONDS", 0.05)
+
+    def beat(attempt: work.Work) -> bool:
+        beats[0] += 1
+        if beats[0] == 1:
+            raise OperationalError("database is locked")
+        renewed.set()
+        return renew(attempt)
+
+    monkeypatch.setattr(work.Work, "beat", beat)
+
+    @work.handles("test.wait")
+    def wait(attempt: work.Work) -> None:
+        effects.append("renewed" if renewed.wait(10) else "lost")
+
+    job = enqueue("test.wait", {}, by=as_(alice))
+    work.perform(job.uuid, worker="one")
+
+    assert effects == ["renewed"]
