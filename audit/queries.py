@@ -69,7 +69,9 @@ class LoggedEntry:
 
     @property
     def obj_label(self) -> str:
-        """What it was done to, for people."""
+        """What it was done to, for people; who acted on their own account is named as whoever acted."""
+        if (self.entry.obj_kind, self.entry.obj_id) == (self.entry.actor_kind, self.entry.actor_id):
+            return self.actor_name
         version = f" v{self.entry.obj_version}" if self.entry.obj_version else ""
         return f"{self.entry.obj_name or self.entry.obj_id}{version}"
 

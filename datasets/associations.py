@@ -30,6 +30,11 @@ class Measure(StrEnum):
     CRAMERS_V = "cramers_v"
     CORRELATION_RATIO = "correlation_ratio"
 
+    @property
+    def label(self) -> str:
+        """As statisticians write it."""
+        return {"pearson": "Pearson's r", "cramers_v": "Cramér's V"}.get(self.value, "correlation ratio")
+
 
 @dataclass(frozen=True)
 class Association:

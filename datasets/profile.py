@@ -286,7 +286,7 @@ def _hints(
                 Hint(
                     "leakage",
                     other,
-                    f"{other} almost gives the label away ({pair.measure.value} {pair.value:.3f}). Is it known before the decision?",
+                    f"{other} almost gives the label away ({pair.measure.label} {pair.value:.3f}). Is it known before the decision?",
                 )
             )
         else:
@@ -294,7 +294,7 @@ def _hints(
                 Hint(
                     "redundant",
                     pair.second,
-                    f"{pair.first} and {pair.second} say nearly the same ({pair.measure.value} {pair.value:.3f}).",
+                    f"{pair.first} and {pair.second} say nearly the same ({pair.measure.label} {pair.value:.3f}).",
                 )
             )
     protected = {attribute.column: attribute.name for attribute in schema.protected}
@@ -341,7 +341,7 @@ def _proxy(pair: Association, protected: Mapping[str, str]) -> Hint:
     return Hint(
         "proxy",
         other,
-        f"{other} is tied to the protected attribute {protected[attribute]} ({pair.measure.value} {abs(pair.value):.2f}): "
+        f"{other} is tied to the protected attribute {protected[attribute]} ({pair.measure.label} {abs(pair.value):.2f}): "
         "it may stand in for it.",
     )
 
