@@ -238,7 +238,11 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
-    {"data_folder_in": str(VAR_DIR / "run" / "queue"), "data_folder_out": str(VAR_DIR / "run" / "queue")}
+    {
+        "data_folder_in": str(VAR_DIR / "run" / "queue"),
+        "data_folder_out": str(VAR_DIR / "run" / "queue"),
+        "control_folder": str(VAR_DIR / "run" / "control"),
+    }
     if ENV.broker.startswith("filesystem:")
     else {"visibility_timeout": 6 * 3600, "unacked_restore_throttle": 1}
 )

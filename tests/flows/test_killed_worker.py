@@ -53,7 +53,11 @@ class Workers:
         self.broker = Celery(
             broker="filesystem://",
         )
-        self.broker.conf.broker_transport_options = {"data_folder_in": str(queue), "data_folder_out": str(queue)}
+        self.broker.conf.broker_transport_options = {
+            "data_folder_in": str(queue),
+            "data_folder_out": str(queue),
+            "control_folder": f"{queue}-control",
+        }
 
     def start(self) -> subprocess.Popen[bytes]:
         """One more worker."""

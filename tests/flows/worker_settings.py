@@ -13,4 +13,8 @@ ARTIFACT_DIR = _TEST["artifacts"]
 DATASET_DIR = _TEST["datasets"]
 MLFLOW_TRACKING_URI = ""
 CELERY_BROKER_URL = "filesystem://"
-CELERY_BROKER_TRANSPORT_OPTIONS = {"data_folder_in": _TEST["queue"], "data_folder_out": _TEST["queue"]}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "data_folder_in": _TEST["queue"],
+    "data_folder_out": _TEST["queue"],
+    "control_folder": f"{_TEST['queue']}-control",
+}
