@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import StringIO
 from typing import Final
 
 from django.conf import settings
@@ -244,7 +245,9 @@ def version_two_waits(teller: Teller) -> None:
 def ledger_is_verified(teller: Teller) -> None:
     """Everything that happened is recomputed from the ledger."""
     world.await_ledger(teller)
-    call_command("audit", "verify")
+    answer = StringIO()
+    call_command("audit", "verify", stdout=answer)
+    teller.say(answer.getvalue().strip())
     teller.say("The signed checkpoint, as an outsider would keep it:")
     teller.show(world.checkpoint())
 

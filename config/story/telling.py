@@ -37,7 +37,7 @@ class Teller:
 
     def show(self, text: str) -> None:
         """Something verbatim: a command, or what it answered."""
-        self.out.write(textwrap.indent(text.rstrip(), "      | ") + "\n")
+        self.out.write(textwrap.indent(text.rstrip(), "      | ", lambda line: True) + "\n")
         self.out.flush()
 
     def over(self, key: str) -> None:

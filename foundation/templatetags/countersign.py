@@ -25,6 +25,7 @@ register = template.Library()
 MISSING: Final = "n/a"
 MINUS: Final = "−"
 DIGEST: Final = re.compile(r"\b[0-9a-f]{64}\b")
+MOMENT: Final = re.compile(r"\b(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}):[\d.]+(?:\+00:00|Z)")
 UNCOUNTED: Final = frozenset({"evidence", "outcomes", "predictions", "thresholds"})
 IRREGULAR: Final = {
     "set": "set",
@@ -197,11 +198,14 @@ def deed(action: object) -> str:
 
 @register.filter
 def plain_changes(changes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The changes of an entry that read as words: without lists and objects, with digests shortened."""
+    """The changes of an entry that read as words: without lists and objects, with digests and moments shortened."""
     readable = [
         (name, value) for name, value in changes if value and not {"{", "["} & {value[0], value.split(" → ")[-1][:1]}
     ]
-    return [(name, DIGEST.sub(lambda found: short_digest(found.group()), value)) for name, value in readable]
+    return [
+        (name, MOMENT.sub(r"\1 \2 UTC", DIGEST.sub(lambda found: short_digest(found.group()), value)))
+        for name, value in readable
+    ]
 
 
 @register.filter

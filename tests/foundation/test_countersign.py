@@ -86,3 +86,7 @@ def test_what_an_entry_changed_is_told_without_lists_and_with_short_digests() ->
     changes = [("state", "a → b"), ("facets", '{"a": 1}'), ("policies", "[1]"), ("digest", "0123456789abcdef" * 4)]
 
     assert c.plain_changes(changes) == [("state", "a → b"), ("digest", "01234567…cdef")]
+
+
+def test_a_moment_in_the_history_is_told_to_the_minute() -> None:
+    assert c.plain_changes([("due", "2026-11-30T11:08:56.219379+00:00")]) == [("due", "2026-11-30 11:08 UTC")]
