@@ -22,7 +22,7 @@ from serving.actions import pause_deployment, permit_worker, report_status, resu
 from serving.attestations import current_status, release_attestation
 from serving.models import Deployment
 from serving.pulls import Pull, PulledFile, allowed, find_file, tar_of, tar_size
-from serving.queries import Resolved, assigned, deployments_visible_to, find_deployment
+from serving.queries import Resolved, assigned, attested, deployments_visible_to, find_deployment
 
 VERDICT_SECONDS: Final = 1
 PURPOSE: Final = OpenApiParameter(
@@ -85,8 +85,11 @@ class AttestationView(APIView):
 
     @extend_schema(operation_id="pull_attestation", parameters=[STAGE], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, name: str, number: int) -> Response:
-        """The release attestation: manifest, sign-off statements, policies, release and a status snapshot, verifiable offline."""
-        resolved = allowed(name, version=number, stage_name=request.query_params.get("stage", ""), by=_by(request))
+        """The release attestation: manifest, sign-off statements, policies, release and a status snapshot, verifiable offline.
+
+        For whoever may see the model: an auditor checks the proof without the right to pull the bytes.
+        """
+        resolved = attested(name, version=number, stage_name=request.query_params.get("stage", ""), by=_by(request))
         attestation = release_attestation(resolved.version, resolved.stage, resolved.release)
         return Response(attestation, headers={"Cache-Control": "private, no-cache"})
 

@@ -55,9 +55,21 @@ def resolve(
     if alias:
         row = find_alias(model, alias)
         return approved(row.version, row.stage)
+    return _approved_number(model, version, stage_name)
+
+
+def attested(model_name: str, *, version: int, stage_name: str = "", by: Principal) -> Resolved:
+    """The approved version whose proof is asked for. Whoever may see the model may check it, auditors first; bytes take more (`resolve`).
+
+    Raises `NotFound` and `Conflict` as `resolve` does.
+    """
+    return _approved_number(find_model(model_name, by), version, stage_name)
+
+
+def _approved_number(model: RegisteredModel, version: int | None, stage_name: str) -> Resolved:
     found = model.versions.select_related("model", "created_by", "trained_by").filter(number=version or 0).first()
     if found is None:
-        raise NotFound(f"{model_name} has no version {version}.", code="version-unknown")
+        raise NotFound(f"{model.name} has no version {version}.", code="version-unknown")
     return approved(found, _stage(stage_name) if stage_name else None)
 
 

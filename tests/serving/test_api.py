@@ -129,6 +129,20 @@ def test_the_status_is_signed_anew_only_when_something_was_revoked_or_time_passe
     assert StatusSnapshot.objects.count() == 1
 
 
+def test_an_auditor_gets_the_proof_but_not_the_bytes(dave: User, api_for: Api, released: ModelVersion) -> None:
+    auditor = api_for(dave)
+
+    attestation = auditor.get(f"{V1}/versions/1/attestation")
+
+    assert attestation.status_code == 200
+    assert verify(attestation.json(), registry_signer().public, at=timezone.now(), model="credit").version == 1
+    assert auditor.get(f"{V1}/versions/1/files/MLmodel").status_code == 403
+
+
+def test_a_stranger_gets_no_proof(root: User, api_for: Api, released: ModelVersion) -> None:
+    assert api_for(root).get(f"{V1}/versions/1/attestation").status_code == 404
+
+
 def test_what_was_never_reviewed_is_refused_with_everything_that_is_missing(
     scorer_api: APIClient, candidate: ModelVersion
 ) -> None:
