@@ -7,6 +7,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
