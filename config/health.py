@@ -1,7 +1,8 @@
-"""Whether this process lives, and whether it can do its work: the two questions of a supervisor and a load balancer."""
+"""Whether this process lives, whether it can do its work, and how busy it is: the questions of a supervisor and a scraper."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import Final
 
@@ -11,8 +12,11 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
+from django_prometheus.exports import ExportToDjangoView
 
+from access.clients import address
 from audit.models import Pending
+from foundation.refusals import NotFound
 
 LEDGER_MAY_LAG_SECONDS: Final = 30.0
 
@@ -29,6 +33,16 @@ def ready(request: HttpRequest) -> JsonResponse:
     checks = {"database": _database(), "keys": _keys(), "ledger": _ledger()}
     good = all(answer == "ok" for answer in checks.values())
     return JsonResponse({"ready": good, "checks": checks}, status=200 if good else 503)
+
+
+@login_not_required
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus metrics, for a scraper on this machine; for anybody else there is nothing at this address."""
+    client = address(request.META)
+    if not client or not ipaddress.ip_address(client).is_loopback:
+        raise NotFound("There is nothing at this address that you may see.")
+    response: HttpResponse = ExportToDjangoView(request)
+    return response
 
 
 def _database() -> str:

@@ -20,7 +20,7 @@ api_docs = csp_update({"img-src": ["data:"]})(SpectacularSwaggerSplitView.as_vie
 urlpatterns = [
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
-    path("", include("django_prometheus.urls")),
+    path("metrics", health.metrics, name="metrics"),
     path("theme/", theme.choose, name="theme"),
     path("search/", search.search, name="search"),
     path("accounts/", include("allauth.urls")),

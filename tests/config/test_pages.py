@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
+from pytest_django.fixtures import Settings
 
 from access.models import User
 from audit.models import Pending
@@ -39,6 +40,17 @@ def test_not_ready_while_ledger_entries_wait_too_long() -> None:
 
     assert answer.status_code == 503
     assert "is the sequencer running?" in answer.json()["checks"]["ledger"]
+
+
+def test_metrics_are_for_a_scraper_on_this_machine(settings: Settings) -> None:
+    settings.AXES_IPWARE_PROXY_COUNT = 1
+
+    near = Client().get("/metrics")
+    far = Client().get("/metrics", headers={"X-Forwarded-For": "127.0.0.1, 203.0.113.7"})
+
+    assert near.status_code == 200
+    assert b"django_http_requests" in near.content
+    assert far.status_code == 404
 
 
 def test_the_theme_is_kept_and_sends_nobody_to_another_site() -> None:

@@ -43,18 +43,18 @@ REFUSED: Final = {400, 403, 404, 405}
 
 SAID_TO_ANYBODY: Final = {
     "/healthz",
+    "/metrics",
     "/readyz",
     "/verify/",
     "/api/schema/",
     "/api/docs/",
 }
-"""Answers without a login: whether the process works, the check of attestations that people bring along, the API's description."""
+"""Answers without a login: whether the process works, how busy it is (from this machine only, as here), the check of attestations that people bring along, the API's description."""
 
 SAID_TO_EVERYBODY_SIGNED_IN: Final = SAID_TO_ANYBODY | {
     "/",
     "/deployments/",
     "/me/",
-    "/metrics",
     "/models/",
     "/monitoring/",
     "/policies/",

@@ -307,7 +307,9 @@ def test_inbox_has_what_needs_you_until_you_signed(review: Review, bob: User, cl
     assert "credit v1" in words(browser.get("/?view=waiting"))
 
 
-def test_who_may_promote_is_shown_what_was_approved(approved: Review, rita: User, bob: User, client_for: Browser) -> None:
+def test_who_may_promote_is_shown_what_was_approved(
+    approved: Review, rita: User, bob: User, client_for: Browser
+) -> None:
     inbox = words(client_for(rita).get("/"))
 
     assert "1 approved version can be promoted." in inbox
