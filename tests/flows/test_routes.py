@@ -49,7 +49,8 @@ SAID_TO_ANYBODY: Final = {
     "/api/schema/",
     "/api/docs/",
 }
-"""Answers without a login: whether the process works, how busy it is (from this machine only, as here), the check of attestations that people bring along, the API's description."""
+"""Answers without a login: whether the process works, how busy it is (to this machine only), the check of attestations that people
+bring along, the API's description."""
 
 SAID_TO_EVERYBODY_SIGNED_IN: Final = SAID_TO_ANYBODY | {
     "/",
