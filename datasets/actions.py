@@ -20,8 +20,9 @@ from datasets.recipes import RecipeMistakes
 from datasets.recipes import parse as parse_recipe
 from datasets.schema import SchemaMistakes, TableSchema, arrow_mistakes, infer
 from datasets.schema import parse as parse_schema
-from datasets.store import Readable, StoredTable
+from datasets.store import StoredTable
 from foundation.canonical import digest_of
+from foundation.content_store import Readable
 from foundation.refusals import Conflict, Forbidden, Invalid, Refusal
 from jobs.actions import enqueue
 

@@ -1,21 +1,15 @@
-"""Where the bytes of datasets lie: write-once files named by their SHA-256 in `settings.DATASET_DIR`.
+"""Where the bytes of datasets lie: a content store in `settings.DATASET_DIR`.
 
-Decides what a file must be to be kept: Parquet or CSV, whole, within the limits, with a name that is only a name. Bytes are
-hashed while they are written, synced, and linked into place, so that nothing half-written is ever visible.
+Decides what a file must be to be kept: Parquet or CSV, whole, within the limits, with a name that is only a name.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
 import re
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final
 
 import pandas as pd
 import pyarrow as pa
@@ -24,20 +18,13 @@ import pyarrow.parquet as pq
 from django.conf import settings
 
 from datasets.models import DatasetVersion
+from foundation.content_store import ContentStore, Readable
 from foundation.refusals import Invalid, NotFound, TooLarge, Unavailable
 
-CHUNK_BYTES: Final = 1024 * 1024
 MAX_ROWS: Final = 20_000_000
 MAX_EXPANDED_BYTES: Final = 8 * 1024**3
 FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,127}")
 PARQUET_MAGIC: Final = b"PAR1"
-
-
-class Readable(Protocol):
-    """Whatever bytes come from: a file, an upload, a request body."""
-
-    def read(self, size: int = ..., /) -> bytes:
-        """Up to `size` bytes; nothing at the end."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +37,43 @@ class StoredTable:
     schema: pa.Schema
 
 
+class _DatasetStore(ContentStore):
+    """Files under their SHA-256 directly in `settings.DATASET_DIR`."""
+
+    name = "dataset store"
+    folder = ""
+    damaged_code = "data-file-damaged"
+
+    def __init__(self) -> None:
+        super().__init__(Path(settings.DATASET_DIR))
+
+    def too_large(self, limit: int) -> TooLarge:
+        return TooLarge(f"A dataset file has at most {limit:,} bytes; this one is larger. Nothing of it was kept.")
+
+    def broken_off(self, arrived: int) -> Invalid:
+        return Invalid(
+            f"The upload broke off after {arrived:,} bytes. Nothing of it was kept; send it again.",
+            code="file-truncated",
+        )
+
+    def no_room(self) -> Unavailable:
+        return Unavailable(
+            "The disk is full, so the file could not be kept. Nothing was changed; ask an administrator to free space, then try again.",
+            code="disk-full",
+        )
+
+
 def receive(stream: Readable, *, filename: str, limit: int | None = None) -> StoredTable:
     """Keep the table in `stream` and say what it is.
 
     `limit`: bytes. Raises `Invalid` for a bad name, a wrong format or a truncated file, `TooLarge` beyond the limits,
-    `Unavailable` when the disk is full; in each case nothing is kept.
+    `Unavailable` when the disk cannot take it; in each case nothing is kept.
     """
     suffix = check_name(filename)
-    with _incoming() as (path, file):
-        digest, size = _copy(stream, file, settings.MAX_FILE_BYTES if limit is None else limit)
+    most = settings.MAX_FILE_BYTES if limit is None else limit
+    with _DatasetStore().arriving(stream, limit=most) as (stored, path):
         rows, schema = _inspect(path, suffix)
-        _link(path, digest)
-    return StoredTable(digest, size, rows, schema)
+    return StoredTable(stored.digest, stored.size, rows, schema)
 
 
 def check_name(filename: str) -> str:
@@ -79,8 +91,8 @@ def check_name(filename: str) -> str:
 
 
 def path_of(digest: str) -> Path:
-    """Where the file with this SHA-256 lies."""
-    return Path(settings.DATASET_DIR) / digest[:2] / digest
+    """Where the file with this SHA-256 lies; raises `NotFound` for what is no digest."""
+    return _DatasetStore().path(digest)
 
 
 def open_version(version: DatasetVersion) -> Path:
@@ -100,11 +112,8 @@ def open_version(version: DatasetVersion) -> Path:
 
 def verify(version: DatasetVersion) -> None:
     """Hash the file of `version` again; raises `Unavailable` when it is not what was registered."""
-    digest = hashlib.sha256()
-    with open_version(version).open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    if digest.hexdigest() != version.digest:
+    open_version(version)
+    if _DatasetStore().rehash(version.digest) != version.digest:
         raise Unavailable(
             f"The bytes of {version} have changed since it was registered. Restore it from a backup.",
             code="data-file-damaged",
@@ -124,29 +133,6 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     if is_parquet:
         return pq.read_table(path, columns=wanted).to_pandas()
     return _read_csv(path).select(wanted).to_pandas() if wanted else _read_csv(path).to_pandas()
-
-
-def _copy(stream: Readable, file: BinaryIO, limit: int) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    while chunk := _read(stream, size):
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge(f"A dataset file has at most {limit:,} bytes; this one is larger. Nothing of it was kept.")
-        digest.update(chunk)
-        file.write(chunk)
-    file.flush()
-    os.fsync(file.fileno())
-    return digest.hexdigest(), size
-
-
-def _read(stream: Readable, size: int) -> bytes:
-    """The next chunk; an upload that breaks off is a refusal, a disk that is full is not."""
-    try:
-        return stream.read(CHUNK_BYTES)
-    except OSError as error:
-        raise Invalid(
-            f"The upload broke off after {size:,} bytes. Nothing of it was kept; send it again.", code="file-truncated"
-        ) from error
 
 
 def _inspect(path: Path, suffix: str) -> tuple[int, pa.Schema]:
@@ -181,39 +167,3 @@ def _inspect_csv(path: Path) -> tuple[int, pa.Schema]:
 
 def _read_csv(path: Path) -> pa.Table:
     return pacsv.read_csv(path, parse_options=pacsv.ParseOptions(newlines_in_values=False))
-
-
-def _link(temporary: Path, digest: str) -> None:
-    """Give the written file its final name; an identical file that is there already is as good."""
-    target = path_of(digest)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary.chmod(0o440)
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        return
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-@contextmanager
-def _incoming() -> Iterator[tuple[Path, BinaryIO]]:
-    """A temporary file on the same file system, gone at the end whatever happens; a full disk becomes a refusal."""
-    folder = Path(settings.DATASET_DIR) / "incoming"
-    path = folder / secrets.token_hex(16)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            yield path, file
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise
-        raise Unavailable(
-            "The disk is full, so the file could not be kept. Nothing was changed; ask an administrator to free space, then try again.",
-            code="disk-full",
-        ) from error
-    finally:
-        path.unlink(missing_ok=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import re
+from typing import Any, Final
 
 import rfc8785
+
+SHA256: Final = re.compile(r"[0-9a-f]{64}")  # how a digest is written
 
 
 def canonical(value: Any) -> bytes:

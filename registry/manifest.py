@@ -10,11 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, TypedDict
 
-from foundation.canonical import digest_of
+from foundation.canonical import SHA256, digest_of
 from foundation.refusals import Invalid, TooLarge
 
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-SHA256: Final = re.compile(r"[0-9a-f]{64}")
 MAX_DEPTH: Final = 8
 MAX_PATH_CHARACTERS: Final = 512
 

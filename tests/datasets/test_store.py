@@ -27,7 +27,8 @@ def test_a_file_is_kept_under_its_sha256_and_cannot_be_written(settings: Setting
 
     stored = store.receive(io.BytesIO(data), filename="loans.parquet")
 
-    path = store.path_of(stored.digest)
+    path = Path(settings.DATASET_DIR) / stored.digest[:2] / stored.digest
+    assert store.path_of(stored.digest) == path
     assert stored.digest == hashlib.sha256(data).hexdigest()
     assert path.read_bytes() == data
     assert path.stat().st_mode & 0o777 == 0o440
@@ -42,6 +43,18 @@ def test_the_same_bytes_are_kept_once(settings: Settings) -> None:
 
     assert first.digest == second.digest
     assert len(files_in(Path(settings.DATASET_DIR))) == 1
+
+
+def test_a_damaged_file_is_noticed_when_its_bytes_come_again() -> None:
+    data = parquet(loans(50)).getvalue()
+    path = store.path_of(store.receive(io.BytesIO(data), filename="a.parquet").digest)
+    path.chmod(0o640)
+    path.write_bytes(data[:-1])
+
+    with pytest.raises(Unavailable, match="damaged") as refused:
+        store.receive(io.BytesIO(data), filename="a.parquet")
+
+    assert refused.value.code == "data-file-damaged"
 
 
 @pytest.mark.parametrize(
@@ -114,9 +127,10 @@ def test_a_full_disk_is_said_and_leaves_nothing(settings: Settings, monkeypatch:
 
     monkeypatch.setattr(os, "fsync", full)
 
-    with pytest.raises(Unavailable, match="disk is full"):
+    with pytest.raises(Unavailable, match="disk is full") as refused:
         store.receive(parquet(loans(50)), filename="loans.parquet")
 
+    assert refused.value.code == "disk-full"
     assert files_in(Path(settings.DATASET_DIR)) == []
 
 
@@ -130,9 +144,10 @@ def test_an_upload_that_breaks_off_is_said_and_leaves_nothing(settings: Settings
                 raise OSError("the client went away")
             return b"a,b\n"
 
-    with pytest.raises(Invalid, match="broke off after 4 bytes"):
+    with pytest.raises(Invalid, match="broke off after 4 bytes") as refused:
         store.receive(Broken(), filename="loans.csv")
 
+    assert refused.value.code == "file-truncated"
     assert files_in(Path(settings.DATASET_DIR)) == []
 
 

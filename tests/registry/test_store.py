@@ -1,247 +1,84 @@
-"""The artifact store: written once, whole or not at all, whatever happens on the way."""
+"""The artifact store: where artifacts lie, how large one may be, and its own words; the rest is `foundation.content_store`."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
-import signal
-import stat
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from django.http import UnreadablePostError
 
-from foundation.refusals import Invalid, NotFound, TooLarge, Unavailable
+from foundation.refusals import NotFound, TooLarge, Unavailable
 from registry.store import ArtifactStore
-
-HOUSE = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ArtifactStore(tmp_path / "store")
 
 
 def everything_in(store: ArtifactStore) -> list[Path]:
     return [path for path in store.root.rglob("*") if path.is_file()]
 
 
-def test_what_was_written_is_read_back_under_its_sha256(store):
-    data = b"weights" * 1000
+def test_artifacts_lie_in_the_artifact_folder_under_their_sha256(settings):
+    digest = hashlib.sha256(b"weights").hexdigest()
 
-    stored = store.write(io.BytesIO(data))
+    stored = ArtifactStore().write(io.BytesIO(b"weights"))
 
-    assert stored.digest == hashlib.sha256(data).hexdigest()
-    assert stored.size == len(data)
-    with store.open(stored.digest, verify=True) as file:
-        assert file.read() == data
+    assert (stored.digest, stored.size) == (digest, 7)
+    assert everything_in(ArtifactStore()) == [Path(settings.ARTIFACT_DIR) / "sha256" / digest[:2] / digest]
 
 
-def test_a_stored_file_cannot_be_written_by_its_mode(store):
-    stored = store.write(io.BytesIO(b"weights"))
+def test_one_byte_beyond_the_products_limit_is_too_large_and_leaves_nothing(settings):
+    settings.MAX_FILE_BYTES = 10
 
-    assert stat.S_IMODE(store.path(stored.digest).stat().st_mode) == 0o440
-
-
-def test_the_same_bytes_are_kept_once(store):
-    first = store.write(io.BytesIO(b"weights"))
-    inode = store.path(first.digest).stat().st_ino
-
-    second = store.write(io.BytesIO(b"weights"))
-
-    assert second == first
-    assert store.path(first.digest).stat().st_ino == inode
-    assert everything_in(store) == [store.path(first.digest)]
-
-
-def test_one_byte_beyond_the_limit_is_too_large_and_leaves_nothing(store):
+    assert ArtifactStore().write(io.BytesIO(b"x" * 10)).size == 10
     with pytest.raises(TooLarge, match="at most 10 bytes"):
-        store.write(io.BytesIO(b"x" * 11), limit=10)
+        ArtifactStore().write(io.BytesIO(b"x" * 11))
 
-    assert everything_in(store) == []
-
-
-def test_exactly_the_limit_is_kept(store):
-    assert store.write(io.BytesIO(b"x" * 10), limit=10).size == 10
+    assert len(everything_in(ArtifactStore())) == 1
 
 
-def test_a_truncated_upload_says_how_much_arrived_and_leaves_nothing(store):
-    with pytest.raises(Invalid, match="100 bytes were announced and 40 arrived") as refused:
-        store.write(io.BytesIO(b"x" * 40), expected_size=100)
-
-    assert refused.value.code == "upload-truncated"
-    assert everything_in(store) == []
+def test_a_limit_of_ones_own_goes_before_the_products():
+    with pytest.raises(TooLarge, match="at most 5 bytes"):
+        ArtifactStore().write(io.BytesIO(b"x" * 6), limit=5)
 
 
-def test_a_wrong_digest_names_both_and_leaves_nothing(store):
-    expected = hashlib.sha256(b"other").hexdigest()
-
-    with pytest.raises(Invalid, match=expected) as refused:
-        store.write(io.BytesIO(b"weights"), expected_digest=expected)
-
-    assert refused.value.code == "digest-mismatch"
-    assert hashlib.sha256(b"weights").hexdigest() in refused.value.detail
-    assert everything_in(store) == []
+def test_an_unknown_artifact_is_not_found():
+    with pytest.raises(NotFound, match="not in the artifact store"):
+        ArtifactStore().open("0" * 64)
 
 
-class GoesAway:
-    """An upload whose client hangs up after the first chunk."""
-
-    def __init__(self) -> None:
-        self.chunks = [b"x" * 1000]
-
-    def read(self, size: int = -1, /) -> bytes:
-        if self.chunks:
-            return self.chunks.pop()
-        raise UnreadablePostError("connection reset")
-
-
-def test_a_client_that_hangs_up_leaves_nothing(store):
-    with pytest.raises(Invalid, match="broke off after 1,000 bytes"):
-        store.write(GoesAway())
-
-    assert everything_in(store) == []
-
-
-def test_a_reader_that_fails_otherwise_leaves_nothing(store):
-    class Broken:
-        def read(self, size: int = -1, /) -> bytes:
-            raise RuntimeError("a fault of ours")
-
-    with pytest.raises(RuntimeError):
-        store.write(Broken())
-
-    assert everything_in(store) == []
-
-
-@pytest.mark.parametrize("digest", ["../../etc/passwd", "", "A" * 64, "0" * 63, "0" * 64 + "/", "%2e%2e"])
-def test_what_is_no_digest_names_no_file(store, digest):
-    with pytest.raises(NotFound):
-        store.path(digest)
-
-
-def test_an_unknown_digest_is_not_found(store):
-    with pytest.raises(NotFound):
-        store.open("0" * 64)
-
-
-def test_a_damaged_file_is_noticed_and_not_handed_out(store):
+@pytest.mark.parametrize("damage", [b"weighty", b"wei"])
+def test_a_damaged_artifact_has_a_code_of_its_own(damage):
+    store = ArtifactStore()
     stored = store.write(io.BytesIO(b"weights"))
     path = store.path(stored.digest)
     path.chmod(0o640)
-    path.write_bytes(b"weighty")
+    path.write_bytes(damage)
 
-    with pytest.raises(Unavailable, match="damaged"):
+    with pytest.raises(Unavailable, match="damaged") as refused:
         store.open(stored.digest, verify=True)
 
+    assert refused.value.code == "artifact-damaged"
 
-def test_writing_over_a_file_of_another_size_is_refused(store):
-    stored = store.write(io.BytesIO(b"weights"))
-    path = store.path(stored.digest)
-    path.chmod(0o640)
-    path.write_bytes(b"wei")
 
-    with pytest.raises(Unavailable, match="damaged"):
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = ArtifactStore(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(Unavailable, match="artifact store has no room left") as refused:
         store.write(io.BytesIO(b"weights"))
 
-
-FULL_DISK = """
-import io, resource, signal, sys
-import django
-from django.conf import settings
-settings.configure(ARTIFACT_DIR=sys.argv[1], MAX_FILE_BYTES=10**9)
-from foundation.refusals import Unavailable
-from registry.store import ArtifactStore
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-try:
-    ArtifactStore().write(io.BytesIO(b"x" * 3_000_000))
-except Unavailable as refusal:
-    print(refusal.code)
-"""
-
-
-def test_a_disk_that_takes_no_more_is_said_and_nothing_is_half_written(tmp_path):
-    """The kernel refuses the write in the middle of the file, as it does when the disk is full."""
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path)], cwd=HOUSE, capture_output=True, text=True, check=True
-    )
-
-    assert done.stdout.strip() == "store-full"
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
-def test_a_full_file_system_is_said_and_nothing_is_half_written(tmp_path):
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)],  # noqa: S607 - wherever the system keeps it
-        check=False,
-        capture_output=True,
-    )
-    if mounted.returncode:
-        pytest.skip("this machine lets nobody mount a file system")
-    try:
-        store = ArtifactStore(small)
-        with pytest.raises(Unavailable, match="no room left") as refused:
-            store.write(io.BytesIO(os.urandom(3_000_000)))
-
-        assert refused.value.code == "store-full"
-        assert everything_in(store) == []
-        assert store.write(io.BytesIO(b"small enough")).size == 12
-    finally:
-        subprocess.run(["umount", str(small)], check=True)  # noqa: S607 - as above
-
-
-KILLED = """
-import sys
-from django.conf import settings
-settings.configure(ARTIFACT_DIR=sys.argv[1], MAX_FILE_BYTES=10**9)
-from registry.store import ArtifactStore
-class Slow:
-    def read(self, size=-1, /):
-        sys.stdout.write("x"); sys.stdout.flush()
-        import time; time.sleep(0.02)
-        return b"y" * 100_000
-ArtifactStore().write(Slow())
-"""
-
-
-def test_a_killed_upload_leaves_no_file_under_a_digest_and_is_cleared_later(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=HOUSE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.read(5)
-    store = ArtifactStore(tmp_path)
-    assert store.clear_abandoned() == 0, "an upload under way is left alone"
-
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-
-    assert not (tmp_path / "sha256").exists()
-    assert len(everything_in(store)) == 1
-    assert store.clear_abandoned() == 1
+    assert refused.value.code == "store-full"
     assert everything_in(store) == []
 
 
-def test_uploads_of_the_same_bytes_at_once_give_one_file(store):
-    from threading import Thread
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").touch()
 
-    digests = []
-    threads = [
-        Thread(target=lambda: digests.append(store.write(io.BytesIO(b"z" * 3_000_000)).digest)) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + 30
-    for thread in threads:
-        thread.join(deadline - time.monotonic())
+    with pytest.raises(Unavailable, match="artifact store cannot be written") as refused:
+        ArtifactStore(tmp_path / "file").write(io.BytesIO(b"weights"))
 
-    assert len(set(digests)) == 1
-    assert len(digests) == 8
-    assert len(everything_in(store)) == 1
+    assert refused.value.code == "store-unavailable"
