@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
@@ -20,10 +18,10 @@ from audit.journal import JournalDamaged
 from audit.keys import KeyRefused
 from audit.queries import Found, LoggedEntry
 from foundation.refusals import Forbidden, NotFound, Unauthenticated, Unavailable
+from foundation.spreadsheets import Cell, csv_stream
 
 SEE_AUDIT: Final = "audit.see"
 PER_PAGE: Final = 50
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 COLUMNS: Final = (
     "number",
     "time",
@@ -84,9 +82,7 @@ def export(request: _Request) -> HttpResponseBase:
     append_alone(
         Action.LEDGER_EXPORT, by=request.principal, obj=LEDGER, after={"entries": len(found), "filter": dict(wanted)}
     )
-    response = StreamingHttpResponse(_csv_lines(found), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = 'attachment; filename="ledger.csv"'
-    return response
+    return csv_stream("ledger.csv", COLUMNS, (_cells(one) for one in found))
 
 
 @require_GET
@@ -132,25 +128,11 @@ def _page(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-class _Echo:
-    """A file that hands back what is written to it, so that rows stream."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def _csv_lines(found: Found) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
-    for one in found:
-        yield writer.writerow([_safe_cell(cell) for cell in _cells(one)])
-
-
-def _cells(one: LoggedEntry) -> list[str]:
+def _cells(one: LoggedEntry) -> list[Cell]:
     entry = one.entry
     return [
-        "pending" if one.seq is None else str(one.seq),
-        one.at.isoformat(),
+        "pending" if one.seq is None else one.seq,
+        one.at,
         entry.action,
         entry.outcome,
         entry.why,
@@ -163,8 +145,3 @@ def _cells(one: LoggedEntry) -> list[str]:
         entry.obj_version,
         entry.request_id,
     ]
-
-
-def _safe_cell(text: str) -> str:
-    """Text that a spreadsheet shows instead of running it as a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

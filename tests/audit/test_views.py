@@ -190,7 +190,7 @@ def test_the_export_holds_what_the_filter_finds_and_is_recorded(ledger: Sequence
     assert export.entry.after == {"entries": 600, "filter": {"action": "model.update"}}
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1"])
 def test_the_export_runs_no_formulas(sequencer: Sequencer, auditor: Client, name: str) -> None:
     append_alone(Action.MODEL_CREATE, by=ALICE, obj=Obj("model", "1", name))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.spreadsheets import FORMULA_STARTS, csv_response, csv_text
+from foundation.spreadsheets import FORMULA_STARTS, csv_response, csv_stream, csv_text
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,20 @@ def test_the_download_carries_its_name() -> None:
 
     assert response["Content-Disposition"] == 'attachment; filename="drift.csv"'
     assert response.content == b"a\r\nb\r\n"
+
+
+def test_a_long_table_is_sent_while_its_rows_are_read() -> None:
+    read = []
+
+    def rows() -> Iterator[list[str]]:
+        for cell in ("=1", "b"):
+            read.append(cell)
+            yield [cell]
+
+    response = csv_stream("ledger.csv", ["a"], rows())
+    lines = iter(response)
+
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert response["Content-Disposition"] == 'attachment; filename="ledger.csv"'
+    assert (next(lines), next(lines), read) == (b"a\r\n", b"'=1\r\n", ["=1"])
+    assert list(lines) == [b"b\r\n"]
