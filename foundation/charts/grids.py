@@ -115,7 +115,9 @@ def correlation(names: Sequence[str], matrix: Sequence[Sequence[float | None]], 
     ]
     strongest = sorted(pairs, key=lambda p: (-p[0], p[1], p[2]))[:3]
     said = "; ".join(f"{a} and {b} {_signed(v)}" for _, a, b, v in strongest)
-    plot = Plot("Correlations", f"Between {count} columns. Strongest: {said or 'none known'}.", size=size, x=(0, 1), css="c-fit")
+    plot = Plot(
+        "Correlations", f"Between {count} columns. Strongest: {said or 'none known'}.", size=size, x=(0, 1), css="c-fit"
+    )
     for r, name in enumerate(shown):
         middle = head + r * cell + cell / 2
         plot.word(left - 8, middle, short(name, 20), "c-name c-end", middle=True)
