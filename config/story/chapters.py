@@ -225,7 +225,9 @@ def version_two_waits(teller: Teller) -> None:
     profile = teller.wait_for("the profile", lambda: world.profile_of(newer), seconds=60)
     teller.say(f"Its profile: {world.profile_sentence(profile)}")
     job = watching.retraining(MODEL, newer, by=alice)
-    teller.say("From the alert she asked for a retraining: same recipe, settings and seed, newer data, the newest year held out.")
+    teller.say(
+        "From the alert she asked for a retraining: same recipe, settings and seed, newer data, the newest year held out."
+    )
     version = world.await_training(teller, job)
     for sentence in world.evidence_sentences(version):
         teller.say(sentence)
