@@ -26,6 +26,7 @@ from django.conf import settings
 from datasets.store import open_version
 from datasets.store import verify as verify_data
 from foundation.refusals import Invalid
+from jobs.models import Job
 from jobs.work import Work
 from registry.manifest import ManifestFile
 from registry.models import ModelVersion
@@ -243,11 +244,13 @@ def _code_reference() -> str:
 
 @contextmanager
 def _folder(work: Work) -> Iterator[Path]:
-    """A private folder of this attempt; what earlier attempts of the job left behind is removed first."""
+    """A private folder of this attempt. What lost workers left behind, of this job or of finished ones, is removed first."""
     parent = Path(settings.VAR_DIR) / "training"
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in parent.glob(f"{work.job.uuid}-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    others = {str(uuid) for uuid in Job.objects.unfinished().exclude(pk=work.job.pk).values_list("uuid", flat=True)}
+    for left in parent.iterdir():
+        if left.name.rpartition("-")[0] not in others:
+            shutil.rmtree(left, ignore_errors=True)
     folder = parent / f"{work.job.uuid}-{work.attempt}"
     folder.mkdir(mode=0o700)
     try:

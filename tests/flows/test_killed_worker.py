@@ -97,7 +97,7 @@ def wait_for(condition: Callable[[], bool], workers: Workers, what: str) -> None
     while not condition():
         logs = "\n".join(path.read_text() for path in workers.folder.glob("worker-*.log"))
         assert time.monotonic() < deadline, f"{what} did not come about.\n{logs}"
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 def a_minute_later(job: Job) -> None:
@@ -108,9 +108,10 @@ def a_minute_later(job: Job) -> None:
 
 
 def kill_in_the_middle(workers: Workers, job: Job) -> None:
-    """Start a worker and SIGKILL it when its training process fits."""
+    """Start a worker and SIGKILL it as soon as its training process has taken a step."""
     process = workers.start()
-    wait_for(lambda: Job.objects.filter(pk=job.pk, step="Fit the pipeline").exists(), workers, "The fit")
+    under_way = Job.objects.filter(pk=job.pk, state=Job.State.RUNNING).exclude(step="")
+    wait_for(lambda: under_way.all().exists(), workers, "The training's first step")
     process.send_signal(signal.SIGKILL)
     process.wait()
     Job.objects.filter(pk=job.pk).update(step="")

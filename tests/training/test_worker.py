@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pandas as pd
 import pytest
@@ -82,6 +83,9 @@ def children() -> list[int]:
 
 
 def test_a_training_registers_one_version_with_all_its_evidence(training: TrainingJob, alice: User) -> None:
+    abandoned = Path(django_settings.VAR_DIR) / "training" / f"{uuid4()}-2"  # by a worker that was lost for good
+    abandoned.mkdir(parents=True)
+
     work.perform(training.job.uuid, worker="tests")
 
     done = finished(training)
