@@ -25,6 +25,7 @@ class Permission(StrEnum):
     SCORE_MODEL = "score_model"
     REVOKE_VERSION = "revoke_version"
     MANAGE_ACCESS = "manage_access"
+    BREAK_GLASS = "break_glass"
 
     # over everything
     CREATE_MODEL = "model.create"
@@ -63,6 +64,7 @@ LABELS: Final[dict[Permission, str]] = {
     Permission.SCORE_MODEL: "ask for predictions",
     Permission.REVOKE_VERSION: "revoke an approval",
     Permission.MANAGE_ACCESS: "grant others access to a model",
+    Permission.BREAK_GLASS: "put a version live ahead of its review in an emergency, together with a second person",
     Permission.CREATE_MODEL: "create registered models",
     Permission.SEE_DATASETS: "see datasets and their profiles",
     Permission.EDIT_DATASETS: "register datasets, versions and recipes",
@@ -95,6 +97,7 @@ PEOPLE_ONLY: Final = frozenset(
         Permission.PROMOTE_VERSION,
         Permission.REVOKE_VERSION,
         Permission.MANAGE_ACCESS,
+        Permission.BREAK_GLASS,
         Permission.WRITE_POLICIES,
         Permission.PUBLISH_POLICIES,
         Permission.MANAGE_PEOPLE,
@@ -104,7 +107,7 @@ PEOPLE_ONLY: Final = frozenset(
 """What no service account may do, whatever it holds: otherwise an owner could decide twice, once by proxy."""
 
 GRANTED_BY_ADMINISTRATORS: Final = frozenset(
-    {Permission.PROMOTE_VERSION, Permission.REVOKE_VERSION, Permission.MANAGE_ACCESS}
+    {Permission.PROMOTE_VERSION, Permission.REVOKE_VERSION, Permission.MANAGE_ACCESS, Permission.BREAK_GLASS}
 )
 """What a model's owner cannot hand out: otherwise the owner could choose who releases the owner's work."""
 
@@ -112,10 +115,12 @@ SYSTEM: Final[dict[str, frozenset[Permission]]] = {
     "setup": frozenset({Permission.MANAGE_PEOPLE, Permission.MANAGE_TOKENS}),
     "operator": frozenset({Permission.MANAGE_PEOPLE, Permission.MANAGE_TOKENS}),
     "monitoring": frozenset({Permission.SEE_MONITORING}),
+    "clock": frozenset({Permission.SEE_MODEL, Permission.REQUEST_REVIEW, Permission.PROMOTE_VERSION}),
 }
 """What a part of the installation may do without a user; parts that are not named here may do nothing.
 
 `setup` makes the first administrator and may do nothing once somebody manages people. `operator` is whoever runs `manage.py` on the
 machine, and so could write to the database as well; going through the actions puts it on record. `monitoring` counts predictions on
-a timer. None of them is reachable by a request.
+a timer. `clock` carries out what time decides: a recertification is opened, an ended break-glass is rolled back, a retrained version
+is promoted inside an envelope that people signed. None of them is reachable by a request.
 """

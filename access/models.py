@@ -247,10 +247,19 @@ class Reauthentication(models.Model):
 
         PASSWORD = "password", "Password"
         TOTP = "totp", "Authenticator code"
+        PASSKEY = "passkey", "Passkey"
+        IDENTITY_PROVIDER = "identity_provider", "Identity provider"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="reauthentications")
-    method = models.CharField(max_length=12, choices=Method.choices)
+    method = models.CharField(max_length=20, choices=Method.choices)
+    challenge = models.CharField(
+        max_length=64, blank=True, help_text="passkey: SHA-256 of the one statement that the assertion signs"
+    )
+    nonce = models.CharField(max_length=32, blank=True, help_text="passkey: the nonce of that statement")
+    assertion = models.JSONField(
+        null=True, blank=True, help_text="passkey: the WebAuthn assertion, checkable by anyone"
+    )
     at = models.DateTimeField(default=timezone.now)
     consumed_at = models.DateTimeField(null=True, blank=True)
 
@@ -260,7 +269,12 @@ class Reauthentication(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(consumed_at=None) | Q(consumed_at__gte=F("at")), name="reauthentication_consumed_after"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(method="passkey", assertion__isnull=False) & ~Q(challenge="") & ~Q(nonce="")
+                | ~Q(method="passkey") & Q(challenge="", nonce="", assertion__isnull=True),
+                name="passkey_signs_one_statement",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,6 +6,9 @@ cannot try passwords in the signature dialog, and locking it does not lock the p
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,6 +18,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import check_password
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils import timezone
 
 from access.models import Reauthentication, User
 from access.principal import Principal
@@ -22,6 +26,7 @@ from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
 from foundation.refusals import Conflict, Forbidden, Invalid
+from foundation.rehearsal import Rehearsed
 
 FRESH: Final = timedelta(minutes=5)
 _COUNTED_AT: Final = "0.0.0.0"  # noqa: S104 - no address to listen on: the count is per person, from wherever they try
@@ -90,6 +95,97 @@ def methods_of(user: User) -> list[Reauthentication.Method]:
     """How this person can confirm that it is them: by code where an authenticator is set up, and only then; else by password."""
     has_totp = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
     return [Reauthentication.Method.TOTP if has_totp else Reauthentication.Method.PASSWORD]
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Stands where a confirmation will: the decision is carried out up to its statement, whose digest a passkey then signs.
+
+    `at` and `nonce` enter the statement, so that the real decision makes the same one.
+    """
+
+    at: datetime
+    nonce: str
+
+    @classmethod
+    def now(cls) -> Rehearsal:
+        """With a fresh nonce."""
+        return cls(timezone.now(), secrets.token_hex(16))
+
+
+Confirmation = Reauthentication | Rehearsal
+
+
+class StatementReady(Rehearsed):
+    """What a rehearsed decision would sign: `digest` is the SHA-256 of its statement, the challenge of the passkey."""
+
+    def __init__(self, digest: str, rehearsal: Rehearsal) -> None:
+        super().__init__(digest)
+        self.digest, self.rehearsal = digest, rehearsal
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How a person proved that it was them, once, for one statement. `at` and `nonce` are the statement's own."""
+
+    person: User
+    method: str
+    at: datetime
+    nonce: str
+    confirmation: Confirmation
+
+    @property
+    def reauthentication(self) -> Reauthentication:
+        """The row behind it, used up by this proof."""
+        if isinstance(self.confirmation, Rehearsal):
+            raise TypeError("A rehearsal has no row: its decision ends at the statement.")
+        return self.confirmation
+
+    def stands_for(self, digest: str) -> None:
+        """Ends a rehearsal with `StatementReady`; raises `Conflict` where a passkey signed another statement than `digest`."""
+        if isinstance(self.confirmation, Rehearsal):
+            raise StatementReady(digest, self.confirmation)
+        if self.method == Reauthentication.Method.PASSKEY and self.confirmation.challenge != digest:
+            raise Conflict(
+                "What your passkey signed is not what would be recorded now: something changed while you signed. "
+                "Nothing was recorded. Look at the page again and sign anew.",
+                code="other-statement",
+            )
+
+    def as_predicate(self) -> dict[str, str]:
+        """How a statement tells it."""
+        said = {"method": self.method, "at": self.at.isoformat()}
+        if isinstance(self.confirmation, Reauthentication) and self.method != Reauthentication.Method.PASSKEY:
+            said["id"] = str(self.confirmation.uuid)
+        return said
+
+
+def prove(confirmation: Confirmation, *, user: User, accepted: Collection[str] | None = None) -> Proof:
+    """Use up a confirmation for the one decision whose transaction this runs in.
+
+    `accepted`: the methods that the rules of the decision allow; None: every method.
+    """
+    if isinstance(confirmation, Rehearsal):
+        _check_accepted(Reauthentication.Method.PASSKEY, accepted)
+        return Proof(user, Reauthentication.Method.PASSKEY, confirmation.at, confirmation.nonce, confirmation)
+    now = timezone.now()
+    _check_accepted(confirmation.method, accepted)
+    used = consume(confirmation, user=user, now=now)
+    if used.method == Reauthentication.Method.PASSKEY:
+        return Proof(user, used.method, used.at, used.nonce, used)
+    return Proof(user, used.method, now, secrets.token_hex(16), used)
+
+
+def _check_accepted(method: str, accepted: Collection[str] | None) -> None:
+    if accepted is None or method in accepted:
+        return
+    labels = [label for value, label in Reauthentication.Method.choices if value in accepted]
+    raise Conflict(
+        f"The rules of this decision ask for another confirmation: {' or '.join(labels).lower()}. "
+        "You can set up a passkey or an authenticator on your own page.",
+        code="method-not-accepted",
+        extra={"accepted": sorted(accepted)},
+    )
 
 
 def consume(reauthentication: Reauthentication, *, user: User, now: datetime) -> Reauthentication:

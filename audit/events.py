@@ -50,6 +50,10 @@ class Action(StrEnum):
     JOB_FINISH = "job.finish"
     JOB_RETRY = "job.retry"
 
+    # notices
+    NOTIFICATION_READ = "notification.read"
+    NOTIFICATION_SET = "notification.set"
+
     # datasets
     DATASET_REGISTER = "dataset.register"
     DATASET_VERSION_ADD = "dataset_version.add"
@@ -77,9 +81,38 @@ class Action(StrEnum):
     VERSION_UPDATE = "version.update"
 
     # reviews
+    APPROVAL_LAPSE = "approval.lapse"
+    APPROVAL_REMIND = "approval.remind"
+    BREAK_GLASS_ASK = "break_glass.ask"
+    BREAK_GLASS_DECLINE = "break_glass.decline"
+    BREAK_GLASS_END = "break_glass.end"
+    BREAK_GLASS_SECOND = "break_glass.second"
     COMMENT_ADD = "comment.add"
+    COMMENT_EDIT = "comment.edit"
+    DELEGATION_END = "delegation.end"
+    DELEGATION_GIVE = "delegation.give"
+    ENVELOPE_PROPOSE = "envelope.propose"
+    ENVELOPE_SIGN = "envelope.sign"
+    ENVELOPE_USE = "envelope.use"
+    ENVELOPE_WITHDRAW = "envelope.withdraw"
+    EXCEPTION_GRANT = "exception.grant"
+    EXCEPTION_WITHDRAW = "exception.withdraw"
+    FINDING_ANSWER = "finding.answer"
+    FINDING_CLOSE = "finding.close"
+    FINDING_COMMENT = "finding.comment"
+    FINDING_EXTEND = "finding.extend"
+    FINDING_LAPSE = "finding.lapse"
+    FINDING_RAISE = "finding.raise"
+    FINDING_RETURN = "finding.return"
+    FINDING_WITHDRAW = "finding.withdraw"
+    GRACE_GIVE = "grace.give"
     POLICY_DRAFT = "policy.draft"
+    POLICY_PROPOSE = "policy.propose"
     POLICY_PUBLISH = "policy.publish"
+    POLICY_REHEARSE = "policy.rehearse"
+    POLICY_RETURN = "policy.return"
+    POLICY_SIGN = "policy.sign"
+    REVIEW_ESCALATE = "review.escalate"
     REVIEW_READ = "review.read"
     REVIEW_REQUEST = "review.request"
     REVIEW_WITHDRAW = "review.withdraw"
@@ -88,6 +121,9 @@ class Action(StrEnum):
     SIGN_OFF_DISMISS = "sign_off.dismiss"
     SIGN_OFF_GIVE = "sign_off.give"
     SIGN_OFF_WITHDRAW = "sign_off.withdraw"
+    THREAD_OPEN = "thread.open"
+    THREAD_REOPEN = "thread.reopen"
+    THREAD_RESOLVE = "thread.resolve"
     VERSION_PROMOTE = "version.promote"
     VERSION_REVOKE = "version.revoke"
     VERSION_ROLL_BACK = "version.roll_back"
@@ -130,7 +166,13 @@ class Action(StrEnum):
 
 PROMPT: Final = frozenset(
     {
+        Action.BREAK_GLASS_ASK,
+        Action.BREAK_GLASS_SECOND,
+        Action.ENVELOPE_SIGN,
+        Action.EXCEPTION_GRANT,
+        Action.FINDING_EXTEND,
         Action.POLICY_PUBLISH,
+        Action.POLICY_SIGN,
         Action.SIGN_OFF_GIVE,
         Action.SIGN_OFF_WITHDRAW,
         Action.VERSION_PROMOTE,

@@ -6,7 +6,7 @@ def set_alias(model: RegisteredModel, name: str, version: ModelVersion, *, by: P
 ```
 
 The action itself appends its success as its last step. A refusal that leaves the outermost action is recorded as `denied`
-after the rollback, once, in a transaction of its own; any other exception as `error`.
+after the rollback, once, in a transaction of its own; any other exception as `error`. A rehearsal (`Rehearsed`) leaves nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from django.db import OperationalError, transaction
 from audit.actions import append_alone
 from audit.events import Action, Actor, HasActor, Obj, Outcome
 from foundation.refusals import Refusal, Unavailable
+from foundation.rehearsal import Rehearsed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,6 +55,8 @@ def governed(action: Action) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 with transaction.atomic():
                     return act(*args, **kwargs)
+            except Rehearsed:
+                raise
             except Refusal as refusal:
                 outcome = Outcome.ERROR if isinstance(refusal, Unavailable) else Outcome.DENIED
                 _record(action, outcome, refusal.code, args, kwargs)

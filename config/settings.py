@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "audit",
     "access",
     "jobs",
+    "notices",
     "datasets",
     "registry",
     "reviews",
@@ -250,6 +251,8 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(ENV.run_dir / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "jobs.sweep", "schedule": 5.0},
     "count-predictions": {"task": "monitoring.tick", "schedule": 10.0},
+    "decide-by-time": {"task": "reviews.tick", "schedule": 10.0},
+    "deliver-notices": {"task": "notices.deliver", "schedule": 5.0},
 }
 
 # Mail

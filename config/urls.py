@@ -37,6 +37,7 @@ urlpatterns = [
     path("", include("audit.urls")),
     path("", include("access.urls")),
     path("", include("datasets.urls")),
+    path("", include("notices.urls")),
     path("", include("training.urls")),
     path("", include("serving.urls")),
     path("", include("monitoring.urls")),

@@ -70,6 +70,7 @@ class RegisteredModel(models.Model):
             ("score_model", "Ask for predictions"),
             ("revoke_version", "Revoke an approval"),
             ("manage_access", "Grant others access to this model"),
+            ("break_glass", "Put a version live in an emergency"),
         ]
         constraints = [models.CheckConstraint(condition=Q(tier__in=[1, 2, 3]), name="model_tier_known")]
 
@@ -306,7 +307,13 @@ class Promotion(models.Model):
     rollback = models.BooleanField(default=False)
     release = models.JSONField(help_text="DSSE envelope by the registry: version digest, stage, statements, policy")
     release_digest = models.CharField(max_length=64, unique=True)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="promotions")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="promotions",
+        help_text="none: the clock, by what people signed before",
+    )
     at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

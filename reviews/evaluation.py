@@ -67,7 +67,7 @@ def examine(version: ModelVersion, stage: Stage, *, at: datetime | None = None) 
     round_ = deciding_round(version, stage)
     review = round_.review if round_ else None
     standing = standing_of(round_, facets_of(version, rules), now) if round_ else None
-    approval = Approval.objects.filter(round=round_).first() if round_ else None
+    approval = round_.approvals.filter(basis=Approval.Basis.REVIEW).first() if round_ else None
     link = page_of(version)
     requirements = (
         *_version_requirements(version, rules, link),
@@ -97,7 +97,7 @@ def deciding_round(version: ModelVersion, stage: Stage) -> Round | None:
     rounds = (
         Round.objects.filter(review__version=version, review__stage=stage)
         .select_related(
-            "review__version__model", "review__stage", "review__requested_by__owner", "compared_with__model", "approval"
+            "review__version__model", "review__stage", "review__requested_by__owner", "compared_with__model"
         )
         .annotate(objected=Exists(objections))
         .order_by("-opened_at", "-number")

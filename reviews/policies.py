@@ -34,6 +34,16 @@ class Unit(StrEnum):
     PERCENT = "percent"
 
 
+METHODS: Final = ("passkey", "totp", "password", "identity_provider")
+
+
+class Silence(StrEnum):
+    """What happens to a round that nobody decides in time. There is no third: silence never approves."""
+
+    ESCALATE = "escalate"
+    REJECT = "reject"
+
+
 class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which models and which stage a policy is for."""
 
@@ -42,7 +52,11 @@ class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One machine-checked rule. `passes` is a CEL expression over facts; `when` says whether it applies; `shows` what is measured."""
+    """One machine-checked rule. `passes` is a CEL expression over facts; `when` says whether it applies; `shows` what is measured.
+
+    `enough` says whether there is enough evidence to judge: where it does not hold, the result is "insufficient evidence", not a
+    pass. `excepted_by` is the key of the slot that may except the gate with a signed decision; empty: nobody may.
+    """
 
     key: str
     title: str
@@ -56,6 +70,8 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unit: Unit = Unit.PLAIN
     warning: bool = False
     source: str = ""
+    enough: str = "true"
+    excepted_by: str = ""
 
 
 class SlotRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,10 +83,63 @@ class SlotRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers_for: tuple[str, ...] = FACETS
     people: int = 1
     alternates: str = ""
+    delegable: bool = True
+
+
+class Overdue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens `after_days` past the due date: escalate to the members of the group `to`, or reject."""
+
+    after_days: int
+    then: Silence
+    to: str = ""
+
+
+class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether an approval may carry conditions, and how far away their due date may be."""
+
+    allowed: bool = False
+    at_most_days: int = 90
+
+
+class BreakGlassRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a version may go live ahead of its review in an emergency, for how many hours, and which group seconds it."""
+
+    allowed: bool = True
+    hours: int = 24
+    seconded_by: str = "Risk officers"
+
+
+class Approvers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who has to sign before the next version of this policy is in force: `people` distinct members of `group`, none of them its author."""
+
+    group: str = "Risk officers"
+    people: int = 1
+
+
+class Tile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One number at the top of the review page: `shows` is a CEL expression; `better` is `higher` or `lower`; `gate` sets the limit.
+
+    `difference` names facts with the paired difference against production (`<fact>`, `<fact>_low`, `<fact>_high`), when there is one.
+    """
+
+    label: str
+    shows: str
+    section: str
+    better: str = "higher"
+    unit: Unit = Unit.PLAIN
+    gate: str = ""
+    difference: str = ""
 
 
 class PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The text of one policy version. `valid_months` is how long an approval lasts; `due_days` how long reviewers have."""
+    """The text of one policy version.
+
+    `valid_months` is how long an approval lasts, `remind_days` when its owner is told before the end, `pulls_after_expiry_days` for
+    how long pulls go on after it. `due_days` is how long reviewers have, and `overdue` what silence leads to. `reauthentication`
+    lists how a signer may confirm that it is them. `producers` lists whose evidence counts (see `reviews.producers`); empty:
+    everybody's who may attach it. `grace_days` is what live versions get when this text is published. `envelopes` says whether
+    retraining envelopes may be signed under it.
+    """
 
     title: str
     applies_to: Applies
@@ -79,6 +148,17 @@ class PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     summary: str = ""
     valid_months: int = 12
     due_days: int = 7
+    reauthentication: tuple[str, ...] = METHODS
+    producers: tuple[str, ...] = ()
+    conditions: Conditions = Conditions()
+    overdue: Overdue | None = None
+    remind_days: tuple[int, ...] = (60, 30, 7)
+    pulls_after_expiry_days: int = 0
+    grace_days: int = 90
+    break_glass: BreakGlassRule = BreakGlassRule()
+    envelopes: bool = True
+    changed_by: Approvers = Approvers()
+    tiles: tuple[Tile, ...] = ()
     format: int = FORMAT
 
     @property
@@ -155,8 +235,11 @@ def _flaws(document: PolicyDocument) -> Iterable[Flaw]:
     yield from _header_flaws(document)
     yield from _key_flaws("gates", [gate.key for gate in document.gates])
     yield from _key_flaws("slots", [slot.key for slot in document.slots])
+    keys = {slot.key for slot in document.slots}
     for number, gate in enumerate(document.gates):
-        yield from _gate_flaws(f"gates[{number}]", gate)
+        yield from _gate_flaws(f"gates[{number}]", gate, keys)
+    for number, tile in enumerate(document.tiles):
+        yield from _tile_flaws(f"tiles[{number}]", tile)
     for number, slot in enumerate(document.slots):
         yield from _slot_flaws(f"slots[{number}]", slot)
 
@@ -174,6 +257,42 @@ def _header_flaws(document: PolicyDocument) -> Iterable[Flaw]:
         yield Flaw("valid_months", "An approval lasts from 1 to 60 months.")
     if not 1 <= document.due_days <= 365:
         yield Flaw("due_days", "Reviewers get from 1 to 365 days.")
+    if not document.reauthentication or not set(document.reauthentication) <= set(METHODS):
+        yield Flaw("reauthentication", f"Name at least one of {', '.join(METHODS)}.")
+    yield from _time_flaws(document)
+
+
+def _time_flaws(document: PolicyDocument) -> Iterable[Flaw]:
+    if not 1 <= document.conditions.at_most_days <= 365:
+        yield Flaw("conditions.at_most_days", "A condition is due within 1 to 365 days.")
+    if not all(1 <= days <= 365 for days in document.remind_days) or len(document.remind_days) > 9:
+        yield Flaw("remind_days", "Remind at most nine times, 1 to 365 days before the end.")
+    if not 0 <= document.pulls_after_expiry_days <= 365:
+        yield Flaw("pulls_after_expiry_days", "Pulls may go on for 0 to 365 days.")
+    if not 0 <= document.grace_days <= 365:
+        yield Flaw("grace_days", "The grace of live versions is 0 to 365 days.")
+    if not 1 <= document.break_glass.hours <= 168:
+        yield Flaw("break_glass.hours", "A break-glass lasts from 1 to 168 hours.")
+    if not 1 <= document.changed_by.people <= 9:
+        yield Flaw("changed_by.people", "A policy is signed by 1 to 9 distinct people.")
+    if document.overdue is not None:
+        if not 1 <= document.overdue.after_days <= 365:
+            yield Flaw("overdue.after_days", "From 1 to 365 days past the due date.")
+        if document.overdue.then is Silence.ESCALATE and not document.overdue.to:
+            yield Flaw("overdue.to", "Name the group to which an overdue review is escalated.")
+
+
+def _tile_flaws(where: str, tile: Tile) -> Iterable[Flaw]:
+    if not tile.label.strip() or len(tile.label) > 60:
+        yield Flaw(f"{where}.label", "A tile needs a label of at most 60 characters.")
+    if tile.section not in SECTIONS:
+        yield Flaw(f"{where}.section", f"Choose one of {', '.join(SECTIONS)}.")
+    if tile.better not in {"higher", "lower"}:
+        yield Flaw(f"{where}.better", "Say whether higher or lower is better.")
+    try:
+        LANGUAGE.check(tile.shows, boolean=False)
+    except BadExpression as error:
+        yield Flaw(f"{where}.shows", error.detail, error.line, error.column)
 
 
 def _key_flaws(where: str, keys: Sequence[str]) -> Iterable[Flaw]:
@@ -186,7 +305,11 @@ def _key_flaws(where: str, keys: Sequence[str]) -> Iterable[Flaw]:
             )
 
 
-def _gate_flaws(where: str, gate: Gate) -> Iterable[Flaw]:
+def _gate_flaws(where: str, gate: Gate, slots: set[str]) -> Iterable[Flaw]:
+    if gate.excepted_by and gate.excepted_by not in slots:
+        yield Flaw(
+            f"{where}.excepted_by", f"There is no slot {gate.excepted_by}; the slots are {', '.join(sorted(slots))}."
+        )
     for name in ("title", "explanation", "cleared_by"):
         if not getattr(gate, name).strip():
             yield Flaw(f"{where}.{name}", "This must say something: a refusal shows it to people.")
@@ -197,6 +320,7 @@ def _gate_flaws(where: str, gate: Gate) -> Iterable[Flaw]:
     for name, expression, boolean in (
         ("passes", gate.passes, True),
         ("when", gate.when, True),
+        ("enough", gate.enough, True),
         ("shows", gate.shows, False),
     ):
         if name == "shows" and not expression:
@@ -276,6 +400,47 @@ class Rules:
     def due_days(self) -> int:
         """The shortest time for reviewers."""
         return min((document.due_days for _, document in self.policies), default=7)
+
+    @property
+    def documents(self) -> tuple[PolicyDocument, ...]:
+        """The texts alone."""
+        return tuple(document for _, document in self.policies)
+
+    @property
+    def reauthentication(self) -> tuple[str, ...]:
+        """The ways to confirm that all of them accept."""
+        return tuple(method for method in METHODS if all(method in one.reauthentication for one in self.documents))
+
+    @property
+    def conditions(self) -> Conditions:
+        """Allowed where all allow them, and due as early as any asks."""
+        allowed = bool(self.documents) and all(one.conditions.allowed for one in self.documents)
+        return Conditions(allowed, min((one.conditions.at_most_days for one in self.documents), default=0))
+
+    @property
+    def pulls_after_expiry_days(self) -> int:
+        """The shortest time for which pulls go on after the end."""
+        return min((one.pulls_after_expiry_days for one in self.documents), default=0)
+
+    @property
+    def remind_days(self) -> tuple[int, ...]:
+        """Every day before the end on which any of them reminds, the earliest first."""
+        return tuple(sorted({days for one in self.documents for days in one.remind_days}, reverse=True))
+
+    @property
+    def grace_days(self) -> int:
+        """The shortest grace."""
+        return min((one.grace_days for one in self.documents), default=0)
+
+    @property
+    def envelopes(self) -> bool:
+        """Whether all of them allow retraining envelopes."""
+        return bool(self.documents) and all(one.envelopes for one in self.documents)
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The tiles of all, each expression once."""
+        return tuple({tile.shows: tile for one in self.documents for tile in one.tiles}.values())
 
     @staticmethod
     def _apart(rules: Sequence[tuple[str, Any]]) -> Iterable[Any]:

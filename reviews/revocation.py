@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from django.utils import timezone
-
-from access.models import Reauthentication
 from access.permissions import Permission, Verdict, permit, verdict
 from access.principal import Principal
-from access.stepup import consume
+from access.stepup import Confirmation, prove
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
@@ -20,13 +17,13 @@ from reviews.actions.signatures import MAX_REASON
 from reviews.locking import locked_version
 from reviews.models import Approval, Review, Revocation, Round, Slot
 from reviews.people import candidate
-from reviews.statements import Proof, seal_revocation
+from reviews.statements import seal_revocation
 
 RISK_OFFICERS = "Risk officers"
 
 
 @governed(Action.VERSION_REVOKE)
-def revoke(version: ModelVersion, *, reason: str, reauthentication: Reauthentication, by: Principal) -> Revocation:
+def revoke(version: ModelVersion, *, reason: str, reauthentication: Confirmation, by: Principal) -> Revocation:
     """Withdraw every standing approval of `version`, for all stages and for good, with a signed reason. Uses up `reauthentication`."""
     version = locked_version(version)
     permit(by, Permission.SEE_MODEL, version.model)
@@ -40,15 +37,14 @@ def revoke(version: ModelVersion, *, reason: str, reauthentication: Reauthentica
     standing = Approval.objects.filter(version=version, revocation=None)
     if not standing.exists():
         raise Conflict(f"No approval of {version} stands; there is nothing to revoke.", code="nothing-to-revoke")
-    now = timezone.now()
-    proof = Proof(person, consume(reauthentication, user=person, now=now), now)
+    proof = prove(reauthentication, user=person)
     revocation = Revocation.objects.create(
         version=version,
         reason=reason.strip(),
         statement=dict(seal_revocation(version, proof, reason=reason.strip())),
         reauthentication=proof.reauthentication,
         by=person,
-        at=now,
+        at=proof.at,
     )
     standing.update(revocation=revocation)
     _close_cases(version, by)

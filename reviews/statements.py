@@ -5,13 +5,14 @@ A row in the database is not believed: what counts is what an envelope says once
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from access.models import Reauthentication, User
+from access.models import User
+from access.stepup import Proof
+from foundation.canonical import digest_of
 from foundation.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelope_digest, open_sealed, seal, statement
 from foundation.keys import registry_signer
 from registry.models import ModelVersion
@@ -25,15 +26,6 @@ MEANINGS: Final = {
     SignOff.Decision.REQUEST_CHANGES: "I do not accept this version as it is. The requester must answer each point.",
     SignOff.Decision.REJECT: "I refuse this version for this stage.",
 }
-
-
-@dataclass(frozen=True)
-class Proof:
-    """How the person proved that it was them, and when."""
-
-    person: User
-    reauthentication: Reauthentication
-    at: datetime
 
 
 @dataclass(frozen=True)
@@ -86,14 +78,11 @@ def seal_sign_off(
         "policy": subject.facets["policy"],
         "policies": subject.value["policies"],
         "slot": {"key": slot.key, "title": slot.title},
-        "reviewer": _person(proof.person),
-        "reauthentication": _reauthentication(proof.reauthentication),
+        "reviewer": person_named(proof.person),
         "previous": previous,
-        "nonce": secrets.token_hex(16),
-        "issued": proof.at.isoformat(),
         "expires": expires.isoformat(),
     }
-    return _seal(version, SIGN_OFF_TYPE, predicate)
+    return seal_about(version, SIGN_OFF_TYPE, predicate, proof)
 
 
 def seal_revocation(version: ModelVersion, proof: Proof, *, reason: str) -> Envelope:
@@ -103,12 +92,9 @@ def seal_revocation(version: ModelVersion, proof: Proof, *, reason: str) -> Enve
         "reason": reason,
         "model": version.model.name,
         "version": version.number,
-        "revoker": _person(proof.person),
-        "reauthentication": _reauthentication(proof.reauthentication),
-        "nonce": secrets.token_hex(16),
-        "issued": proof.at.isoformat(),
+        "revoker": person_named(proof.person),
     }
-    return _seal(version, REVOCATION_TYPE, predicate)
+    return seal_about(version, REVOCATION_TYPE, predicate, proof)
 
 
 def read_sign_off(envelope: Mapping[str, Any]) -> SignedDecision:
@@ -141,17 +127,32 @@ def read_sign_off(envelope: Mapping[str, Any]) -> SignedDecision:
         raise BadEnvelope(f"The statement does not have the form of a sign-off: {error}") from error
 
 
-def _seal(version: ModelVersion, predicate_type: str, predicate: Mapping[str, Any]) -> Envelope:
-    name = f"{version.model.name}/{version.number}"
-    return seal(
-        statement(subject_name=name, subject_sha256=version.digest, predicate_type=predicate_type, predicate=predicate),
-        registry_signer(),
+def seal_about(version: ModelVersion, predicate_type: str, predicate: Mapping[str, Any], proof: Proof) -> Envelope:
+    """A person's countersigned decision about one version; see `seal_decision`."""
+    return seal_decision(f"{version.model.name}/{version.number}", version.digest, predicate_type, predicate, proof)
+
+
+def seal_decision(
+    subject_name: str, subject_sha256: str, predicate_type: str, predicate: Mapping[str, Any], proof: Proof
+) -> Envelope:
+    """A person's countersigned decision about whatever `subject_sha256` is the digest of: the one way in which anything is signed.
+
+    Adds to `predicate` how and when the person confirmed it. Ends a rehearsal with `access.stepup.StatementReady`, and raises
+    `Conflict` where a passkey signed another statement than this one.
+    """
+    said = {
+        **predicate,
+        "reauthentication": proof.as_predicate(),
+        "nonce": proof.nonce,
+        "issued": proof.at.isoformat(),
+    }
+    value = statement(
+        subject_name=subject_name, subject_sha256=subject_sha256, predicate_type=predicate_type, predicate=said
     )
+    proof.stands_for(digest_of(value))
+    return seal(value, registry_signer())
 
 
-def _person(user: User) -> dict[str, str]:
+def person_named(user: User) -> dict[str, str]:
+    """How a statement names a person."""
     return {"id": str(user.uuid), "name": str(user), "username": user.username}
-
-
-def _reauthentication(proof: Reauthentication) -> dict[str, str]:
-    return {"method": proof.method, "at": proof.at.isoformat(), "id": str(proof.uuid)}

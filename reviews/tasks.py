@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from celery import shared_task
 from django.conf import settings
 from django.core.mail import send_mail
+from django.utils import timezone
 
 from jobs.work import Work, handles
+from reviews import clock
 from reviews.evaluation import page_of
 from reviews.models import Round
 from reviews.notices import NOTIFY, recipients
@@ -37,3 +40,9 @@ def notify(work: Work) -> None:
         work.check()
         send_mail(f"{SUBJECTS[event]}: {review.version}", "\n".join(lines), settings.DEFAULT_FROM_EMAIL, [person.email])
     work.log(f"Told {len(recipients(round_, event))} people: {event}")
+
+
+@shared_task(name="reviews.tick")  # type: ignore[untyped-decorator]  # Celery has no types
+def tick() -> int:
+    """Everything that is due by now; see `reviews.clock`."""
+    return clock.tick(timezone.now())

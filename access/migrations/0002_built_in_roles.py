@@ -19,12 +19,12 @@ ROLES: dict[str, tuple[str, list[str]]] = {
     ),
     "Risk officer": (
         "Publishes policies and revokes approvals",
-        [*SEES_ALL, "audit.see", "policies.publish", "revoke_version"],
+        [*SEES_ALL, "audit.see", "policies.publish", "revoke_version", "break_glass"],
     ),
     "Policy author": ("Drafts admission policies, which somebody else publishes", [*SEES_ALL, "policies.write"]),
     "Release manager": (
         "Promotes what has been signed, rolls back, revokes",
-        [*SEES_ALL, "audit.see", "promote_version", "set_alias", "revoke_version"],
+        [*SEES_ALL, "audit.see", "promote_version", "set_alias", "revoke_version", "break_glass"],
     ),
     "Auditor": ("Reads everything, the audit log included, and changes nothing", [*SEES_ALL, "audit.see"]),
     "Administrator": (

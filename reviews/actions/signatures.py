@@ -7,10 +7,9 @@ from typing import Final
 
 from django.utils import timezone
 
-from access.models import Reauthentication
 from access.permissions import Permission, permit
 from access.principal import Principal
-from access.stepup import consume
+from access.stepup import Confirmation, Proof, prove
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
@@ -26,7 +25,7 @@ from reviews.people import may_sign
 from reviews.policies import Rules
 from reviews.rulebook import rules_for, rules_of
 from reviews.standing import RoundStanding, standing_of
-from reviews.statements import MEANINGS, Proof, seal_sign_off
+from reviews.statements import MEANINGS, seal_sign_off
 from reviews.subjects import Subject, changes, frozen
 
 MAX_REASON: Final = 10_000
@@ -41,7 +40,7 @@ def sign_off(
     *,
     decision: str,
     reason: str,
-    reauthentication: Reauthentication,
+    reauthentication: Confirmation,
     expected_subject: str,
     idempotency_key: str,
     by: Principal,
@@ -63,8 +62,7 @@ def sign_off(
         raise Forbidden(answer.reason, code="not-eligible")
     rules = rules_for(review.version.model.tier, review.stage)
     subject = _expected(round_, rules, expected_subject)
-    now = timezone.now()
-    proof = Proof(person, consume(reauthentication, user=person, now=now), now)
+    proof = prove(reauthentication, user=person, accepted=rules.reauthentication)
     given = _record(round_, slot, subject, proof, decision=decision, reason=reason, key=idempotency_key, rules=rules)
     _refreeze(round_, subject)
     given.receipt = append(
@@ -287,7 +285,12 @@ def _approve_when_complete(review: Review, round_: Round, subject: Subject, now:
     valid_until = _valid_until(standing)
     close_round(round_, Round.State.APPROVED, by, valid_until=valid_until)
     Approval.objects.create(
-        version=review.version, stage=review.stage, round=round_, approved_at=now, valid_until=valid_until
+        version=review.version,
+        stage=review.stage,
+        round=round_,
+        approved_at=now,
+        valid_until=valid_until,
+        pulls_until=valid_until,
     )
     move(review.version, "approve", by=by, decision=round_)
     tell_requester(round_, by=by)

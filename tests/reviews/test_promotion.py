@@ -176,7 +176,7 @@ def test_longer_validity_written_into_the_row_does_not_last_longer(
     in_production: ModelVersion, production: Stage
 ) -> None:
     until = Approval.objects.get(version=in_production).valid_until
-    Approval.objects.update(valid_until=until + timedelta(days=900))
+    Approval.objects.update(valid_until=until + timedelta(days=900), pulls_until=until + timedelta(days=900))
 
     assert approval_in_force(in_production, production, until + timedelta(days=1)) is None
 
@@ -184,7 +184,9 @@ def test_longer_validity_written_into_the_row_does_not_last_longer(
 def test_longer_validity_written_before_the_promotion_does_not_help(
     approved: Review, production: Stage, rita: User
 ) -> None:
-    Approval.objects.update(valid_until=timezone.now() + timedelta(days=900))
+    Approval.objects.update(
+        valid_until=timezone.now() + timedelta(days=900), pulls_until=timezone.now() + timedelta(days=900)
+    )
 
     with time_machine.travel(timezone.now() + timedelta(days=366)), pytest.raises(Conflict) as caught:
         promote(approved.version, production, by=as_(rita))
@@ -338,7 +340,11 @@ def test_rows_written_by_hand_do_not_make_a_signature(
     )
     Round.objects.filter(pk=round_.pk).update(state="approved", closed_at=timezone.now())
     Approval.objects.create(
-        version=review.version, stage=production, round=round_, valid_until=timezone.now() + timedelta(days=300)
+        version=review.version,
+        stage=production,
+        round=round_,
+        valid_until=timezone.now() + timedelta(days=300),
+        pulls_until=timezone.now() + timedelta(days=300),
     )
     ModelVersion.objects.filter(pk=review.version_id).update(state="approved")
 
@@ -415,6 +421,7 @@ def test_approval_row_for_a_version_that_nobody_signed_is_not_in_force(review: R
         stage=production,
         round=review.current_round,
         valid_until=timezone.now() + timedelta(days=300),
+        pulls_until=timezone.now() + timedelta(days=300),
     )
 
     assert approval_in_force(review.version, production, timezone.now()) is None
@@ -433,7 +440,11 @@ def test_slots_deleted_from_the_round_do_not_lower_the_quorum(review: Review, pr
     Round.objects.filter(pk=round_.pk).update(state="approved", closed_at=timezone.now())
     round_.refresh_from_db()
     approval = Approval.objects.create(
-        version=review.version, stage=production, round=round_, valid_until=timezone.now() + timedelta(days=300)
+        version=review.version,
+        stage=production,
+        round=round_,
+        valid_until=timezone.now() + timedelta(days=300),
+        pulls_until=timezone.now() + timedelta(days=300),
     )
 
     assert (

@@ -1,13 +1,14 @@
-"""What is decided: policies and their published versions, reviews and rounds, slots, sign-offs, gate results, revocations."""
+"""What is decided: policies and their published versions, reviews and rounds, slots, sign-offs, gate results, approvals, revocations."""
 
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from access.models import Reauthentication
@@ -32,12 +33,13 @@ class Policy(models.Model):
 
 
 class PolicyVersion(models.Model):
-    """One numbered text of a policy. A draft may be edited; once published it never changes."""
+    """One numbered text of a policy. A draft may be edited, a proposed one waits for its signatures; once published it never changes."""
 
     class Status(models.TextChoices):
         """Whether reviews may be opened under it."""
 
         DRAFT = "draft", "Draft"
+        PROPOSED = "proposed", "Proposed"
         PUBLISHED = "published", "Published"
         RETIRED = "retired", "Retired"
 
@@ -68,7 +70,7 @@ class PolicyVersion(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["policy", "number"], name="policy_number_once"),
             models.CheckConstraint(
-                condition=Q(status="draft", published_at=None)
+                condition=Q(status__in=["draft", "proposed"], published_at=None)
                 | Q(status__in=["published", "retired"], published_at__isnull=False),
                 name="policy_published_paired",
             ),
@@ -111,6 +113,14 @@ class Review(models.Model):
     requested_at = models.DateTimeField(default=timezone.now, editable=False)
     due_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
+    renews = models.ForeignKey(
+        "Approval",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="recertifications",
+        help_text="the approval that runs out and is looked at again",
+    )
 
     objects = ReviewQuerySet.as_manager()
 
@@ -180,12 +190,21 @@ class Round(models.Model):
         """Whether decisions can still be given."""
         return self.state == Round.State.OPEN
 
+    @property
+    def is_approved(self) -> bool:
+        """Whether it ended in an approval, with or without conditions."""
+        return self.state in APPROVED
+
     def ledger_ref(self) -> Obj:
         """How the ledger names this round."""
         version = self.review.version
         return Obj(
             kind="round", id=f"{self.review.uuid}/{self.number}", name=version.model.name, version=str(version.number)
         )
+
+
+APPROVED: Final = frozenset({Round.State.APPROVED, Round.State.APPROVED_WITH_CONDITIONS})
+"""The states of a round that ended in an approval."""
 
 
 class Slot(models.Model):
@@ -231,6 +250,14 @@ class SignOff(models.Model):
     statement = models.JSONField(help_text="DSSE envelope of the in-toto statement, countersigned by the registry")
     statement_digest = models.CharField(max_length=64, unique=True)
     reauthentication = models.OneToOneField(Reauthentication, on_delete=models.PROTECT, related_name="sign_off")
+    delegation = models.ForeignKey(
+        "Delegation",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="sign_offs",
+        help_text="set when the person signed for somebody else",
+    )
     idempotency_key = models.CharField(max_length=64, unique=True)
     signed_at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True, blank=True)
@@ -286,22 +313,53 @@ class GateResult(models.Model):
 
 
 class Approval(models.Model):
-    """The standing approval of one version for one stage, with the promotion that used it; ends by expiry or revocation."""
+    """The standing approval of one version for one stage, with the promotion that used it; ends by expiry, lapse or revocation."""
+
+    class Basis(models.TextChoices):
+        """What it rests on."""
+
+        REVIEW = "review", "Signed review"
+        BREAK_GLASS = "break_glass", "Break-glass"
+        ENVELOPE = "envelope", "Retraining envelope"
 
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="approvals")
     stage = models.ForeignKey(Stage, on_delete=models.PROTECT, related_name="+")
-    round = models.OneToOneField(Round, on_delete=models.PROTECT, related_name="approval")
+    round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="approvals")
+    basis = models.CharField(max_length=12, choices=Basis.choices, default=Basis.REVIEW)
+    break_glass = models.OneToOneField(
+        "BreakGlass", null=True, blank=True, on_delete=models.PROTECT, related_name="approval"
+    )
+    envelope = models.ForeignKey(
+        "RetrainingEnvelope", null=True, blank=True, on_delete=models.PROTECT, related_name="approvals"
+    )
     promotion = models.OneToOneField(
         Promotion, null=True, blank=True, on_delete=models.PROTECT, related_name="approval"
     )
     approved_at = models.DateTimeField(default=timezone.now)
-    valid_until = models.DateTimeField()
+    valid_until = models.DateTimeField(help_text="from then on no promotion and no deployment")
+    pulls_until = models.DateTimeField(
+        help_text="from then on no pull either; the policy may let pulls go on for a while"
+    )
     revocation = models.ForeignKey(
         "Revocation", null=True, blank=True, on_delete=models.PROTECT, related_name="approvals"
     )
 
     class Meta:
         ordering = ["-approved_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["round"], condition=Q(basis="review"), name="one_approval_per_round"),
+            models.CheckConstraint(
+                condition=Q(basis="review", break_glass=None, envelope=None)
+                | Q(basis="break_glass", break_glass__isnull=False, envelope=None)
+                | Q(basis="envelope", break_glass=None, envelope__isnull=False),
+                name="approval_cites_its_basis",
+            ),
+            models.CheckConstraint(condition=Q(pulls_until__gte=F("valid_until")), name="pulls_end_no_earlier"),
+        ]
+
+    def ledger_ref(self) -> Obj:
+        """How the ledger names this approval."""
+        return Obj(kind="approval", id=str(self.pk), name=self.version.model.name, version=str(self.version.number))
 
 
 class Revocation(models.Model):
@@ -324,38 +382,3 @@ class Revocation(models.Model):
     def ledger_ref(self) -> Obj:
         """How the ledger names this revocation."""
         return Obj(kind="revocation", id=str(self.uuid), name=self.version.model.name, version=str(self.version.number))
-
-
-class EvidenceReading(models.Model):
-    """That a person marked one section of a review as read, at one digest; a new digest asks to read again."""
-
-    review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="readings")
-    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    section = models.SlugField(max_length=40)
-    digest = models.CharField(max_length=64)
-    at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["review", "person", "section"], name="reading_once")]
-
-
-class Comment(models.Model):
-    """A remark in a review's discussion, anchored to a section; comments are only added."""
-
-    review = models.ForeignKey(Review, on_delete=models.PROTECT, related_name="comments")
-    section = models.SlugField(max_length=40, blank=True)
-    body = models.TextField()
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    at = models.DateTimeField(default=timezone.now, editable=False)
-
-    class Meta:
-        ordering = ["at", "pk"]
-
-    def ledger_ref(self) -> Obj:
-        """How the ledger names this comment: by number, without its text."""
-        return Obj(
-            kind="comment",
-            id=str(self.pk),
-            name=self.review.version.model.name,
-            version=str(self.review.version.number),
-        )

@@ -1,0 +1,83 @@
+"""What a person was told, whether they read it, and how they want to be written to."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class Notification(models.Model):
+    """One thing that one person was told, once per event; it is the portal's notice and the mail's outbox row in one."""
+
+    class Kind(models.TextChoices):
+        """What it is about; `URGENT` lists those that are mailed at once."""
+
+        TURN = "turn", "Your turn"
+        MENTION = "mention", "You were mentioned"
+        DUE = "due", "Due soon"
+        OVERDUE = "overdue", "Overdue"
+        DECISION = "decision", "A decision on your request"
+        REMINDER = "reminder", "An approval runs out"
+        EMERGENCY = "emergency", "Break-glass"
+        FINDING = "finding", "A finding"
+        COMMENT = "comment", "A comment"
+        JOB = "job", "Work finished"
+        POLICY = "policy", "A policy"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
+    event = models.CharField(max_length=120, help_text="stable id of the event: telling twice about it changes nothing")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    title = models.CharField(max_length=200)
+    body = models.TextField(blank=True)
+    link = models.CharField(max_length=400, blank=True, help_text="path on the portal")
+    at = models.DateTimeField(default=timezone.now)
+    read_at = models.DateTimeField(null=True, blank=True)
+    mailed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        constraints = [models.UniqueConstraint(fields=["person", "event"], name="told_once")]
+        indexes = [
+            models.Index(fields=["person", "-at"], name="notification_of_person"),
+            models.Index(fields=["at"], condition=Q(mailed_at=None), name="notification_unmailed"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+URGENT = frozenset(
+    {
+        Notification.Kind.TURN,
+        Notification.Kind.MENTION,
+        Notification.Kind.DUE,
+        Notification.Kind.OVERDUE,
+        Notification.Kind.DECISION,
+        Notification.Kind.EMERGENCY,
+    }
+)
+"""Mailed when they happen; all others wait for the daily digest."""
+
+
+class MailPreference(models.Model):
+    """How a person wants to be written to; without a row: at once for what is urgent, else a daily digest."""
+
+    class Mode(models.TextChoices):
+        """When mail is sent."""
+
+        URGENT = "urgent", "At once when it is my turn; the rest in a daily digest"
+        DIGEST = "digest", "Only a daily digest"
+        OFF = "off", "No mail; the portal's notifications only"
+
+    person = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="mail_preference")
+    mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.URGENT)
+    digest_hour = models.PositiveSmallIntegerField(default=7, help_text="UTC")
+    digested_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(digest_hour__lt=24), name="digest_hour_of_a_day")]

@@ -1,0 +1,56 @@
+"""Everything that this room keeps."""
+
+from reviews.models.cases import (
+    APPROVED,
+    Approval,
+    GateResult,
+    Policy,
+    PolicyVersion,
+    Review,
+    Revocation,
+    Round,
+    SignOff,
+    Slot,
+)
+from reviews.models.discussion import Comment, CommentRevision, EvidenceReading, Thread, Visit
+from reviews.models.findings import Finding, FindingEvent
+from reviews.models.standing_in import Delegation, GateException, PolicySignature
+from reviews.models.time import (
+    BreakGlass,
+    EnvelopeSignature,
+    Escalation,
+    Grace,
+    Lapse,
+    Reminder,
+    RetrainingEnvelope,
+)
+
+__all__ = [
+    "APPROVED",
+    "Approval",
+    "BreakGlass",
+    "Comment",
+    "CommentRevision",
+    "Delegation",
+    "EnvelopeSignature",
+    "Escalation",
+    "EvidenceReading",
+    "Finding",
+    "FindingEvent",
+    "GateException",
+    "GateResult",
+    "Grace",
+    "Lapse",
+    "Policy",
+    "PolicySignature",
+    "PolicyVersion",
+    "Reminder",
+    "RetrainingEnvelope",
+    "Review",
+    "Revocation",
+    "Round",
+    "SignOff",
+    "Slot",
+    "Thread",
+    "Visit",
+]
