@@ -19,7 +19,7 @@ from registry.models import ModelVersion, Stage
 from reviews.facts import Facts, VersionFacts, facts_for
 from reviews.gates import GateOutcome, evaluate
 from reviews.independence import Deed
-from reviews.models import Approval, Review, Round, SignOff, Slot
+from reviews.models import APPROVED, APPROVING, Approval, Review, Round, SignOff, Slot
 from reviews.people import deeds_of, eligible_people, seat_of
 from reviews.policies import Rules, SlotRule
 from reviews.rulebook import rules_for, rules_of
@@ -104,14 +104,14 @@ def deciding_round(version: ModelVersion, stage: Stage) -> Round | None:
     )
     found = list(rounds)
     still_open = [one for one in found if one.review.closed_at is None]
-    decided = [one for one in found if one.state in {Round.State.APPROVED, Round.State.REJECTED} or one.objected]
+    decided = [one for one in found if one.state in {*APPROVED, Round.State.REJECTED} or one.objected]
     return next(iter(still_open or decided or found), None)
 
 
 def overruled(approval: Approval) -> bool:
     """Whether a later case for the same version and stage ended in a rejection or an objection, so that nothing moves by `approval`."""
     deciding = deciding_round(approval.version, approval.stage)
-    return deciding is not None and deciding.state not in {Round.State.OPEN, Round.State.APPROVED}
+    return deciding is not None and not (deciding.is_open or deciding.is_approved)
 
 
 def current_subject(round_: Round, rules: Rules | None = None) -> Subject:
@@ -203,7 +203,7 @@ def _waiting(slot: Slot | SlotRule, signed: int, deeds: list[Deed], link: str, w
 
 def _why_lacking(slot: SlotStanding) -> str:
     stale = [
-        one for one in slot.signatures if one.standing is Standing.STALE and one.said and one.said.decision == "approve"
+        one for one in slot.signatures if one.standing is Standing.STALE and one.said and one.said.decision in APPROVING
     ]
     forged = [one for one in slot.signatures if one.standing is Standing.FORGED]
     if forged:
@@ -238,7 +238,7 @@ def _round_requirements(
 ) -> Iterable[Requirement]:
     if round_ is None or standing is None:
         return
-    if not round_.is_open and round_.state != Round.State.APPROVED:
+    if not round_.is_open and not round_.is_approved:
         yield Requirement(
             "round",
             "A round that can still be approved",

@@ -13,7 +13,7 @@ from django.utils import timezone
 from access.permissions import Permission, visible_to
 from access.principal import Principal
 from foundation.refusals import RequirementStatus
-from reviews.models import GateResult, Review, Round, SignOff, Slot
+from reviews.models import APPROVED, APPROVING, GateResult, Review, Round, SignOff, Slot
 from reviews.queries import waiting_for
 
 DONE_DAYS: Final = 30
@@ -125,7 +125,7 @@ def _views(by: Principal) -> dict[str, QuerySet[Review]]:
         rounds__state="open",
     )
     promote = visible_to(
-        under_way.filter(rounds__state=Round.State.APPROVED), by, Permission.PROMOTE_VERSION, through="version__model"
+        under_way.filter(rounds__state__in=APPROVED), by, Permission.PROMOTE_VERSION, through="version__model"
     ).distinct()
     waiting = under_way
     for own in (needs_you, back, promote):
@@ -136,7 +136,7 @@ def _views(by: Principal) -> dict[str, QuerySet[Review]]:
 
 def _item(review: Review, groups: set[int], needs_you: bool) -> Item:
     round_ = next(iter(review.rounds.all()))
-    given = [one for one in round_.sign_offs.all() if one.decision == SignOff.Decision.APPROVE]
+    given = [one for one in round_.sign_offs.all() if one.decision in APPROVING]
     lines, yours = [], ""
     for slot in round_.slots.all():
         names = [str(one.person) for one in given if one.slot_id == slot.pk]

@@ -14,7 +14,7 @@ from foundation.refusals import Refusal
 from registry.manifest import manifest_digest
 from registry.models import ModelVersion
 from registry.releases import Release, read_release
-from reviews.models import Approval, Round
+from reviews.models import Approval, Lapse, Round
 from reviews.policies import Rules
 from reviews.quorum import Vote, enough
 from reviews.rulebook import rules_of
@@ -44,11 +44,13 @@ def why_unsound(approval: Approval, at: datetime, *, released: bool) -> str:
 def _why_ended(approval: Approval, at: datetime) -> str:
     if approval.revocation_id is not None or approval.version.revocations.exists():
         return "The approval was revoked."
+    if Lapse.objects.filter(approval=approval).exists():
+        return "The approval has lapsed."
     if approval.version.state not in SERVABLE:
         return f"The version is {approval.version.get_state_display().lower()}."
     if approval.valid_until <= at:
         return "The approval has run out."
-    if approval.round.state != Round.State.APPROVED:
+    if not approval.round.is_approved:
         return "The round was not approved."
     return ""
 

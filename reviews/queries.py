@@ -10,7 +10,7 @@ from access.models import User
 from access.permissions import Permission, visible_to
 from access.principal import Principal
 from registry.models import ModelVersion, Stage
-from reviews.models import Approval, Review, Round, SignOff, Slot
+from reviews.models import APPROVING, Approval, Review, Round, SignOff, Slot
 from reviews.people import deeds_of, made_by, seat_of
 from reviews.proof import why_unsound
 
@@ -44,7 +44,7 @@ def _slots_of(user: User) -> list[Slot]:
     """The slots of open rounds that `user` could fill now; alternates only where they are called."""
     mine = Q(group__user=user) | Q(alternates__user=user)
     approvals = Count(
-        "sign_offs", filter=Q(sign_offs__withdrawn_at=None, sign_offs__decision=SignOff.Decision.APPROVE), distinct=True
+        "sign_offs", filter=Q(sign_offs__withdrawn_at=None, sign_offs__decision__in=APPROVING), distinct=True
     )
     slots = (
         Slot.objects.filter(mine, round__state=Round.State.OPEN, round__review__closed_at=None)

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from foundation.dsse import BadEnvelope
-from reviews.models import Round, SignOff, Slot
+from reviews.models import APPROVING, Round, SignOff, Slot
 from reviews.quorum import Vote, counted
 from reviews.statements import SignedDecision, read_sign_off
 
@@ -45,7 +45,7 @@ class Signature:
     @property
     def approves(self) -> bool:
         """Whether it counts towards the quorum."""
-        return self.counts and self.said is not None and self.said.decision == SignOff.Decision.APPROVE
+        return self.counts and self.said is not None and self.said.decision in APPROVING
 
     @property
     def asks_for_changes(self) -> bool:

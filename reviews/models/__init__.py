@@ -2,6 +2,7 @@
 
 from reviews.models.cases import (
     APPROVED,
+    APPROVING,
     Approval,
     GateResult,
     Policy,
@@ -27,6 +28,7 @@ from reviews.models.time import (
 
 __all__ = [
     "APPROVED",
+    "APPROVING",
     "Approval",
     "BreakGlass",
     "Comment",

@@ -289,6 +289,10 @@ class SignOff(models.Model):
         return Obj(kind="sign_off", id=str(self.uuid), name=version.model.name, version=str(version.number))
 
 
+APPROVING: Final = frozenset({SignOff.Decision.APPROVE, SignOff.Decision.APPROVE_WITH_CONDITIONS})
+"""The decisions that count towards the quorum."""
+
+
 class GateResult(models.Model):
     """What one gate said the last time it was asked in one round."""
 
