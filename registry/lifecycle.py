@@ -135,6 +135,20 @@ MOVES: Final = (
     ),
     _move("expire", (State.APPROVED, State.LIVE), State.EXPIRED, "its last approval ran out", needs_decision=True),
     _move(
+        "fall_back",
+        (State.APPROVED, State.LIVE),
+        State.IN_REVIEW,
+        "its last approval ended while a review of it is open",
+        needs_decision=True,
+    ),
+    _move(
+        "go_ahead",
+        (State.IN_REVIEW, State.APPROVED, State.LIVE),
+        State.LIVE,
+        "two people put it live in an emergency, ahead of its review",
+        needs_decision=True,
+    ),
+    _move(
         "retire",
         (State.REGISTERED, State.APPROVED, State.REJECTED, State.REVOKED, State.EXPIRED),
         State.RETIRED,

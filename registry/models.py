@@ -334,7 +334,9 @@ class Alias(models.Model):
     stage = models.ForeignKey(Stage, null=True, blank=True, on_delete=models.PROTECT, related_name="aliases")
     promotion = models.OneToOneField(Promotion, null=True, blank=True, on_delete=models.PROTECT, related_name="alias")
     updated_at = models.DateTimeField(default=timezone.now)
-    updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", help_text="none: the clock"
+    )
 
     class Meta:
         ordering = ["name"]

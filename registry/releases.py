@@ -96,13 +96,14 @@ def place_stage_alias(
 
 
 @governed(Action.ALIAS_DELETE)
-def drop_stage_aliases(version: ModelVersion, *, by: Principal) -> list[Alias]:
-    """Take every stage's alias off the version, for a revocation or an expiry whose transaction this runs in; returns the rows.
+def drop_stage_aliases(version: ModelVersion, *, stage: Stage | None = None, by: Principal) -> list[Alias]:
+    """Take every stage's alias, or that of `stage`, off the version, for a revocation or a lapse whose transaction this runs in.
 
-    Asks for no permission of its own: it can only take away, and the decision that calls it has been permitted.
+    Asks for no permission of its own: it can only take away, and the decision that calls it has been permitted. Returns the rows.
     """
     model = RegisteredModel.objects.locked(version.model_id)
-    dropped = list(Alias.objects.filter(version=version, stage__isnull=False).select_related("stage", "promotion"))
+    held = Alias.objects.filter(version=version, **({"stage": stage} if stage else {"stage__isnull": False}))
+    dropped = list(held.select_related("stage", "promotion"))
     Alias.objects.filter(pk__in=[alias.pk for alias in dropped]).delete()
     for alias in dropped:
         append(

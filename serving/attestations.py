@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from foundation.canonical import digest_of
@@ -19,7 +20,7 @@ from foundation.keys import registry_signer
 from foundation.refusals import Unavailable
 from registry.models import ModelVersion, Stage
 from registry.releases import read_release
-from reviews.models import PolicyVersion, Review, Round, SignOff
+from reviews.models import Approval, PolicyVersion, Review, Round, SignOff
 from serving.models import StatusCounter, StatusSnapshot
 from serving.verification import ATTESTATION_TYPE, PROVENANCE_TYPE, STATUS_TYPE, version_id
 
@@ -82,7 +83,11 @@ def _issue_status() -> Envelope:
 
 
 def _revoked() -> list[str]:
-    rows = ModelVersion.objects.filter(state=ModelVersion.State.REVOKED).values_list("model__name", "number", "digest")
+    """The versions that must not be used any more: revoked ones, and those whose every approval has ended."""
+    standing = Approval.objects.filter(revocation=None, lapse=None)
+    ended = Q(approvals__isnull=False) & ~Q(pk__in=standing.values("version"))
+    versions = ModelVersion.objects.filter(Q(state=ModelVersion.State.REVOKED) | ended).distinct()
+    rows = versions.values_list("model__name", "number", "digest")
     return sorted(version_id(model, number, digest) for model, number, digest in rows)
 
 

@@ -1,0 +1,133 @@
+"""Whether an approval that ends by itself takes everything with it, once, and nothing that stands on something else."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from access.models import User
+from audit.models import Pending
+from foundation.refusals import Conflict, Forbidden
+from notices.models import Notification
+from registry.models import Alias, ModelVersion, Stage
+from reviews.clock import CLOCK
+from reviews.lapses import lapse
+from reviews.models import Approval, Lapse, Review
+from reviews.promotion import promote
+from reviews.queries import approval_in_force
+from reviews.revocation import revoke
+from serving.attestations import current_status
+from serving.verification import version_id
+from tests.conftest import as_
+from tests.reviews.conftest import MakeCandidate, approve, ask, proof_of
+
+pytestmark = pytest.mark.django_db
+
+Kind = Lapse.Kind
+
+
+@pytest.fixture
+def standing(approved: Review, production: Stage, rita: User) -> Approval:
+    promote(approved.version, production, by=as_(rita))
+    return Approval.objects.get(version=approved.version)
+
+
+def end(approval: Approval, now: datetime | None = None) -> Lapse:
+    return lapse(approval, Kind.CONDITION, "A condition was overdue.", now or timezone.now(), by=CLOCK)
+
+
+def test_lapse_drops_the_alias_and_stops_pulls_in_one_step(standing: Approval, production: Stage) -> None:
+    found = end(standing)
+
+    version = ModelVersion.objects.get(pk=standing.version_id)
+    assert not Alias.objects.filter(stage=production).exists()
+    assert version.state == ModelVersion.State.EXPIRED
+    assert approval_in_force(version, production, timezone.now()) is None
+    assert len(entries("approval.lapse")) == 1
+    assert str(found.uuid) in entries("approval.lapse")[0]
+
+
+def test_second_lapse_changes_nothing(standing: Approval) -> None:
+    first = end(standing)
+
+    assert end(standing, timezone.now() + timedelta(days=1)) == first
+    assert Lapse.objects.count() == 1
+    assert len(entries("approval.lapse")) == 1
+
+
+def test_owner_and_requester_are_told_once(standing: Approval, alice: User) -> None:
+    end(standing)
+    end(standing)
+
+    told = Notification.objects.get(person=alice, event__startswith="lapse:")
+    assert told.body == "A condition was overdue."
+    assert told.link == "/models/credit/v/1/"
+
+
+def test_status_snapshot_names_a_version_whose_approvals_all_ended(standing: Approval) -> None:
+    version = standing.version
+    name = version_id(version.model.name, version.number, version.digest)
+    before = _revoked()
+
+    end(standing)
+
+    assert name not in before
+    assert name in _revoked()
+
+
+def test_version_under_review_again_is_in_review_after_the_lapse(standing: Approval, alice: User) -> None:
+    Approval.objects.filter(pk=standing.pk).update(valid_until=timezone.now() + timedelta(days=30))
+    ask(standing.version, standing.stage, alice)
+
+    end(standing)
+
+    assert ModelVersion.objects.get(pk=standing.version_id).state == ModelVersion.State.IN_REVIEW
+
+
+def test_alias_of_another_version_stays(
+    standing: Approval,
+    make_candidate: MakeCandidate,
+    production: Stage,
+    alice: User,
+    bob: User,
+    carol: User,
+    rita: User,
+) -> None:
+    second = make_candidate(auc=0.86)
+    approve(ask(second, production, alice), bob, carol)
+    promote(second, production, by=as_(rita))
+
+    end(standing)
+
+    assert Alias.objects.get(stage=production).version == second
+    assert ModelVersion.objects.get(pk=standing.version_id).state == ModelVersion.State.EXPIRED
+
+
+def test_revoked_approval_cannot_lapse(standing: Approval, carol: User) -> None:
+    revoke(standing.version, reason="Wrong labels.", reauthentication=proof_of(carol), by=as_(carol))
+
+    with pytest.raises(Conflict, match="was revoked"):
+        end(standing)
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "dave", "erin", "root"])
+def test_nobody_ends_an_approval_by_hand(standing: Approval, who: str, request: pytest.FixtureRequest) -> None:
+    with pytest.raises(Forbidden):
+        lapse(standing, Kind.EXPIRED, "Now.", timezone.now(), by=as_(request.getfixturevalue(who)))
+
+    assert not Lapse.objects.exists()
+
+
+def entries(action: str) -> list[str]:
+    """The ledger's entries of one action that succeeded, as text."""
+    found = [bytes(row.payload).decode() for row in Pending.objects.order_by("pk")]
+    return [one for one in found if f'"{action}"' in one and '"outcome":"ok"' in one]
+
+
+def _revoked() -> list[str]:
+    payload = json.loads(b64decode(current_status()["payload"]))
+    return list(payload["predicate"]["revoked"])
