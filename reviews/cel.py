@@ -35,6 +35,7 @@ class FactType(StrEnum):
     TEXTS = "list(string)"
     WHOLES = "list(int)"
     NUMBERS = "map(string, double)"
+    COUNTS = "map(string, int)"
 
 
 _TYPES: Final = {
@@ -45,6 +46,7 @@ _TYPES: Final = {
     FactType.TEXTS: cel.Type.List(cel.Type.STRING),
     FactType.WHOLES: cel.Type.List(cel.Type.INT),
     FactType.NUMBERS: cel.Type.Map(cel.Type.STRING, cel.Type.DOUBLE),
+    FactType.COUNTS: cel.Type.Map(cel.Type.STRING, cel.Type.INT),
 }
 
 

@@ -27,6 +27,7 @@ METRICS: Final = {
     "recall": "share of positives that are found",
     "selection_rate": "share of positive decisions",
 }
+ENOUGH_TO_FLIP: Final = 200
 EXPECTED_EVIDENCE: Final = (
     "scan",
     "metrics",
@@ -50,11 +51,25 @@ class FactField:
     meaning: str
 
 
+def _estimate_fields(name: str, meaning: str) -> Iterable[FactField]:
+    yield FactField(name, FactType.NUMBER, meaning)
+    yield FactField(f"{name}_low", FactType.NUMBER, f"lower end of the 95% interval: {meaning}")
+    yield FactField(f"{name}_high", FactType.NUMBER, f"upper end of the 95% interval: {meaning}")
+
+
 def _metric_fields() -> Iterable[FactField]:
     for name, meaning in METRICS.items():
-        yield FactField(f"metrics.{name}", FactType.NUMBER, meaning)
-        yield FactField(f"metrics.{name}_low", FactType.NUMBER, f"lower end of the 95% interval: {meaning}")
-        yield FactField(f"metrics.{name}_high", FactType.NUMBER, f"upper end of the 95% interval: {meaning}")
+        yield from _estimate_fields(f"metrics.{name}", meaning)
+
+
+def _difference_fields() -> Iterable[FactField]:
+    for name, meaning in METRICS.items():
+        yield from _estimate_fields(
+            f"comparison.{name}_difference", f"this version minus the other on the same rows: {meaning}"
+        )
+    yield from _estimate_fields(
+        "comparison.worst_gap_difference", "worst gap of this version minus that of the other; above zero it is wider"
+    )
 
 
 OWN_FIELDS: Final = (
@@ -71,6 +86,35 @@ OWN_FIELDS: Final = (
     FactField("fairness.worst_gap_high", FactType.NUMBER, "upper end of the 95% interval of the worst gap"),
     FactField("fairness.worst_group", FactType.TEXT, "attribute and group of the worst gap"),
     FactField("fairness.gaps", FactType.NUMBERS, "worst gap by protected attribute"),
+    FactField("fairness.gaps_low", FactType.NUMBERS, "lower end of the 95% interval of the worst gap, by attribute"),
+    FactField("fairness.gaps_high", FactType.NUMBERS, "upper end of the 95% interval of the worst gap, by attribute"),
+    FactField("fairness.smallest_group", FactType.COUNTS, "held-out rows of the smallest group, by attribute"),
+    FactField(
+        "fairness.smallest_positives", FactType.COUNTS, "fewest positive outcomes held out in any group, by attribute"
+    ),
+    FactField(
+        "fairness.judged_share", FactType.NUMBERS, "share of people in groups large enough to judge, by attribute"
+    ),
+    FactField("fairness.insufficient", FactType.COUNTS, "groups with too few rows to say anything, by attribute"),
+    FactField("fairness.insufficient_names", FactType.TEXTS, "those groups by name"),
+    FactField("fairness.worst_intersection", FactType.TEXT, "the pair of attributes and group of the widest such gap"),
+    FactField(
+        "fairness.worst_intersection_gap",
+        FactType.NUMBER,
+        "widest gap of any group by two protected attributes together, as a positive number",
+    ),
+    FactField(
+        "fairness.worst_intersection_gap_low",
+        FactType.NUMBER,
+        "lower end of its interval, which holds for all such groups at once",
+    ),
+    FactField(
+        "fairness.worst_intersection_gap_high",
+        FactType.NUMBER,
+        "upper end of its interval, which holds for all such groups at once",
+    ),
+    FactField("fairness.intersections", FactType.WHOLE, "groups by two attributes that could be judged"),
+    FactField("fairness.insufficient_intersections", FactType.WHOLE, "groups by two attributes that were too small"),
     FactField("fairness.attributes", FactType.TEXTS, "protected attributes that were measured"),
     FactField("fairness.unmeasured", FactType.TEXTS, "protected attributes of the data that were not measured"),
     FactField("fairness.insufficient_groups", FactType.WHOLE, "groups with too few rows to say anything"),
@@ -100,12 +144,31 @@ OWN_FIELDS: Final = (
     FactField(
         "evidence.missing", FactType.TEXTS, "kinds of evidence that a classifier should have and that are missing"
     ),
+    FactField(
+        "evidence.discounted",
+        FactType.TEXTS,
+        "kinds of evidence whose newest is by somebody whom the policy does not list",
+    ),
     FactField("comparison.exists", FactType.FLAG, "there is a paired comparison with an earlier version"),
     FactField("comparison.against", FactType.WHOLE, "the version that it was compared with"),
-    FactField("comparison.auc_difference", FactType.NUMBER, "paired difference in AUC, positive is better"),
-    FactField("comparison.auc_difference_low", FactType.NUMBER, "lower end of its 95% interval"),
-    FactField("comparison.auc_difference_high", FactType.NUMBER, "upper end of its 95% interval"),
+    FactField(
+        "comparison.current",
+        FactType.FLAG,
+        "nothing is live to compare with, or the comparison is with the version that is live now",
+    ),
+    *_difference_fields(),
+    FactField("comparison.rows", FactType.WHOLE, "held-out rows on which both were asked"),
     FactField("comparison.flip_share", FactType.NUMBER, "share of held-out rows whose decision changes"),
+    FactField("comparison.to_positive", FactType.WHOLE, "held-out rows whose decision becomes positive"),
+    FactField("comparison.to_negative", FactType.WHOLE, "held-out rows whose decision becomes negative"),
+    FactField(
+        "comparison.worst_flip_group", FactType.TEXT, "the group, of 200 rows or more, with the most changed decisions"
+    ),
+    FactField("comparison.worst_flip_share", FactType.NUMBER, "share of that group's decisions that change"),
+    FactField("mitigation.method", FactType.TEXT, "none, reweighing, threshold, or reweighing + threshold"),
+    FactField("mitigation.attributes", FactType.TEXTS, "protected attributes that the mitigation was made for"),
+    FactField("mitigation.gap_before", FactType.NUMBER, "worst gap on the held-out rows without the mitigation"),
+    FactField("mitigation.gap_after", FactType.NUMBER, "worst gap on the held-out rows with it"),
     FactField("version.number", FactType.WHOLE, "number of the version"),
     FactField("model.tier", FactType.WHOLE, "risk tier: 1 high, 2 medium, 3 low"),
 )
@@ -120,18 +183,22 @@ LANGUAGE: Final = Language(SCHEMA)
 
 @dataclass(frozen=True)
 class VersionFacts:
-    """What is known of one version, before it becomes named facts: newest evidence by kind, the card's sections, number and tier."""
+    """What is known of one version, before it becomes named facts: newest evidence that counts by kind, the card's sections,
+    number and tier. `discounted`: by kind, the sentence that says why its newest evidence does not count.
+    """
 
     number: int
     tier: int
     evidence: Mapping[str, Content] = field(default_factory=dict)
     card: Mapping[str, str] = field(default_factory=dict)
+    discounted: Mapping[str, str] = field(default_factory=dict)
 
 
 def facts_for(candidate: VersionFacts, production: VersionFacts | None) -> Facts:
     """All facts of a decision: the candidate's, and those of the version now live under `production.`."""
     facts = facts_of(candidate)
     facts["production.exists"] = production is not None
+    facts["comparison.current"] = production is None or facts.get("comparison.against") == production.number
     if production is not None:
         facts |= {f"production.{name}": value for name, value in facts_of(production).items()}
     return facts
@@ -156,6 +223,7 @@ def facts_of(version: VersionFacts) -> Facts:
         if content is not None:
             facts |= derive(content)
     facts["comparison.exists"] = "comparison" in version.evidence
+    facts["evidence.discounted"] = sorted(version.discounted)
     facts |= _unmeasured(facts)
     return {name: value for name, value in facts.items() if value is not None}
 
@@ -205,12 +273,83 @@ def _fairness(content: Content) -> Facts:
     facts: Facts = {
         "fairness.attributes": sorted(attributes),
         "fairness.gaps": {name: width for name, width in gaps.items() if width is not None},
-        "fairness.insufficient_groups": sum(1 for group in groups if group.get("sufficient") is False),
+        "fairness.insufficient_groups": sum(1 for group in groups if _insufficient(group)),
         "fairness.worst_group": f"{worst['attribute']}: {worst['group']}"
         if "group" in worst and "attribute" in worst
         else None,
     }
-    return facts | _named("fairness.worst_gap", gap(worst))
+    return (
+        facts
+        | _named("fairness.worst_gap", gap(worst))
+        | _sizes(attributes)
+        | _intersections(content)
+        | _mitigation(content)
+    )
+
+
+def _sizes(attributes: Mapping[str, Content]) -> Facts:
+    """How much there is to judge on, by attribute: what a rule needs in order to say "not enough" instead of "passed"."""
+    groups = {name: list(found.get("groups") or []) for name, found in attributes.items()}
+    gaps = {name: gap(found) for name, found in attributes.items()}
+    return {
+        "fairness.gaps_low": {name: found["low"] for name, found in gaps.items() if "low" in found},
+        "fairness.gaps_high": {name: found["high"] for name, found in gaps.items() if "high" in found},
+        "fairness.smallest_group": _smallest(groups, "n"),
+        "fairness.smallest_positives": _smallest(groups, "positives"),
+        "fairness.judged_share": {
+            name: share for name, rows in groups.items() if (share := _judged_share(rows)) is not None
+        },
+        "fairness.insufficient": {name: sum(map(_insufficient, rows)) for name, rows in groups.items()},
+        "fairness.insufficient_names": [
+            f"{name}: {group['group']}" for name, rows in groups.items() for group in rows if _insufficient(group)
+        ],
+    }
+
+
+def _smallest(groups: Mapping[str, Sequence[Content]], size: str) -> dict[str, int]:
+    """The smallest `size` of any group, by attribute; attributes of which one group does not say it are left out."""
+    found = {name: [_whole(group.get(size)) for group in rows] for name, rows in groups.items()}
+    return {
+        name: min(known)
+        for name, sizes in found.items()
+        if len(known := [size for size in sizes if size is not None]) == len(sizes) and known
+    }
+
+
+def _judged_share(groups: Sequence[Content]) -> float | None:
+    sizes = [_whole(group.get("n")) or 0 for group in groups]
+    judged = sum(size for size, group in zip(sizes, groups, strict=True) if not _insufficient(group))
+    return judged / sum(sizes) if sum(sizes) else None
+
+
+def _insufficient(group: Content) -> bool:
+    return group.get("sufficient") is False
+
+
+def _intersections(content: Content) -> Facts:
+    found = content.get("intersections")
+    if not isinstance(found, Mapping):
+        return {}
+    groups = [group for one in found.values() for group in one.get("groups") or []]
+    worst = content.get("worst_intersection") or {}
+    facts: Facts = {
+        "fairness.intersections": sum(1 for group in groups if not _insufficient(group)),
+        "fairness.insufficient_intersections": sum(map(_insufficient, groups)),
+    }
+    if "attribute" in worst and "group" in worst:
+        facts["fairness.worst_intersection"] = f"{worst['attribute']}: {worst['group']}"
+    return facts | _named("fairness.worst_intersection_gap", gap(worst))
+
+
+def _mitigation(content: Content) -> Facts:
+    found = content.get("mitigation") or {}
+    before, after = (found.get(name) or {} for name in ("before", "after"))
+    return {
+        "mitigation.method": str(found.get("method") or "none"),
+        "mitigation.attributes": _texts(found.get("attributes")),
+        "mitigation.gap_before": gap({"equal_opportunity_gap": before.get("worst_gap")}).get("value"),
+        "mitigation.gap_after": gap({"equal_opportunity_gap": after.get("worst_gap")}).get("value"),
+    }
 
 
 def _slices(content: Content) -> Facts:
@@ -263,9 +402,38 @@ def _signature(content: Content) -> Facts:
 def _comparison(content: Content) -> Facts:
     flips = content.get("decision_flips") or {}
     rows, changed = _whole(flips.get("rows")), _whole(flips.get("changed"))
-    facts: Facts = {"comparison.against": _whole(content.get("against"))}
-    facts["comparison.flip_share"] = changed / rows if rows and changed is not None else None
-    return facts | _named("comparison.auc_difference", estimate(content, "auc_difference"))
+    differences = {"auc": content.get("auc_difference")} | dict(content.get("differences") or {})
+    facts: Facts = {
+        "comparison.against": _whole(content.get("against")),
+        "comparison.rows": rows,
+        "comparison.to_positive": _whole(flips.get("to_positive")),
+        "comparison.to_negative": _whole(flips.get("to_negative")),
+        "comparison.flip_share": changed / rows if rows and changed is not None else None,
+    }
+    for name in METRICS:
+        facts |= _named(f"comparison.{name}_difference", estimate(differences, name))
+    facts |= _named("comparison.worst_gap_difference", estimate(content, "worst_gap_difference"))
+    return facts | _worst_flips(content.get("flips_by_group") or [])
+
+
+def _worst_flips(groups: Sequence[Content]) -> Facts:
+    shares = [
+        (
+            (_whole(one.get("to_positive")) or 0) + (_whole(one.get("to_negative")) or 0),
+            _whole(one.get("rows")) or 0,
+            one,
+        )
+        for one in groups
+    ]
+    enough = [
+        (changed / rows, f"{one.get('attribute')}: {one.get('group')}")
+        for changed, rows, one in shares
+        if rows >= ENOUGH_TO_FLIP
+    ]
+    if not enough:
+        return {}
+    share, name = max(enough)
+    return {"comparison.worst_flip_group": name, "comparison.worst_flip_share": share}
 
 
 _DERIVATIONS: Final = {

@@ -1,13 +1,17 @@
 """Decides how each gate of a policy stands on given facts, and explains it with measured and required values. Pure.
 
-Every gate is asked, so that a refusal lists everything. A gate that cannot be evaluated is an error, and an error blocks.
+Every gate is asked, so that a refusal lists everything. A gate that cannot be evaluated is an error, and an error blocks; one
+for which the policy says that there is too little to judge on (`enough`) ends as insufficient evidence, which blocks as well.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import msgspec
 
 from foundation.refusals import Requirement, RequirementStatus
 from reviews.cel import Comparison, clauses, comparison
@@ -24,11 +28,15 @@ _WORDS: Final = {
     "in": "one of",
 }
 MAX_SHOWN: Final = 180
+INSUFFICIENT: Final = "insufficient evidence"
 
 
 @dataclass(frozen=True)
 class GateOutcome:
-    """How one gate stands. A warning that is not met is shown and does not block."""
+    """How one gate stands. A warning that is not met is shown and does not block.
+
+    `insufficient`: it is not met because there is too little evidence to judge, which is neither a pass nor a bad result.
+    """
 
     gate: Gate
     status: RequirementStatus
@@ -36,6 +44,7 @@ class GateOutcome:
     required: str = ""
     production: str = ""
     explanation: str = ""
+    insufficient: bool = False
 
     @property
     def blocks(self) -> bool:
@@ -62,10 +71,15 @@ class GateOutcome:
         )
 
 
-def evaluate(gates: Sequence[Gate], facts: Facts) -> tuple[GateOutcome, ...]:
-    """How every gate stands on `facts`, in the policy's order."""
+def evaluate(
+    gates: Sequence[Gate], facts: Facts, discounted: Mapping[str, str] | None = None
+) -> tuple[GateOutcome, ...]:
+    """How every gate stands on `facts`, in the policy's order.
+
+    `discounted`: kinds of evidence that do not count, with the sentence that says why; it explains the gates that lack them.
+    """
     live = production_side(facts) if facts.get("production.exists") is True else None
-    return tuple(_evaluate(gate, facts, live) for gate in gates)
+    return tuple(_explained(_evaluate(gate, facts, live), discounted or {}) for gate in gates)
 
 
 def _evaluate(gate: Gate, facts: Facts, live: Facts | None) -> GateOutcome:
@@ -76,17 +90,55 @@ def _evaluate(gate: Gate, facts: Facts, live: Facts | None) -> GateOutcome:
         )
     if not applies.passed:
         return GateOutcome(gate, RequirementStatus.NOT_APPLICABLE, explanation="Does not apply to this version.")
-    answer = LANGUAGE.ask(gate.passes, facts)
+    enough, answer = LANGUAGE.ask(gate.enough, facts), LANGUAGE.ask(gate.passes, facts)
     decisive = _decisive(gate.passes, facts)
-    shown = {
-        "measured": _measured(gate, decisive, facts),
-        "required": gate.requires or _required(gate, decisive, facts),
-        "production": _measured(gate, decisive, live) if live is not None else "",
-    }
-    if answer.error:
-        return GateOutcome(gate, RequirementStatus.ERROR, explanation=answer.error, **shown)
     status = RequirementStatus.SATISFIED if answer.passed else RequirementStatus.UNSATISFIED
-    return GateOutcome(gate, status, explanation=gate.explanation, **shown)
+    found = GateOutcome(
+        gate,
+        status,
+        measured=_measured(gate, decisive, facts),
+        required=gate.requires or _required(gate, decisive, facts),
+        production=_measured(gate, decisive, live) if live is not None else "",
+        explanation=gate.explanation,
+    )
+    if enough.error:
+        explanation = f"Whether there is enough evidence cannot be said. {enough.error}"
+        return replace(found, status=RequirementStatus.ERROR, explanation=explanation)
+    if not enough.passed:
+        return _insufficient(found, facts)
+    return replace(found, status=RequirementStatus.ERROR, explanation=answer.error) if answer.error else found
+
+
+def _insufficient(found: GateOutcome, facts: Facts) -> GateOutcome:
+    """Too little to judge on: what there is, what the policy needs, and that this says nothing good or bad of the version."""
+    gate = found.gate
+    bare = msgspec.structs.replace(gate, shows="", unit=Unit.PLAIN)
+    decisive = _decisive(gate.enough, facts)
+    there, needed = _measured(bare, decisive, facts), _required(bare, decisive, facts)
+    return replace(
+        found,
+        status=RequirementStatus.UNSATISFIED,
+        measured=shorten(f"{INSUFFICIENT}: {there}, {needed} needed"),
+        explanation=f"There is too little evidence to judge this: {decisive} does not hold. It is no pass, and no bad result "
+        f"either. {gate.explanation}",
+        insufficient=True,
+    )
+
+
+def _explained(outcome: GateOutcome, discounted: Mapping[str, str]) -> GateOutcome:
+    """With the reason why evidence that the gate asks for does not count, where that is why it is not met."""
+    if outcome.status not in {RequirementStatus.ERROR, RequirementStatus.UNSATISFIED}:
+        return outcome
+    gate = outcome.gate
+    asked = f"{gate.when} {gate.enough} {gate.passes} {gate.shows}"
+    reasons = [why for kind, why in discounted.items() if _asks_for(asked, kind)]
+    return replace(outcome, explanation=" ".join([*reasons, outcome.explanation])) if reasons else outcome
+
+
+def _asks_for(expression: str, kind: str) -> bool:
+    """Whether the expression names a fact of this kind of evidence, of this version (not of the one in production)."""
+    prefixes = "|".join([kind, "evidence", *(["mitigation"] if kind == "fairness" else [])])
+    return re.search(rf"(?<![\w.])({prefixes})\.", expression) is not None
 
 
 def _decisive(expression: str, facts: Facts) -> str:
@@ -118,7 +170,11 @@ def _names_facts(taken_apart: Comparison) -> bool:
 
 def shown(value: Any, unit: Unit = Unit.PLAIN) -> str:
     """A value of a rule as people read it: up to four decimals, points or per cent, yes or no, a list in words."""
-    text = _shown(value, unit)
+    return shorten(_shown(value, unit))
+
+
+def shorten(text: str) -> str:
+    """At most 180 characters, an ellipsis at the end where something was cut."""
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 

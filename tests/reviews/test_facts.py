@@ -14,6 +14,7 @@ def test_every_fact_has_its_declared_type() -> None:
         FactType.TEXT: str,
         FactType.TEXTS: list,
         FactType.NUMBERS: dict,
+        FactType.COUNTS: dict,
     }
 
     facts = facts_for(version, version)
