@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from access.permissions import Permission, visible_to
 from access.principal import Principal
@@ -23,6 +25,8 @@ EVALUATION_KINDS: Final = (
     Evidence.Kind.IMPORTANCE,
     Evidence.Kind.COMPARISON,
 )
+HANDS: Final = ("created_by", "trained_by", "dataset_version__prepared_by", "recipe__created_by")
+"""The relations of a version to those who had a hand in it, for `select_related`."""
 LOCK_FILES: Final = ("requirements.txt", "conda.yaml", "python_env.yaml")
 
 
@@ -42,9 +46,10 @@ def find_model(name: str, by: Principal, permission: Permission = Permission.SEE
 def find_version(name: str, number: int, by: Principal, permission: Permission = Permission.SEE_MODEL) -> ModelVersion:
     """One version of a model; raises `NotFound` likewise."""
     model = find_model(name, by, permission)
-    version = model.versions.select_related("model", "model__owner", "created_by").filter(number=number).first()
+    version = model.versions.select_related(*HANDS).filter(number=number).first()
     if version is None:
         raise NotFound(f"{name} has no version {number}.", code="version-unknown")
+    version.model = model
     return version
 
 
@@ -75,15 +80,44 @@ def stage_holder(model: RegisteredModel, stage: Stage) -> ModelVersion | None:
     return row.version if row else None
 
 
+@dataclass(frozen=True)
+class Record:
+    """What is known of one version, read once: the newest evidence of each kind about exactly its bytes, and the newest card."""
+
+    version: ModelVersion
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    card: ModelCardRevision | None = None
+
+
+def records_of(versions: Iterable[ModelVersion]) -> dict[int, Record]:
+    """The records of several versions by primary key, in two statements."""
+    wanted = {version.pk: version for version in versions}
+    evidence: dict[int, dict[str, Evidence]] = {pk: {} for pk in wanted}
+    for row in _newest_evidence(wanted):
+        evidence[row.version_id][row.kind] = row
+    newer = ModelCardRevision.objects.filter(version=OuterRef("version"), number__gt=OuterRef("number"))
+    revisions = ModelCardRevision.objects.filter(~Exists(newer), version__in=wanted).select_related("author")
+    cards = {card.version_id: card for card in revisions}
+    return {pk: Record(version, evidence[pk], cards.get(pk)) for pk, version in wanted.items()}
+
+
 def evidence_of(version: ModelVersion) -> dict[str, Evidence]:
     """The newest evidence of each kind about exactly these bytes."""
-    newest: dict[str, Evidence] = {}
-    rows = (
-        version.evidence.filter(subject_digest=version.digest).select_related("producer").order_by("created_at", "pk")
+    return {row.kind: row for row in _newest_evidence([version.pk])}
+
+
+def _newest_evidence(versions: Iterable[int]) -> QuerySet[Evidence]:
+    same = Evidence.objects.filter(
+        version=OuterRef("version"), kind=OuterRef("kind"), subject_digest=OuterRef("subject_digest")
     )
-    for evidence in rows:
-        newest[evidence.kind] = evidence
-    return newest
+    newer = same.filter(
+        Q(created_at__gt=OuterRef("created_at")) | Q(created_at=OuterRef("created_at"), pk__gt=OuterRef("pk"))
+    )
+    return (
+        Evidence.objects.filter(~Exists(newer), version__in=list(versions), subject_digest=F("version__digest"))
+        .select_related("producer")
+        .order_by("created_at", "pk")
+    )
 
 
 def latest_card(version: ModelVersion) -> ModelCardRevision | None:
@@ -97,10 +131,10 @@ def card_completeness(version: ModelVersion) -> float:
     return cards.completeness(card.sections) if card else 0.0
 
 
-def facets(version: ModelVersion) -> dict[str, str]:
+def facets(version: ModelVersion, record: Record | None = None) -> dict[str, str]:
     """The digest of each part of what is signed: artifact, data, environment, evaluation, card. (The policy's is the review's.)"""
-    newest = evidence_of(version)
-    card = latest_card(version)
+    record = record or records_of([version])[version.pk]
+    newest, card = record.evidence, record.card
     return {
         "artifact": version.digest,
         "data": digest_of(_data_facet(version, newest)),
@@ -116,7 +150,7 @@ def servable(version: ModelVersion) -> bool:
     return bool(scan and scan.content.get("verdict") == "admitted" and scan.content.get("servable"))
 
 
-def _data_facet(version: ModelVersion, newest: dict[str, Evidence]) -> dict[str, Any]:
+def _data_facet(version: ModelVersion, newest: Mapping[str, Evidence]) -> dict[str, Any]:
     return {
         "dataset": version.dataset_version.digest if version.dataset_version else None,
         "recipe": version.recipe.digest if version.recipe else None,
@@ -124,10 +158,10 @@ def _data_facet(version: ModelVersion, newest: dict[str, Evidence]) -> dict[str,
     }
 
 
-def _environment_facet(version: ModelVersion, newest: dict[str, Evidence]) -> dict[str, Any]:
+def _environment_facet(version: ModelVersion, newest: Mapping[str, Evidence]) -> dict[str, Any]:
     locks = {name: file.sha256 for name in LOCK_FILES if (file := version.file(name))}
     return {"evidence": _digest(newest, Evidence.Kind.ENVIRONMENT), "files": locks, "code": version.code_reference}
 
 
-def _digest(newest: dict[str, Evidence], kind: str) -> str | None:
+def _digest(newest: Mapping[str, Evidence], kind: str) -> str | None:
     return newest[kind].digest if kind in newest else None
