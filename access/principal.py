@@ -20,7 +20,8 @@ class Principal:
     """Who asks, through which door, and how far the credential reaches. It says nothing of what is allowed: `permissions` does.
 
     `scopes` and `models` narrow what a token may use of its account's permissions; None means that they do not narrow.
-    `part` names a part of the installation that acts without a user (see `permissions.SYSTEM`).
+    `part` names a part of the installation that acts without a user (see `permissions.SYSTEM`). `job`: the kind of the job whose
+    worker acts for the user; only `jobs.work` says so, and no request can.
     """
 
     user: User | None
@@ -31,6 +32,7 @@ class Principal:
     ip: str = ""
     user_agent: str = ""
     part: str = ""
+    job: str = ""
 
     @classmethod
     def of(

@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -45,6 +46,8 @@ class LeaseLost(Exception):
 
 Handler = Callable[["Work"], None]
 _handlers: dict[str, Handler] = {}
+Follower = Callable[[Job], None]
+_followers: list[Follower] = []
 
 
 def handles(kind: str) -> Callable[[Handler], Handler]:
@@ -58,6 +61,17 @@ def handles(kind: str) -> Callable[[Handler], Handler]:
     return register
 
 
+def when_over(follower: Follower) -> Follower:
+    """Register a function of a room above that is called with every job that ended, inside the transaction that ended it."""
+    _followers.append(follower)
+    return follower
+
+
+def _is_over(job: Job) -> None:
+    for follower in _followers:
+        follower(job)
+
+
 class Work:
     """One attempt at one job, as its handler sees it."""
 
@@ -65,7 +79,7 @@ class Work:
         self.job = job
         self.attempt = job.attempt
         self.payload: dict[str, Any] = job.payload
-        self.principal = Principal.of(job.requested_by, via=f"job:{job.uuid}")
+        self.principal = replace(Principal.of(job.requested_by, via=f"job:{job.uuid}"), job=job.kind)
 
     def _mine(self) -> Any:
         return Job.objects.filter(pk=self.job.pk, attempt=self.attempt, state=Job.State.RUNNING)
@@ -110,6 +124,7 @@ class Work:
             job.done = job.total = max(job.total, 1)
             job.save(update_fields=["state", "finished_at", "lease_until", "done", "total", "result"])
             append(Action.JOB_FINISH, by=self.principal, obj=job.ledger_ref())
+            _is_over(job)
 
 
 def claim(uuid: UUID, *, worker: str) -> Work | None:

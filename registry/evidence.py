@@ -41,6 +41,7 @@ def append_evidence(
         digest=digest,
         producer=account_of(by),
         produced_via=by.via[:120],
+        job_kind=by.job,
         run_id=run_id,
     )
     append(

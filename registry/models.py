@@ -250,6 +250,9 @@ class Evidence(models.Model):
     digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical content")
     producer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     produced_via = models.CharField(max_length=120, blank=True, help_text="e.g. job:<uuid>, token:<prefix>")
+    job_kind = models.CharField(
+        max_length=60, blank=True, help_text="the kind of the job whose worker produced it; empty: attached by hand"
+    )
     run_id = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -186,6 +186,7 @@ class EvidenceSerializer(serializers.ModelSerializer[Evidence]):
             "digest",
             "producer",
             "produced_via",
+            "job_kind",
             "run_id",
             "created_at",
         )

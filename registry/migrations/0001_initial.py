@@ -176,6 +176,14 @@ class Migration(migrations.Migration):
                     "produced_via",
                     models.CharField(blank=True, help_text="e.g. job:<uuid>, token:<prefix>", max_length=120),
                 ),
+                (
+                    "job_kind",
+                    models.CharField(
+                        blank=True,
+                        help_text="the kind of the job whose worker produced it; empty: attached by hand",
+                        max_length=60,
+                    ),
+                ),
                 ("run_id", models.CharField(blank=True, max_length=64)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 (
