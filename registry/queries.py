@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -82,23 +82,30 @@ def stage_holder(model: RegisteredModel, stage: Stage) -> ModelVersion | None:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one version, read once: the newest evidence of each kind about exactly its bytes, and the newest card."""
+    """What is known of one version, read once: the newest evidence of each kind about exactly its bytes, and the newest card.
+
+    `results`: by kind, the newest of each producer (an account, and whether its worker or it itself did it), newest first.
+    """
 
     version: ModelVersion
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     card: ModelCardRevision | None = None
+    results: Mapping[str, Sequence[Evidence]] = field(default_factory=dict)
 
 
 def records_of(versions: Iterable[ModelVersion]) -> dict[int, Record]:
     """The records of several versions by primary key, in two statements."""
     wanted = {version.pk: version for version in versions}
-    evidence: dict[int, dict[str, Evidence]] = {pk: {} for pk in wanted}
+    results: dict[int, dict[str, list[Evidence]]] = {pk: {} for pk in wanted}
     for row in _newest_evidence(wanted):
-        evidence[row.version_id][row.kind] = row
+        results[row.version_id].setdefault(row.kind, []).insert(0, row)
     newer = ModelCardRevision.objects.filter(version=OuterRef("version"), number__gt=OuterRef("number"))
     revisions = ModelCardRevision.objects.filter(~Exists(newer), version__in=wanted).select_related("author")
     cards = {card.version_id: card for card in revisions}
-    return {pk: Record(version, evidence[pk], cards.get(pk)) for pk, version in wanted.items()}
+    return {
+        pk: Record(version, {kind: rows[0] for kind, rows in results[pk].items()}, cards.get(pk), results[pk])
+        for pk, version in wanted.items()
+    }
 
 
 def evidence_of(version: ModelVersion) -> dict[str, Evidence]:
@@ -107,8 +114,13 @@ def evidence_of(version: ModelVersion) -> dict[str, Evidence]:
 
 
 def _newest_evidence(versions: Iterable[int]) -> QuerySet[Evidence]:
+    """The newest of each kind and producer, oldest first."""
     same = Evidence.objects.filter(
-        version=OuterRef("version"), kind=OuterRef("kind"), subject_digest=OuterRef("subject_digest")
+        version=OuterRef("version"),
+        kind=OuterRef("kind"),
+        subject_digest=OuterRef("subject_digest"),
+        producer=OuterRef("producer"),
+        job_kind=OuterRef("job_kind"),
     )
     newer = same.filter(
         Q(created_at__gt=OuterRef("created_at")) | Q(created_at=OuterRef("created_at"), pk__gt=OuterRef("pk"))

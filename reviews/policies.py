@@ -17,6 +17,7 @@ import msgspec
 
 from foundation.canonical import digest_of
 from foundation.refusals import Invalid
+from reviews import producers
 from reviews.cel import BadExpression
 from reviews.facts import LANGUAGE
 
@@ -259,6 +260,9 @@ def _header_flaws(document: PolicyDocument) -> Iterable[Flaw]:
         yield Flaw("due_days", "Reviewers get from 1 to 365 days.")
     if not document.reauthentication or not set(document.reauthentication) <= set(METHODS):
         yield Flaw("reauthentication", f"Name at least one of {', '.join(METHODS)}.")
+    for number, word in enumerate(document.producers):
+        if flaw := producers.flaw_in(word):
+            yield Flaw(f"producers[{number}]", flaw)
     yield from _time_flaws(document)
 
 
@@ -383,8 +387,18 @@ class Rules:
 
     @property
     def gates(self) -> tuple[Gate, ...]:
-        """The gates of all; a key that two policies use is told apart by the policy's name."""
-        return tuple(self._apart([(ref.name, gate) for ref, document in self.policies for gate in document.gates]))
+        """The gates of all; a key that two policies use is told apart by the policy's name, and so is the slot that may except one."""
+        slots = iter(self.slots)
+        named = {ref.name: {slot.key: next(slots).key for slot in document.slots} for ref, document in self.policies}
+        return tuple(
+            self._apart(
+                [
+                    (ref.name, msgspec.structs.replace(gate, excepted_by=named[ref.name].get(gate.excepted_by, "")))
+                    for ref, document in self.policies
+                    for gate in document.gates
+                ]
+            )
+        )
 
     @property
     def slots(self) -> tuple[SlotRule, ...]:
@@ -423,6 +437,15 @@ class Rules:
         return min((one.pulls_after_expiry_days for one in self.documents), default=0)
 
     @property
+    def overdue(self) -> tuple[Overdue, ...]:
+        """What silence leads to, the earliest first: each group that any of them escalates to, and one rejection."""
+        asked = [one.overdue for one in self.documents if one.overdue is not None]
+        found: dict[tuple[Silence, str], Overdue] = {}
+        for one in sorted(asked, key=lambda one: one.after_days):
+            found.setdefault((one.then, one.to if one.then is Silence.ESCALATE else ""), one)
+        return tuple(found.values())
+
+    @property
     def remind_days(self) -> tuple[int, ...]:
         """Every day before the end on which any of them reminds, the earliest first."""
         return tuple(sorted({days for one in self.documents for days in one.remind_days}, reverse=True))
@@ -436,6 +459,11 @@ class Rules:
     def envelopes(self) -> bool:
         """Whether all of them allow retraining envelopes."""
         return bool(self.documents) and all(one.envelopes for one in self.documents)
+
+    @property
+    def producers(self) -> tuple[tuple[str, ...], ...]:
+        """The lists of producers of those policies that have one: evidence has to be on each of them."""
+        return tuple(one.producers for one in self.documents if one.producers)
 
     @property
     def tiles(self) -> tuple[Tile, ...]:

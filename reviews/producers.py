@@ -22,11 +22,12 @@ WORDS: Final = "worker:training, worker:admission, group:<name>, service:<accoun
 
 @dataclass(frozen=True)
 class Producer:
-    """Who produced one piece of evidence. `job_kind`: empty where it was attached by hand; `is_author`: they, or the owner of the
-    service account, had a hand in the version.
+    """Who produced one piece of evidence. `kind` is its name for people, `key` the one in the registry; `job_kind` is empty where it
+    was attached by hand; `is_author`: they, or the owner of the service account, had a hand in the version.
     """
 
     kind: str
+    key: str
     job_kind: str
     username: str
     name: str
@@ -47,7 +48,7 @@ def counts_for_all(producer: Producer, lists: Iterable[Sequence[str]]) -> bool:
 
 def why_not(producer: Producer) -> str:
     """The sentence for evidence that does not count."""
-    what = producer.kind.capitalize()
+    what = producer.kind
     if producer.job_kind:
         return f"{what} came from a job ({producer.job_kind}) that the policy does not list, so that it does not count."
     author = ", who had a hand in this version and" if producer.is_author else ", whom"
@@ -68,7 +69,7 @@ def flaw_in(word: str) -> str:
 def _matches(producer: Producer, word: str) -> bool:
     sort, _, name = word.partition(":")
     if sort == "worker":
-        return producer.job_kind in JOBS.get(name, ()) or (name == "admission" and producer.kind in ADMISSION_ONLY)
+        return producer.job_kind in JOBS.get(name, ()) or (name == "admission" and producer.key in ADMISSION_ONLY)
     if producer.job_kind:
         return False
     if sort == "group":

@@ -1,0 +1,83 @@
+"""Decides which evidence of a version its policies count: for each kind the newest by a producer on every list (`producers`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from access.models import User
+from registry.models import Evidence
+from registry.queries import Record
+from reviews.policies import Rules
+from reviews.producers import Producer, counts_for_all, why_not
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What counts, by kind; and what is newer (or alone) and does not count, with the sentence that says why."""
+
+    evidence: Mapping[str, Evidence]
+    discounted: Mapping[str, tuple[Evidence, str]] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """The sentences alone."""
+        return {kind: why for kind, (_, why) in self.discounted.items()}
+
+
+def counted(record: Record, rules: Rules) -> Counted:
+    """The evidence of one version that the rules count. Reads the database only where a list names a group."""
+    lists = rules.producers
+    if not lists:
+        return Counted(record.evidence)
+    groups = _groups(record, lists)
+    hands = _hands(record)
+    found: dict[str, Evidence] = {}
+    discounted: dict[str, tuple[Evidence, str]] = {}
+    for kind, results in record.results.items():
+        producers = [(row, _producer(row, hands, groups)) for row in results]
+        counting = next((row for row, who in producers if counts_for_all(who, lists)), None)
+        if counting is not None:
+            found[kind] = counting
+        if counting is not results[0]:
+            discounted[kind] = (results[0], why_not(producers[0][1]))
+    return Counted(found, discounted)
+
+
+def _producer(row: Evidence, hands: set[int], groups: Mapping[int, set[str]]) -> Producer:
+    who = row.producer
+    return Producer(
+        kind=row.get_kind_display(),
+        key=row.kind,
+        job_kind=row.job_kind,
+        username=who.username,
+        name=str(who),
+        is_service=not who.is_person,
+        is_author=bool({who.pk, who.owner_id} & hands),
+        groups=frozenset(groups.get(who.pk, ())),
+    )
+
+
+def _hands(record: Record) -> set[int]:
+    """Who had a hand in the version: whoever registered or trained it, and the owners of service accounts that did.
+
+    Asked only where something was attached by hand.
+    """
+    if all(row.job_kind for rows in record.results.values() for row in rows):
+        return set()
+    version = record.version
+    people = [one for one in (version.created_by, version.trained_by) if one is not None]
+    return {pk for person in people for pk in (person.pk, person.owner_id) if pk is not None}
+
+
+def _groups(record: Record, lists: Iterable[Iterable[str]]) -> dict[int, set[str]]:
+    """The groups that the lists name, by member: those of the accounts that attached something by hand."""
+    named = {word.partition(":")[2] for words in lists for word in words if word.startswith("group:")}
+    by_hand = {row.producer_id for rows in record.results.values() for row in rows if not row.job_kind}
+    if not named or not by_hand:
+        return {}
+    members = User.groups.through.objects.filter(user__in=by_hand, group__name__in=named)
+    found: dict[int, set[str]] = {}
+    for user, group in members.values_list("user_id", "group__name"):
+        found.setdefault(user, set()).add(group)
+    return found
