@@ -11,6 +11,7 @@ from csp.constants import NONCE, NONE, SELF
 
 from config.environment import BASE_DIR, Environment, database
 from config.logging import logging_config
+from foundation.webauthn import LOOPBACK
 
 django_stubs_ext.monkeypatch()  # lets annotated generics such as ModelForm[Thresholds] be written at run time
 
@@ -153,7 +154,12 @@ ACCOUNT_SESSION_REMEMBER = False  # a session ends with the browser, at the late
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 # Per address: slows a spray over many names. Per key (a name, or a person's second factor): axes locks name and address long before.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/900s/key"}
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_SUPPORTED_TYPES = ["webauthn", "totp", "recovery_codes"]
+MFA_ADAPTER = "access.adapter.MfaAdapter"
+MFA_FORMS = {"add_webauthn": "access.mfa_forms.AddPasskey", "edit_webauthn": "access.mfa_forms.RenamePasskey"}
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
+# Only for a portal at http on this very machine, where no name could be had by anybody else; the exact origin is checked anyhow.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = urlsplit(ENV.origin).scheme == "http" and urlsplit(ENV.origin).hostname in LOOPBACK
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
@@ -265,6 +271,7 @@ EMAIL_PORT = _MAIL.port or 25
 EMAIL_HOST_USER = unquote(_MAIL.username or "")
 EMAIL_HOST_PASSWORD = unquote(_MAIL.password or "")
 EMAIL_USE_TLS = _MAIL.scheme == "smtp+tls"
+EMAIL_TIMEOUT = 10  # seconds for each answer of the mail server, which may hold up a worker but not for long
 DEFAULT_FROM_EMAIL = ENV.mail_from
 
 # API

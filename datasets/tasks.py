@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from django.urls import reverse
+
 from datasets import profile as profiles
 from datasets import store
 from datasets.actions import PROFILE_JOB, keep_profile
 from datasets.models import DatasetVersion
+from jobs.models import Job
 from jobs.work import Work, handles
+from notices.ends import Words, in_words
 
 
 @handles(PROFILE_JOB)
@@ -26,3 +30,13 @@ def profile_version(work: Work) -> None:
     with work.finishing() as job:
         kept = keep_profile(version, found, by=work.principal)
         job.result = {"profile": kept.digest, "compared_with": before.number if before else None}
+
+
+@in_words(PROFILE_JOB)
+def in_a_notification(job: Job) -> Words:
+    """How the one who brought the data is told that it is over."""
+    version = DatasetVersion.objects.select_related("dataset").get(pk=job.payload["version"])
+    return Words(
+        f"The profile of {version.dataset.name}, version {version.number},",
+        reverse("datasets:detail", kwargs={"name": version.dataset.name}),
+    )

@@ -185,6 +185,7 @@ def _end(work: Work, state: Job.State, error: str) -> None:
             append(
                 Action.JOB_FAIL, by=work.principal, obj=work.job.ledger_ref(), outcome=Outcome.ERROR, why=f"job-{state}"
             )
+            _is_over(Job.objects.select_related("requested_by").get(pk=work.job.pk))
 
 
 @contextmanager
@@ -236,6 +237,7 @@ def sweep() -> int:
                     outcome=Outcome.ERROR,
                     why="job-lost",
                 )
+                _is_over(Job.objects.select_related("requested_by").get(pk=job.pk))
     lost = Job.objects.claimable(now).filter(published_at__lt=now - REPUBLISH_AFTER)
     waiting = list(lost.values_list("uuid", flat=True)[:500])
     Job.objects.filter(uuid__in=waiting).update(published_at=now)

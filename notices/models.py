@@ -4,10 +4,35 @@ from __future__ import annotations
 
 import uuid
 
+from typing import Final
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+from access.models import User
+from audit.events import Obj
+
+
+class NotificationQuerySet(models.QuerySet["Notification"]):
+    """Questions about what people were told."""
+
+    def of(self, person: User) -> NotificationQuerySet:
+        """What one person was told."""
+        return self.filter(person=person)
+
+    def unread(self) -> NotificationQuerySet:
+        """What was not marked as read."""
+        return self.filter(read_at=None)
+
+    def unread_first(self) -> NotificationQuerySet:
+        """Unread before read, newest first."""
+        return self.alias(is_read=Q(read_at__isnull=False)).order_by("is_read", "-at", "-pk")
+
+    def waiting(self) -> NotificationQuerySet:
+        """Those about which a mail has yet to leave, or yet to be found unwanted."""
+        return self.filter(mail_state=Notification.Mail.WAITING)
 
 
 class Notification(models.Model):
@@ -27,6 +52,15 @@ class Notification(models.Model):
         COMMENT = "comment", "A comment"
         JOB = "job", "Work finished"
         POLICY = "policy", "A policy"
+        TEST = "test", "A test"
+
+    class Mail(models.TextChoices):
+        """What became of the mail about it."""
+
+        WAITING = "waiting", "Waits to be mailed"
+        SENT = "sent", "Mailed"
+        UNWANTED = "unwanted", "Not mailed: no mail is wanted, or there is no address"
+        FAILED = "failed", "Given up: the mail server refused it for good, or for three days"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
@@ -37,21 +71,43 @@ class Notification(models.Model):
     link = models.CharField(max_length=400, blank=True, help_text="path on the portal")
     at = models.DateTimeField(default=timezone.now)
     read_at = models.DateTimeField(null=True, blank=True)
+    mail_state = models.CharField(max_length=8, choices=Mail.choices, default=Mail.WAITING)
     mailed_at = models.DateTimeField(null=True, blank=True)
+    letter = models.UUIDField(
+        null=True, blank=True, editable=False, help_text="the mail it stands in: the same in every try, so is the Message-ID"
+    )
+    attempts = models.PositiveSmallIntegerField(default=0)
+    not_before = models.DateTimeField(
+        null=True, blank=True, help_text="until then nobody else sends it: it is being sent, or the server refused it"
+    )
+    last_error = models.CharField(max_length=300, blank=True)
+
+    objects = NotificationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-at", "-pk"]
-        constraints = [models.UniqueConstraint(fields=["person", "event"], name="told_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["person", "event"], name="told_once"),
+            models.CheckConstraint(
+                condition=Q(mail_state="sent", mailed_at__isnull=False) | ~Q(mail_state="sent") & Q(mailed_at=None),
+                name="mailed_paired",
+            ),
+        ]
         indexes = [
             models.Index(fields=["person", "-at"], name="notification_of_person"),
-            models.Index(fields=["at"], condition=Q(mailed_at=None), name="notification_unmailed"),
+            models.Index(fields=["person"], condition=Q(read_at=None), name="notification_unread"),
+            models.Index(fields=["at"], condition=Q(mail_state="waiting"), name="notification_unmailed"),
         ]
 
     def __str__(self) -> str:
         return self.title
 
+    def ledger_ref(self) -> Obj:
+        """How the ledger names this notification: by number, without its text."""
+        return Obj(kind="notification", id=str(self.uuid))
 
-URGENT = frozenset(
+
+URGENT: Final = frozenset(
     {
         Notification.Kind.TURN,
         Notification.Kind.MENTION,
@@ -59,6 +115,7 @@ URGENT = frozenset(
         Notification.Kind.OVERDUE,
         Notification.Kind.DECISION,
         Notification.Kind.EMERGENCY,
+        Notification.Kind.TEST,
     }
 )
 """Mailed when they happen; all others wait for the daily digest."""

@@ -1,37 +1,55 @@
-"""Who is told by e-mail that it is their turn.
+"""Who is told of what happens to a round: everybody who may fill a slot that it is their turn, the requester that it was decided.
 
-Mail leaves through an outbox job after the commit; nothing can be approved by a link in it.
+Inside the transaction of what happened; nobody is told of what they did themselves.
 """
 
 from __future__ import annotations
 
 from access.models import User
 from access.principal import Principal
-from jobs.actions import enqueue
+from notices.actions import tell
+from notices.models import Notification
+from reviews.evaluation import page_of
 from reviews.models import Round, SignOff
 from reviews.people import deeds_of, eligible_people
-
-NOTIFY = "reviews.notify"
 
 
 def tell_reviewers(round_: Round, *, by: Principal) -> None:
     """Tell everybody who may fill a slot of a new round; inside the transaction that opened it."""
-    enqueue(NOTIFY, {"round": round_.pk, "event": "turn"}, by=by)
+    review = round_.review
+    tell(
+        _others(awaited(round_), by),
+        event=f"round:{round_.pk}:turn",
+        kind=Notification.Kind.TURN,
+        title=f"Your sign-off is asked for: {review.version} for {review.stage}",
+        body=f"{review.why}\n\nDue {review.due_at:%d %B %Y}.",
+        link=page_of(review.version),
+    )
 
 
 def tell_requester(round_: Round, *, by: Principal) -> None:
     """Tell the requester that the round was decided, or that changes are asked for."""
-    enqueue(NOTIFY, {"round": round_.pk, "event": "decision"}, by=by)
-
-
-def recipients(round_: Round, event: str) -> list[User]:
-    """The active people with an address whom the event concerns, read when the mail is written."""
     review = round_.review
-    if event == "decision":
-        people = [review.requested_by]
-    else:
-        deeds = deeds_of(review.version, review)
-        signed = set(SignOff.objects.filter(round=round_, withdrawn_at=None).values_list("person_id", flat=True))
-        found = {person.pk: person for slot in round_.slots.all() for person in eligible_people(slot, deeds)}
-        people = [person for pk, person in sorted(found.items()) if pk not in signed]
-    return [person for person in people if person.is_active and person.email]
+    given = round_.sign_offs.order_by("-signed_at", "-pk").first()
+    word = "Changes are asked for" if round_.is_open else str(round_.get_state_display())
+    tell(
+        _others([review.requested_by], by),
+        event=f"round:{round_.pk}:{round_.state}:{given.pk if given else 0}",
+        kind=Notification.Kind.DECISION,
+        title=f"{word}: {review.version} for {review.stage}",
+        body=f"{given.person}: {given.reason}" if given else "",
+        link=page_of(review.version),
+    )
+
+
+def awaited(round_: Round) -> list[User]:
+    """The people who may fill a slot of the round and have not signed in it."""
+    review = round_.review
+    deeds = deeds_of(review.version, review)
+    signed = set(SignOff.objects.filter(round=round_, withdrawn_at=None).values_list("person_id", flat=True))
+    found = {person.pk: person for slot in round_.slots.all() for person in eligible_people(slot, deeds)}
+    return [person for pk, person in sorted(found.items()) if pk not in signed]
+
+
+def _others(people: list[User], by: Principal) -> list[User]:
+    return [person for person in people if by.user is None or person.pk != by.user.pk]

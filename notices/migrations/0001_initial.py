@@ -73,6 +73,7 @@ class Migration(migrations.Migration):
                             ("comment", "A comment"),
                             ("job", "Work finished"),
                             ("policy", "A policy"),
+                            ("test", "A test"),
                         ],
                         max_length=12,
                     ),
@@ -82,7 +83,39 @@ class Migration(migrations.Migration):
                 ("link", models.CharField(blank=True, help_text="path on the portal", max_length=400)),
                 ("at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("read_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "mail_state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waits to be mailed"),
+                            ("sent", "Mailed"),
+                            ("unwanted", "Not mailed: no mail is wanted, or there is no address"),
+                            ("failed", "Given up: the mail server refused it for good, or for three days"),
+                        ],
+                        default="waiting",
+                        max_length=8,
+                    ),
+                ),
                 ("mailed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "letter",
+                    models.UUIDField(
+                        blank=True,
+                        editable=False,
+                        help_text="the mail it stands in: the same in every try, so is the Message-ID",
+                        null=True,
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "not_before",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="until then nobody else sends it: it is being sent, or the server refused it",
+                        null=True,
+                    ),
+                ),
+                ("last_error", models.CharField(blank=True, max_length=300)),
                 (
                     "person",
                     models.ForeignKey(
@@ -96,9 +129,22 @@ class Migration(migrations.Migration):
                 "ordering": ["-at", "-pk"],
                 "indexes": [
                     models.Index(fields=["person", "-at"], name="notification_of_person"),
-                    models.Index(condition=models.Q(("mailed_at", None)), fields=["at"], name="notification_unmailed"),
+                    models.Index(condition=models.Q(("read_at", None)), fields=["person"], name="notification_unread"),
+                    models.Index(
+                        condition=models.Q(("mail_state", "waiting")), fields=["at"], name="notification_unmailed"
+                    ),
                 ],
-                "constraints": [models.UniqueConstraint(fields=("person", "event"), name="told_once")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("person", "event"), name="told_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("mail_state", "sent"), ("mailed_at__isnull", False)),
+                            models.Q(models.Q(("mail_state", "sent"), _negated=True), ("mailed_at", None)),
+                            _connector="OR",
+                        ),
+                        name="mailed_paired",
+                    ),
+                ],
             },
         ),
     ]
