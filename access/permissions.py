@@ -8,12 +8,12 @@ has none, and a token can only narrow what its account may do. Whether something
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.auth.models import Group
 from django.contrib.auth.models import Permission as StoredPermission
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet, Value
 from guardian.models import BaseGenericObjectPermission
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PEOPLE_ONLY",
     "Grant",
+    "Held",
     "Permission",
     "Verdict",
     "grant",
@@ -37,6 +38,7 @@ __all__ = [
     "people_with",
     "permissions_of",
     "permit",
+    "snapshot",
     "somebody_administers",
     "verdict",
     "visible_to",
@@ -55,7 +57,10 @@ class Verdict:
 
 
 def verdict(by: Principal, permission: Permission, obj: Model | None = None) -> Verdict:
-    """Whether `by` may use `permission` on `obj`: a registered model, or None for everything. Reads the tables anew at every call."""
+    """Whether `by` may use `permission` on `obj`: a registered model, or None for everything.
+
+    Reads the tables anew at every call, unless `by` is a `snapshot`, which is for drawing pages.
+    """
     if permission.on_models and obj is not None:
         _grant_tables(type(obj))  # refuses objects that cannot carry grants, before anything else is decided
     if by.user is None:
@@ -63,14 +68,19 @@ def verdict(by: Principal, permission: Permission, obj: Model | None = None) -> 
     narrowed = _narrowed(by, permission, obj)
     if narrowed:
         return Verdict(False, narrowed)
-    held = _held(by.user)
+    held = by.held or _held(by.user)
     if not held.active:
         return Verdict(False, f"{by.name} is deactivated.")
     if not held.person and permission in PEOPLE_ONLY:
         return Verdict(False, f"{by.name} is a service account, and only people may {permission.label}.")
     if permission in held.permissions:
         return Verdict(True, f"The role {held.permissions[permission]} allows it.")
-    return _verdict_on_object(by.user, permission, obj)
+    return _verdict_on_object(by.user, held, permission, obj)
+
+
+def snapshot(by: Principal) -> Principal:
+    """`by` with what they hold read once, for drawing one page that asks many times. `permit`, and so every action, reads anew."""
+    return by if by.user is None or by.held is not None else replace(by, held=_held(by.user))
 
 
 def _verdict_without_user(by: Principal, permission: Permission) -> Verdict:
@@ -94,22 +104,22 @@ def _narrowed(by: Principal, permission: Permission, obj: Model | None) -> str:
     return "" if str(getattr(obj, "name", "")) in by.models else "This token is for other models."
 
 
-def _verdict_on_object(user: User, permission: Permission, obj: Model | None) -> Verdict:
+def _verdict_on_object(user: User, held: Held, permission: Permission, obj: Model | None) -> Verdict:
     if obj is None or not permission.on_models:
         return Verdict(False, f"{user} holds no role that allows it.")
     if permission in OWNER_MAY and getattr(obj, "owner_id", None) == user.pk:
         return Verdict(True, f"{user} owns {obj}.")
-    users, groups = _grant_tables(type(obj))
-    if _grants(users, permission).filter(user=user, content_object=obj).exists():
+    granted = held.grants_on(user, obj)
+    if (permission.value, "user") in granted:
         return Verdict(True, f"{user} was granted it on {obj}.")
-    if _grants(groups, permission).filter(group__user=user, content_object=obj).exists():
+    if (permission.value, "group") in granted:
         return Verdict(True, f"A group of {user} was granted it on {obj}.")
     return Verdict(False, f"{user} holds no role and no grant on {obj} that allows it.")
 
 
 def permit(by: Principal, permission: Permission, obj: Model | None = None) -> None:
     """Return when `verdict` allows it; else raise `Forbidden` (or `Unauthenticated`) saying what it takes and who gives it."""
-    answer = verdict(by, permission, obj)
+    answer = verdict(replace(by, held=None), permission, obj)
     if answer.allowed:
         return
     if by.is_anonymous:
@@ -139,7 +149,7 @@ def visible_to(queryset: QuerySet[_M], by: Principal, permission: Permission, *,
         return queryset if verdict(by, permission).allowed else queryset.none()
     if by.user is None or (by.scopes is not None and permission not in by.scopes):
         return queryset.none()
-    held = _held(by.user)
+    held = by.held or _held(by.user)
     if not held.active or (not held.person and permission in PEOPLE_ONLY):
         return queryset.none()
     step = f"{through}__" if through else ""
@@ -272,11 +282,26 @@ def grants_on(model: Model) -> list[Grant]:
 
 @dataclass(frozen=True)
 class Held:
-    """What a user's roles give: each permission with the name of one role that gives it."""
+    """What a user's roles give: each permission with the name of one role that gives it; and the grants on objects asked about."""
 
     active: bool
     person: bool
     permissions: dict[Permission, str]
+    _grants: dict[tuple[type[Model], Any], frozenset[tuple[str, str]]] = field(default_factory=dict, compare=False)
+
+    def grants_on(self, user: User, obj: Model) -> frozenset[tuple[str, str]]:
+        """What `user` was granted on `obj`: pairs of a permission's value and `user` or `group`; one statement an object."""
+        key = (type(obj), obj.pk)
+        if key not in self._grants:
+            users, groups = _grant_tables(type(obj))
+            own = users._default_manager.filter(user=user, content_object=obj).values_list(
+                "permission__codename", Value("user")
+            )
+            ours = groups._default_manager.filter(group__user=user, content_object=obj).values_list(
+                "permission__codename", Value("group")
+            )
+            self._grants[key] = frozenset(own.union(ours))
+        return self._grants[key]
 
 
 def permissions_of(user: User) -> dict[Permission, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from audit.events import Actor
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from django.db.models import Model
 
     from access.models import User
-    from access.permissions import Permission
+    from access.permissions import Held, Permission
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Principal:
 
     `scopes` and `models` narrow what a token may use of its account's permissions; None means that they do not narrow.
     `part` names a part of the installation that acts without a user (see `permissions.SYSTEM`). `job`: the kind of the job whose
-    worker acts for the user; only `jobs.work` says so, and no request can.
+    worker acts for the user; only `jobs.work` says so, and no request can. `held` is set by `permissions.snapshot` alone, for
+    drawing a page.
     """
 
     user: User | None
@@ -33,6 +34,7 @@ class Principal:
     user_agent: str = ""
     part: str = ""
     job: str = ""
+    held: Held | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest
 from rest_framework.request import Request
 
+from access.permissions import snapshot
 from access.principal import Principal
 
 
@@ -13,3 +14,12 @@ def principal_of(request: HttpRequest | Request) -> Principal:
     plain = request._request if isinstance(request, Request) else request
     principal: Principal = plain.principal  # type: ignore[attr-defined]  # set on every request, see above
     return principal
+
+
+def reader_of(request: HttpRequest) -> Principal:
+    """Who asks, for drawing this one page: what they may do is read once. Never hand it to an action."""
+    kept: Principal | None = getattr(request, "reader", None)
+    if kept is None:
+        kept = snapshot(principal_of(request))
+        request.reader = kept  # type: ignore[attr-defined]  # kept for the rest of this request
+    return kept

@@ -1,8 +1,10 @@
 """The main navigation: which rooms are named where, on a wide screen and on a phone.
 
-Entries are named by URL; `entries_for` marks the one whose address is the longest beginning of the current path.
+Entries are named by URL; `entries_for` marks the one whose address is the longest beginning of the current path, and leaves out
+the rooms that would not let the person in.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,13 +13,16 @@ from django.urls import NoReverseMatch, reverse
 
 @dataclass(frozen=True)
 class Room:
-    """`places`: `bar`, `more` on a wide screen; `tab`, `tabmore` on a phone. `key`: the second key after `g`."""
+    """`places`: `bar`, `more` on a wide screen; `tab`, `tabmore` on a phone. `key`: the second key after `g`. `needs`: the
+    permission without which the room refuses; empty: whoever is signed in gets an answer.
+    """
 
     label: str
     url_name: str
     icon: str
     places: frozenset[str]
     key: str = ""
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ class Entry:
     current: bool
 
 
-def _room(label: str, url_name: str, icon: str, places: str, key: str = "") -> Room:
-    return Room(label, url_name, icon, frozenset(places.split()), key)
+def _room(label: str, url_name: str, icon: str, places: str, key: str = "", needs: str = "") -> Room:
+    return Room(label, url_name, icon, frozenset(places.split()), key, needs)
 
 
 ROOMS: Final = (
@@ -43,9 +48,9 @@ ROOMS: Final = (
     _room("Deployments", "serving:deployments", "rocket", "bar tabmore", "p"),
     _room("Monitoring", "monitoring:list", "activity", "bar tab", "o"),
     _room("Policies", "reviews:policies", "policy", "more tabmore"),
-    _room("Reports", "reports:index", "report", "more tabmore"),
-    _room("Audit log", "audit:log", "history", "more tabmore", "l"),
-    _room("People", "access:people", "users", "more tabmore"),
+    _room("Reports", "reports:index", "report", "more tabmore", needs="see_model"),
+    _room("Audit log", "audit:log", "history", "more tabmore", "l", "audit.see"),
+    _room("People", "access:people", "users", "more tabmore", needs="people.see"),
 )
 
 
@@ -56,13 +61,13 @@ def _address(room: Room) -> str:
         return ""
 
 
-def entries_for(path: str, place: str = "") -> list[Entry]:
-    """Entries standing in `place` (all when empty); a room whose address does not exist is left out."""
+def entries_for(path: str, place: str = "", *, allows: Callable[[str], bool] = lambda needs: True) -> list[Entry]:
+    """Entries standing in `place` (all when empty); left out: rooms without an address, and those that `allows` does not let one into."""
     rooms = [(room, _address(room)) for room in ROOMS]
     inside = [url for _, url in rooms if url and (path == url or (url != "/" and path.startswith(url)))]
     current = max(inside, key=len, default=None)
     return [
         Entry(room.label, url, room.icon, room.key, url == current)
         for room, url in rooms
-        if url and (not place or place in room.places)
+        if url and (not place or place in room.places) and (not room.needs or allows(room.needs))
     ]

@@ -246,4 +246,6 @@ def control(field: BoundField) -> SafeString:
 def navigation(context: Context, place: str = "") -> list[Entry]:
     """The main navigation for the page being shown; `place` is `bar`, `more`, `tab` or `tabmore`."""
     request: Any = context.get("request")
-    return entries_for(request.path if request else "/", place)
+    reader: Any = context.get("reader")
+    allows = reader.allows if reader is not None else lambda needs: True
+    return entries_for(request.path if request else "/", place, allows=allows)
