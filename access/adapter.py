@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
+from access import passkeys
 from access.clients import address, client_of
 from access.models import User
 from access.principal import Principal
@@ -63,6 +65,14 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         if isinstance(user, User):
             by = _acting(self.request, user) if self.request else Principal.of(user, via="session")
             append_alone(Action.PERSON_SET_PASSWORD, by=by, obj=user.ledger_ref())
+
+
+class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth has no types
+    """Whose site passkeys belong to: the portal's address from the settings, never the Host header of a request."""
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """The relying party, as authenticators show it."""
+        return {"id": passkeys.rp_id(), "name": "Countersign"}
 
 
 def _acting(request: HttpRequest, user: User | None) -> Principal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, ClassVar
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, Group, UserManager
 from django.db import models
@@ -279,3 +280,54 @@ class Reauthentication(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_method_display()} at {self.at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+class PasskeyQuerySet(models.QuerySet["Passkey"]):
+    """Questions about passkeys."""
+
+    def usable(self) -> PasskeyQuerySet:
+        """Those that can sign: neither removed here nor taken away from the login."""
+        known = Authenticator.objects.filter(type=Authenticator.Type.WEBAUTHN)
+        return self.filter(removed_at=None, authenticator_pk__in=known.values("pk"))
+
+
+class Passkey(models.Model):
+    """A person's public key; `statement` binds it to them for everybody. The row outlives the key: what it signed stays provable."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="passkeys")
+    authenticator_pk = models.BigIntegerField(
+        unique=True, help_text="the same key where allauth knows it; no foreign key, since its migrations follow ours"
+    )
+    name = models.CharField(max_length=100)
+    credential_id = models.TextField(unique=True, help_text="base64url")
+    public_key = models.TextField(help_text="COSE key in base64url")
+    rp_id = models.CharField(max_length=253)
+    sign_count = models.PositiveBigIntegerField(
+        default=0, help_text="the authenticator's counter at its last signature"
+    )
+    statement = models.JSONField(help_text="DSSE envelope: the registry's statement whose key it is")
+    enrolled_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = PasskeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["enrolled_at", "pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PasskeyCeremony(models.Model):
+    """A statement that waits for a person's passkey: `challenge` is its SHA-256. Good for five minutes, once."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    challenge = models.CharField(max_length=64, unique=True)
+    nonce = models.CharField(max_length=32)
+    at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.challenge[:12]} for {self.user}"

@@ -11,15 +11,24 @@ from django.http import HttpRequest
 
 from access.clients import client_of
 from access.models import User
+from access.passkeys import enrol, retire
 from access.principal import Principal
 from audit.actions import append_alone
 from audit.events import Action, Outcome
+from foundation.webauthn import encoded
 
 
 @receiver(signals.authenticator_added)
 def record_added(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
-    """A person set up an authenticator or got recovery codes."""
-    _record(Action.AUTHENTICATOR_ADD, request, user, authenticator)
+    """A person set up an authenticator, got recovery codes, or added a passkey, whose key is then bound to them for signatures."""
+    if authenticator.type != Authenticator.Type.WEBAUTHN:
+        _record(Action.AUTHENTICATOR_ADD, request, user, authenticator)
+        return
+    try:
+        enrol(authenticator, by=_acting(request, user))
+    except Exception:
+        authenticator.delete()  # a key that could log in and not sign would only look like a passkey
+        raise
 
 
 @receiver(signals.authenticator_reset)
@@ -30,8 +39,12 @@ def record_reset(request: HttpRequest, user: User, authenticator: Authenticator,
 
 @receiver(signals.authenticator_removed)
 def record_removed(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
-    """A person took an authenticator away."""
-    _record(Action.AUTHENTICATOR_REMOVE, request, user, authenticator)
+    """A person took an authenticator or a passkey away."""
+    if authenticator.type != Authenticator.Type.WEBAUTHN:
+        _record(Action.AUTHENTICATOR_REMOVE, request, user, authenticator)
+        return
+    credential = authenticator.wrap().authenticator_data.credential_data.credential_id
+    retire(user, encoded(credential), by=_acting(request, user))
 
 
 @receiver(signals.authentication_failed)
@@ -43,9 +56,12 @@ def record_failure(request: HttpRequest, user: User, **_: Any) -> None:
 
 
 def _record(action: Action, request: HttpRequest, user: User, authenticator: Authenticator) -> None:
+    append_alone(action, by=_acting(request, user), obj=user.ledger_ref(), after={"type": str(authenticator.type)})
+
+
+def _acting(request: HttpRequest, user: User) -> Principal:
     client = client_of(request.META)
-    by = Principal.of(user, via="session", request_id=client.request_id, ip=client.ip, user_agent=client.user_agent)
-    append_alone(action, by=by, obj=user.ledger_ref(), after={"type": str(authenticator.type)})
+    return Principal.of(user, via="session", request_id=client.request_id, ip=client.ip, user_agent=client.user_agent)
 
 
 def _nobody_yet(request: HttpRequest) -> Principal:

@@ -7,7 +7,7 @@ cannot try passwords in the signature dialog, and locking it does not lock the p
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,20 +20,21 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from access.models import Reauthentication, User
+from access.models import Passkey, Reauthentication, User
 from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
-from foundation.refusals import Conflict, Forbidden, Invalid
+from foundation.refusals import Conflict, Forbidden, Invalid, Refusal
 from foundation.rehearsal import Rehearsed
 
 FRESH: Final = timedelta(minutes=5)
 _COUNTED_AT: Final = "0.0.0.0"  # noqa: S104 - no address to listen on: the count is per person, from wherever they try
 
+Method = Reauthentication.Method
 _WRONG: Final[dict[str, str]] = {
-    Reauthentication.Method.PASSWORD: "The password is not right.",
-    Reauthentication.Method.TOTP: "The code is not right; wait for the next one, each works once.",
+    Method.PASSWORD: "The password is not right.",
+    Method.TOTP: "The code is not right; wait for the next one, each works once.",
 }
 
 
@@ -42,59 +43,74 @@ def reauthenticate(user: User, *, method: str, secret: str, by: Principal) -> Re
 
     Raises `Invalid` for a wrong secret, `Conflict` after too many. Runs in no transaction of the caller: failures stay counted.
     """
+    be_oneself(user, by)
+    if method not in _WRONG or method not in methods_of(user):
+        known = next(one for one in methods_of(user) if one in _WRONG)
+        raise Invalid(
+            f"Confirm with your {known.label.lower()}.", code="wrong-method", errors={"method": "Choose another way."}
+        )
+    wrong = attempt(user, lambda current: _wrong(current, method, secret), by=by)
+    return record(user, wrong, lambda: Reauthentication(user=user, method=method), by=by)
+
+
+def be_oneself(user: User, by: Principal) -> None:
+    """Refuse whoever confirms somebody else's identity."""
     if by.user is None or by.user.pk != user.pk:
         raise Forbidden("Everyone confirms their own identity; sign in as yourself.", code="not-yourself")
-    if method not in methods_of(user):
-        raise Invalid(
-            f"Confirm with your {methods_of(user)[0].label.lower()}.",
-            code="wrong-method",
-            errors={"method": "Choose another way."},
-        )
+
+
+def attempt(user: User, check: Callable[[User], Refusal | None], *, by: Principal) -> Refusal | None:
+    """What is wrong with an attempt of `user` to prove that it is them, or nothing. A wrong one is counted; too many lock it."""
     with transaction.atomic(durable=True):
-        correct = _try(user, method, secret, by)
-    return _record(user, method=method, correct=correct, by=by)
+        tried, credentials = _attempt(by), {"username": f"step-up:{user.uuid}"}
+        # The person's row is the lock: parallel attempts are counted one after the other.
+        current = User.objects.locked(user.pk)
+        if not current.is_active or not AxesProxyHandler.is_allowed(tried, credentials):
+            return _locked_out()
+        wrong = check(current)
+        if wrong is None:
+            AxesProxyHandler.reset_attempts(username=credentials["username"])
+        else:
+            AxesProxyHandler.user_login_failed(__name__, credentials, tried)
+        return wrong
 
 
-def _try(user: User, method: str, secret: str, by: Principal) -> bool | None:
-    """Whether the secret is right; None when it may not be tried. A wrong one is counted."""
-    attempt, credentials = _attempt(by), {"username": f"step-up:{user.uuid}"}
-    # The person's row is the lock: parallel attempts are counted one after the other.
-    current = User.objects.locked(user.pk)
-    if not current.is_active or not AxesProxyHandler.is_allowed(attempt, credentials):
-        return None
-    correct = _is_correct(current, method, secret)
-    if correct:
-        AxesProxyHandler.reset_attempts(username=credentials["username"])
+def _locked_out() -> Conflict:
+    minutes = round(settings.AXES_COOLOFF_TIME * 60)
+    return Conflict(
+        f"Too many wrong attempts to confirm that it is you. Try again in {minutes} minutes.", code="locked-out"
+    )
+
+
+def _wrong(user: User, method: str, secret: str) -> Refusal | None:
+    if method == Method.PASSWORD:
+        right = check_password(secret, user.password)
     else:
-        AxesProxyHandler.user_login_failed(__name__, credentials, attempt)
-    return correct
-
-
-def _is_correct(user: User, method: str, secret: str) -> bool:
-    if method == Reauthentication.Method.PASSWORD:
-        return check_password(secret, user.password)
-    totp = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).first()
-    return totp is not None and totp.wrap().validate_code(secret)
+        totp = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).first()
+        right = totp is not None and totp.wrap().validate_code(secret)
+    return None if right else Invalid(_WRONG[method], code="not-you", errors={"secret": _WRONG[method]})
 
 
 @governed(Action.SESSION_REAUTHENTICATE)
-def _record(user: User, *, method: str, correct: bool | None, by: Principal) -> Reauthentication:
-    if correct is None:
-        minutes = round(settings.AXES_COOLOFF_TIME * 60)
-        raise Conflict(
-            f"Too many wrong attempts to confirm that it is you. Try again in {minutes} minutes.", code="locked-out"
-        )
-    if not correct:
-        raise Invalid(_WRONG[method], code="not-you", errors={"secret": _WRONG[method]})
-    proof = Reauthentication.objects.create(user=user, method=method)
-    append(Action.SESSION_REAUTHENTICATE, by=by, obj=user.ledger_ref(), after={"method": method})
+def record(
+    user: User, wrong: Refusal | None, confirmed: Callable[[], Reauthentication], *, by: Principal
+) -> Reauthentication:
+    """Keep what became of an attempt: the refusal `wrong` is raised and on the ledger, else the row that `confirmed` makes is kept."""
+    if wrong is not None:
+        raise wrong
+    proof = confirmed()
+    proof.save(force_insert=True)
+    append(Action.SESSION_REAUTHENTICATE, by=by, obj=user.ledger_ref(), after={"method": str(proof.method)})
     return proof
 
 
 def methods_of(user: User) -> list[Reauthentication.Method]:
-    """How this person can confirm that it is them: by code where an authenticator is set up, and only then; else by password."""
+    """How this person can confirm that it is them, best first: by passkey where one is enrolled; by code where an authenticator
+    app is set up, and only then; else by password. Identity providers join here once one is configured.
+    """
     has_totp = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
-    return [Reauthentication.Method.TOTP if has_totp else Reauthentication.Method.PASSWORD]
+    has_passkey = Passkey.objects.usable().filter(user=user).exists()
+    return [*([Method.PASSKEY] if has_passkey else []), Method.TOTP if has_totp else Method.PASSWORD]
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime, time
 from typing import Any
 
 from django import forms
 
+from access import passkeys
 from access.models import User
 from access.stepup import methods_of
 from foundation.refusals import Invalid, Refusal
@@ -20,23 +22,81 @@ PROOF_LABELS = {
     "password": "Confirm that it is you: your password",
     "totp": "Confirm that it is you: the code of your authenticator",
 }
+SECRET_NAMES = {"password": "Password", "totp": "Authenticator code"}
 
 
 class ReauthenticatedForm(forms.Form):
-    """A form that ends in a signature: the secret is checked once and never shown again."""
+    """A form that ends in a signature, given through `reviews.views.confirming`; drawn by `reviews/_confirm.html`.
 
-    secret = forms.CharField(
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        error_messages={"required": "Confirm that it is you before you sign."},
-    )
+    `accepted` lists the methods that the rules of the decision allow (`rules.reauthentication`); None: every one. Secrets are
+    checked once and never shown again.
+    """
 
-    def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
+    method = forms.CharField(required=False, widget=forms.HiddenInput)
+    secret = forms.CharField(required=False, strip=False, widget=forms.PasswordInput)
+    assertion = forms.JSONField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, person: User, accepted: Collection[str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.method = methods_of(person)[0].value
-        self.fields["secret"].label = f"{PROOF_LABELS[self.method]} ({person.username})"
-        if self.method == "totp":
-            self.fields["secret"].widget.attrs |= {"autocomplete": "one-time-code", "inputmode": "numeric"}
+        self.person, self.accepted = person, accepted
+        self.offered = [one.value for one in methods_of(person) if accepted is None or one in accepted]
+        self.by_secret = next((one for one in self.offered if one in PROOF_LABELS), "")
+        self.fields["secret"].label = f"{PROOF_LABELS.get(self.by_secret, '')} ({person.username})"
+        code = self.by_secret == "totp"
+        self.fields["secret"].widget.attrs |= {"autocomplete": "one-time-code" if code else "current-password"}
+        if code:
+            self.fields["secret"].widget.attrs["inputmode"] = "numeric"
+
+    @property
+    def offers_passkey(self) -> bool:
+        """Whether the person may confirm with a passkey of theirs."""
+        return "passkey" in self.offered
+
+    @property
+    def secret_name(self) -> str:
+        """What the other way is called beside the passkey."""
+        return SECRET_NAMES.get(self.by_secret, "")
+
+    @property
+    def origin(self) -> str:
+        """The address at which passkeys work."""
+        return passkeys.origin()
+
+    @property
+    def preparing(self) -> bool:
+        """Whether the passkey's script asks for the challenge, before anything is signed."""
+        return bool(self.data.get("prepare") == "passkey")
+
+    @property
+    def chosen(self) -> str:
+        """How the person confirms: what they chose where it is offered, else the way that works without a script."""
+        wanted = self.data.get("method", "")
+        return wanted if wanted in self.offered else self.by_secret or "".join(self.offered[:1])
+
+    @property
+    def why_no_method(self) -> str:
+        """What stands in the place of the confirmation where the person has none of the accepted methods; empty where they have one."""
+        return "" if self.offered else why_no_method(self.accepted or ())
+
+    def clean(self) -> dict[str, Any]:
+        """A secret has to be there, unless the passkey's challenge is being asked for."""
+        values = super().clean() or {}
+        if self.preparing or not self.offered:
+            return values
+        if self.chosen != "passkey" and not values.get("secret"):
+            self.add_error("secret", "Confirm that it is you before you sign.")
+        return values
+
+
+def why_no_method(accepted: Collection[str]) -> str:
+    """The sentence for a person who has none of the accepted methods."""
+    if "passkey" in accepted:
+        return "The rules of this decision ask for a passkey, and you have none yet. Add one on your own page, then come back."
+    if "totp" in accepted:
+        return "The rules of this decision ask for the code of an authenticator app. Set one up on your own page, then come back."
+    if "identity_provider" in accepted:
+        return "The rules of this decision ask for a new login at your identity provider, and none is connected to this installation."
+    return "The rules of this decision ask for your password alone, and your account uses an authenticator app instead."
 
 
 class SignForm(ReauthenticatedForm):

@@ -118,6 +118,61 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="Passkey",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                (
+                    "authenticator_pk",
+                    models.BigIntegerField(
+                        help_text="the same key where allauth knows it; no foreign key, since its migrations follow ours",
+                        unique=True,
+                    ),
+                ),
+                ("name", models.CharField(max_length=100)),
+                ("credential_id", models.TextField(help_text="base64url", unique=True)),
+                ("public_key", models.TextField(help_text="COSE key in base64url")),
+                ("rp_id", models.CharField(max_length=253)),
+                (
+                    "sign_count",
+                    models.PositiveBigIntegerField(
+                        default=0, help_text="the authenticator's counter at its last signature"
+                    ),
+                ),
+                ("statement", models.JSONField(help_text="DSSE envelope: the registry's statement whose key it is")),
+                ("enrolled_at", models.DateTimeField()),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                ("removed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="passkeys",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["enrolled_at", "pk"],
+            },
+        ),
+        migrations.CreateModel(
+            name="PasskeyCeremony",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("challenge", models.CharField(max_length=64, unique=True)),
+                ("nonce", models.CharField(max_length=32)),
+                ("at", models.DateTimeField()),
+                ("used_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
             name="Reauthentication",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

@@ -7,25 +7,24 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from access.models import Reauthentication, User
 from access.permissions import Permission, permit
 from access.principal import Principal
 from access.requests import principal_of
-from access.stepup import reauthenticate
 from foundation.numbers import whole_number
-from foundation.refusals import Conflict, Forbidden, NotFound, Refusal, Unauthenticated
+from foundation.refusals import Conflict, Forbidden, NotFound
 from foundation.states import look
 from registry import queries as registry
 from registry.models import Stage
 from reviews.actions import dismiss_changes_request, sign_off, withdraw_sign_off
 from reviews.evaluation import Evaluation, current_subject, examine, page_of
-from reviews.forms import ReasonForm, ReauthenticatedForm, RevokeForm, SignForm, show_refusal
+from reviews.forms import ReasonForm, RevokeForm, SignForm
 from reviews.models import Round, SignOff
 from reviews.panel import SlotRow, panel_of
 from reviews.promotion import promote, roll_back
 from reviews.queries import waiting_for
 from reviews.revocation import may_revoke, revoke
 from reviews.subjects import FacetChange
+from reviews.views.confirming import Confirmed, confirmation, person_signing
 from reviews.views.receipts import receipt_sentence
 
 
@@ -33,24 +32,27 @@ from reviews.views.receipts import receipt_sentence
 def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The signature, as a page; the dialog on the review page posts here. A 409 shows what has changed and asks again."""
     by = principal_of(request)
-    person = _person(by)
+    person = person_signing(by)
     found = examine(registry.find_version(name, number, by), _stage(request))
     slot, round_ = _place(found, by)
     subject = current_subject(round_).digest
     form = SignForm(
-        request.POST or None, person=person, initial=SignForm.fresh(slot.key, subject, request.GET.get("decision", ""))
+        request.POST or None,
+        person=person,
+        accepted=found.rules.reauthentication,
+        initial=SignForm.fresh(slot.key, subject, request.GET.get("decision", "")),
     )
     changed: list[FacetChange] = []
     status = 200
     if request.method == "POST":
-        status = 400
-        if form.is_valid():
-            try:
-                return _signed(request, form, found, round_, by)
-            except Refusal as refusal:
-                show_refusal(form, refusal)
-                status = refusal.status
-                changed = [FacetChange(**change) for change in refusal.extra.get("changed", [])]
+        answer = _signed(request, form, round_, by)
+        if answer.response is not None:
+            return answer.response
+        if answer.result is not None:
+            return _after(request, found, answer.result, by)
+        status = answer.status
+        if answer.refusal is not None:
+            changed = [FacetChange(**change) for change in answer.refusal.extra.get("changed", [])]
     if status == 409:
         posted = request.POST.copy()
         posted.update(
@@ -68,20 +70,27 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return render(request, "reviews/sign.html", context, status=status)
 
 
-def _signed(request: HttpRequest, form: SignForm, found: Evaluation, round_: Round, by: Principal) -> HttpResponse:
-    values = form.cleaned_data
-    earlier = SignOff.objects.filter(idempotency_key=values["idempotency_key"]).first()
-    proof = earlier.reauthentication if earlier else _prove(form, by)
-    given = sign_off(
-        round_,
-        values["slot"],
-        decision=values["decision"],
-        reason=values["reason"],
-        reauthentication=proof,
-        expected_subject=values["expected_subject"],
-        idempotency_key=values["idempotency_key"],
-        by=by,
+def _signed(request: HttpRequest, form: SignForm, round_: Round, by: Principal) -> Confirmed[SignOff]:
+    earlier = SignOff.objects.filter(idempotency_key=request.POST.get("idempotency_key", "")).first()
+    return confirmation(
+        request,
+        form,
+        by,
+        lambda proof: sign_off(
+            round_,
+            form.cleaned_data["slot"],
+            decision=form.cleaned_data["decision"],
+            reason=form.cleaned_data["reason"],
+            reauthentication=proof,
+            expected_subject=form.cleaned_data["expected_subject"],
+            idempotency_key=form.cleaned_data["idempotency_key"],
+            by=by,
+        ),
+        earlier=earlier.reauthentication if earlier else None,
     )
+
+
+def _after(request: HttpRequest, found: Evaluation, given: SignOff, by: Principal) -> HttpResponse:
     messages.success(
         request, f"Signed: {look(given.decision).label.lower()}. {receipt_sentence(given.receipt)}{_next(by)}"
     )
@@ -202,38 +211,24 @@ def revoke_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
     answer = may_revoke(by, version)
     if not answer.allowed:
         raise Forbidden(answer.reason, code="may-not-revoke", link=page_of(version))
-    form = RevokeForm(request.POST or None, person=_person(by))
+    form = RevokeForm(request.POST or None, person=person_signing(by))
     status = 200
     if request.method == "POST":
-        status = 400
-        if form.is_valid():
-            try:
-                revocation = revoke(
-                    version, reason=form.cleaned_data["reason"], reauthentication=_prove(form, by), by=by
-                )
-            except Refusal as refusal:
-                show_refusal(form, refusal)
-                status = refusal.status
-            else:
-                messages.success(
-                    request,
-                    f"{version} is revoked; it is served nowhere any more. {receipt_sentence(revocation.receipt)}",
-                )
-                return redirect(page_of(version))
+        given = confirmation(
+            request,
+            form,
+            by,
+            lambda proof: revoke(version, reason=form.cleaned_data["reason"], reauthentication=proof, by=by),
+        )
+        if given.response is not None:
+            return given.response
+        if given.result is not None:
+            said = receipt_sentence(given.result.receipt)
+            messages.success(request, f"{version} is revoked; it is served nowhere any more. {said}")
+            return redirect(page_of(version))
+        status = given.status
     aliases = version.aliases.filter(stage__isnull=False).select_related("stage")
     return render(request, "reviews/revoke.html", {"form": form, "version": version, "aliases": aliases}, status=status)
-
-
-def _prove(form: ReauthenticatedForm, by: Principal) -> Reauthentication:
-    """Check the secret; a wrong one is counted, and stands beside its field."""
-    person = _person(by)
-    return reauthenticate(person, method=form.method, secret=form.cleaned_data["secret"], by=by)
-
-
-def _person(by: Principal) -> User:
-    if by.user is None:
-        raise Unauthenticated("Sign in first.")
-    return by.user
 
 
 def _stage(request: HttpRequest) -> Stage:

@@ -63,7 +63,11 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     }
     slot = page.panel.sign_slot
     if slot is not None and by.user is not None:
-        context["sign_form"] = SignForm(person=by.user, initial=SignForm.fresh(slot.key, page.subject_digest))
+        context["sign_form"] = SignForm(
+            person=by.user,
+            accepted=page.found.rules.reauthentication,
+            initial=SignForm.fresh(slot.key, page.subject_digest),
+        )
     return render(request, "reviews/version.html", context)
 
 
