@@ -61,6 +61,8 @@ def retry(job: Job, *, by: Principal) -> Job:
     job.max_attempts = job.attempt + 1
     job.error, job.finished_at, job.cancel_requested_at, job.lease_until = "", None, None, None
     job.save(update_fields=["state", "max_attempts", "error", "finished_at", "cancel_requested_at", "lease_until"])
+    if by.user is not None:
+        job.retried_by.add(by.user)
     append(Action.JOB_RETRY, by=by, obj=job.ledger_ref(), before={"state": before}, after={"state": job.state})
     transaction.on_commit(lambda: publish(job.uuid))
     return job

@@ -61,6 +61,9 @@ class Job(models.Model):
     result = models.JSONField(default=dict, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs")
+    retried_by = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, related_name="+", help_text="who queued it once more after it had failed"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     published_at = models.DateTimeField(default=timezone.now, help_text="when its id was last handed to the broker")
     started_at = models.DateTimeField(null=True, blank=True)

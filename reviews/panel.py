@@ -12,16 +12,19 @@ from access.permissions import Permission, verdict
 from access.principal import Principal
 from foundation.refusals import Requirement, RequirementStatus
 from reviews.evaluation import Evaluation
-from reviews.independence import Deed, Eligibility
+from reviews.independence import Eligibility
 from reviews.models import Round, SignOff
-from reviews.people import deeds_of, eligible_people, may_sign
+from reviews.people import Choice, Seating
 from reviews.revocation import may_revoke
 from reviews.standing import Signature, SlotStanding, Standing
 
 
 @dataclass(frozen=True)
 class SlotRow:
-    """One required sign-off as the panel lists it. `mark` is the component's: ok, you, wait, bad."""
+    """One required sign-off as the panel lists it. `mark` is the component's: ok, you, wait, bad.
+
+    `choices`: how the reader may sign in it, for themselves or for somebody; `mine`: their standing decision, or one in their name.
+    """
 
     key: str
     title: str
@@ -31,6 +34,7 @@ class SlotRow:
     waiting_for: str
     eligibility: Eligibility | None
     mine: SignOff | None
+    choices: Sequence[Choice] = ()
 
     @property
     def yours(self) -> bool:
@@ -176,7 +180,6 @@ def _signed(found: Evaluation) -> tuple[str, str, str, str] | None:
 
 
 def _slots(found: Evaluation, by: Principal) -> list[SlotRow]:
-    deeds = deeds_of(found.version, found.review)
     if found.standing is None or found.round is None:
         return [
             SlotRow(
@@ -185,31 +188,32 @@ def _slots(found: Evaluation, by: Principal) -> list[SlotRow]:
                 "wait",
                 "not started",
                 (),
-                ", ".join(map(str, eligible_people(rule, deeds)[:5])),
+                ", ".join(map(str, found.seating.eligible(rule)[:5])),
                 None,
                 None,
             )
             for rule in found.rules.slots
         ]
-    return [_slot(slot, found.round, by, deeds) for slot in found.standing.slots]
+    return [_slot(slot, found.round, by, found.seating) for slot in found.standing.slots]
 
 
-def _slot(slot: SlotStanding, round_: Round, by: Principal, deeds: list[Deed]) -> SlotRow:
-    review = round_.review
+def _slot(slot: SlotStanding, round_: Round, by: Principal, seating: Seating) -> SlotRow:
     mine = next(
         (
             one
             for one in slot.signatures
-            if by.user and one.sign_off.person_id == by.user.pk and one.sign_off.withdrawn_at is None
+            if by.user and by.user.pk in _whose(one.sign_off) and one.sign_off.withdrawn_at is None
         ),
         None,
     )
-    answer = None
-    if by.user is not None and round_.is_open and review.closed_at is None and not (mine and mine.counts):
-        answer = may_sign(by.user, slot.slot, review, round_)
+    choices: list[Choice] = []
+    if by.user is not None and round_.is_open and round_.review.closed_at is None and not (mine and mine.counts):
+        choices = seating.choices(by.user, slot.slot)
+    allowed = [choice for choice in choices if choice.eligibility.allowed]
+    answer = next(iter(allowed or choices)).eligibility if choices else None
     full = not slot.lacking
-    mark = "ok" if full else "you" if answer and answer.allowed else "wait"
-    people = [] if full else eligible_people(slot.slot, deeds)
+    mark = "ok" if full else "you" if allowed else "wait"
+    people = [] if full else seating.eligible(slot.slot)
     names = ", ".join(map(str, people[:4])) if people else ("" if full else "nobody: no independent member")
     note = f"{slot.signed} of {slot.slot.people}" if slot.slot.people > 1 else ""
     return SlotRow(
@@ -221,7 +225,12 @@ def _slot(slot: SlotStanding, round_: Round, by: Principal, deeds: list[Deed]) -
         names,
         None if full and not mine else answer,
         mine.sign_off if mine else None,
+        allowed if not full or mine else (),
     )
+
+
+def _whose(given: SignOff) -> set[int]:
+    return {given.person_id, given.delegation.delegator_id} if given.delegation else {given.person_id}
 
 
 def _why_not_sign(found: Evaluation, slots: Sequence[SlotRow], sign_slot: SlotRow | None) -> str:
@@ -268,7 +277,7 @@ def _dismissable(
 ) -> list[Signature]:
     if found.standing is None or by.user is None or not (sign_slot or any(slot.mine for slot in slots)):
         return []
-    return [one for one in found.standing.changes_requests if one.sign_off.person_id != by.user.pk]
+    return [one for one in found.standing.changes_requests if by.user.pk not in _whose(one.sign_off)]
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -2,36 +2,89 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from uuid import UUID
 
 from django.contrib.auth.models import Group
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
 
 from access.models import User
-from registry.models import ModelVersion
-from reviews.independence import Candidate, Deed, Eligibility, Relation, Seat, eligibility, eligible_accounts
-from reviews.models import Review, Round, SignOff, Slot
+from datasets.models import DatasetVersion, Recipe
+from jobs.models import Job
+from registry.models import Evidence, ModelVersion
+from reviews.independence import (
+    Candidate,
+    Deed,
+    Eligibility,
+    Fills,
+    Relation,
+    Seat,
+    eligibility,
+    eligibility_for,
+    eligible_accounts,
+)
+from reviews.models import Delegation, Review, Round, SignOff, Slot
 from reviews.policies import SlotRule
 
+BY_WORKERS = "job:"
+"""How `Evidence.produced_via` begins where one of our workers measured, on request of whoever had the training run."""
 
-def deeds_of(version: ModelVersion, review: Review | None = None) -> list[Deed]:
-    """Everything that makes somebody answerable for `version`, the requester of `review` and of its rounds included.
+Hand = tuple[Relation, User | None]
 
-    The same bytes are the same work, whoever registered them again: nobody's own becomes a stranger's by a copy.
+
+def deeds_of(version: ModelVersion, review: Review | None = None, *, until: datetime | None = None) -> list[Deed]:
+    """Everything that makes somebody answerable for `version`, the requesters of its reviews for the stage of `review` included.
+
+    The same bytes are the same work, whoever registered them again: nobody's own becomes a stranger's by a copy. That goes for the
+    data and the recipe too. `until`: only what had been done by then; what a release was signed on does not change afterwards.
     """
-    found: list[tuple[Relation, User | None]] = []
-    if review is not None:
-        found.append((Relation.REQUESTED, review.requested_by))
-        found += [(Relation.REQUESTED, round_.opened_by) for round_ in review.rounds.select_related("opened_by__owner")]
-    found += _hands_in(version)
-    found += [(Relation.MADE_SAME_BYTES, user) for twin in _twins_of(version) for _, user in _hands_in(twin)]
+    then = until or timezone.now()
+    found = _requests(review, then) if review is not None else []
+    found += _hands_in(version, then)
     return list(
         dict.fromkeys(Deed(relation, user.pk, str(user), user.owner_id) for relation, user in found if user is not None)
     )
 
 
-def _hands_in(version: ModelVersion) -> list[tuple[Relation, User | None]]:
-    found = [(Relation.REGISTERED, version.created_by), (Relation.TRAINED, version.trained_by)]
+def _requests(review: Review, until: datetime) -> list[Hand]:
+    """Who asked for `review` and opened its rounds, and the same of earlier reviews of the version for the same stage."""
+    rounds = (
+        Round.objects.filter(review__version=review.version_id, review__stage=review.stage_id, opened_at__lte=until)
+        .select_related("review__requested_by", "opened_by")
+        .order_by("pk")
+    )
+    own: list[Hand] = [(Relation.REQUESTED, review.requested_by)]
+    earlier: list[Hand] = []
+    for round_ in rounds:
+        this = round_.review_id == review.pk
+        relation = Relation.REQUESTED if this else Relation.REQUESTED_BEFORE
+        (own if this else earlier).extend([(relation, round_.review.requested_by), (relation, round_.opened_by)])
+    return own + earlier
+
+
+def _hands_in(version: ModelVersion, until: datetime) -> list[Hand]:
+    """Who made the version, and who made others of the same bytes."""
+    same = list(
+        ModelVersion.objects.filter(digest=version.digest)
+        .filter(Q(pk=version.pk) | Q(created_at__lte=until))
+        .select_related("created_by", "trained_by", "dataset_version__prepared_by", "recipe__created_by")
+        .order_by("pk")
+    )
+    hands: dict[int, list[Hand]] = {one.pk: _own_hands(one) for one in same}
+    _add_retries(same, hands)
+    _add_evidence(same, hands, until)
+    _add_copied_sources(same, hands)
+    own = hands.pop(version.pk, [])
+    return own + [(Relation.MADE_SAME_BYTES, user) for others in hands.values() for _, user in others]
+
+
+def _own_hands(version: ModelVersion) -> list[Hand]:
+    found: list[Hand] = [(Relation.REGISTERED, version.created_by), (Relation.TRAINED, version.trained_by)]
     if version.dataset_version is not None:
         found.append((Relation.PREPARED_DATA, version.dataset_version.prepared_by))
     if version.recipe is not None:
@@ -39,59 +92,228 @@ def _hands_in(version: ModelVersion) -> list[tuple[Relation, User | None]]:
     return found
 
 
-def _twins_of(version: ModelVersion) -> QuerySet[ModelVersion]:
-    return (
-        ModelVersion.objects.filter(digest=version.digest)
-        .exclude(pk=version.pk)
-        .select_related("created_by", "trained_by", "dataset_version__prepared_by", "recipe__created_by")
+def _add_retries(same: Sequence[ModelVersion], hands: dict[int, list[Hand]]) -> None:
+    by_job = {one.job_uuid: one.pk for one in same if one.job_uuid is not None}
+    if not by_job:
+        return
+    for job in Job.objects.filter(uuid__in=by_job, retried_by__isnull=False).distinct().prefetch_related("retried_by"):
+        hands[by_job[job.uuid]] += [(Relation.RETRIED, user) for user in job.retried_by.all()]
+
+
+def _add_evidence(same: Sequence[ModelVersion], hands: dict[int, list[Hand]], until: datetime) -> None:
+    rows = (
+        Evidence.objects.filter(version__in=[one.pk for one in same], created_at__lte=until)
+        .exclude(produced_via__startswith=BY_WORKERS)
+        .order_by("pk")
+        .values_list("version", "producer")
+        .distinct()
     )
+    by_producer: dict[int, list[int]] = {}
+    for version, producer in rows:
+        by_producer.setdefault(producer, []).append(version)
+    for user in User.objects.filter(pk__in=by_producer):
+        for pk in dict.fromkeys(by_producer[user.pk]):
+            hands[pk].append((Relation.EVALUATED, user))
+
+
+def _add_copied_sources(same: Sequence[ModelVersion], hands: dict[int, list[Hand]]) -> None:
+    """The same bytes of data kept under another name, and the same recipe: whoever brought them in first prepared them too."""
+    data = {one.dataset_version.digest: one.pk for one in same if one.dataset_version is not None}
+    recipes = {one.recipe.digest: one.pk for one in same if one.recipe is not None}
+    if data:
+        for copy in DatasetVersion.objects.filter(digest__in=data).select_related("prepared_by"):
+            hands[data[copy.digest]].append((Relation.PREPARED_DATA, copy.prepared_by))
+    if recipes:
+        for twin in Recipe.objects.filter(digest__in=recipes).select_related("created_by"):
+            hands[recipes[twin.digest]].append((Relation.WROTE_RECIPE, twin.created_by))
 
 
 def made_by(user: User) -> QuerySet[ModelVersion]:
     """The versions that `user`, or a service account of theirs, had a hand in: `deeds_of` from the other side, as a condition in SQL."""
-    condition = Q()
-    for hand in ("created_by", "trained_by", "dataset_version__prepared_by", "recipe__created_by"):
-        condition |= Q(**{hand: user}) | Q(**{f"{hand}__owner": user})
-    return ModelVersion.objects.filter(condition)
+    accounts = User.objects.filter(Q(pk=user.pk) | Q(owner=user)).values("pk")
+    condition = Q(created_by__in=accounts) | Q(trained_by__in=accounts)
+    condition |= Q(dataset_version__digest__in=DatasetVersion.objects.filter(prepared_by__in=accounts).values("digest"))
+    condition |= Q(recipe__digest__in=Recipe.objects.filter(created_by__in=accounts).values("digest"))
+    condition |= Q(job_uuid__in=Job.objects.filter(retried_by__in=accounts).values("uuid"))
+    by_hand = Evidence.objects.filter(producer__in=accounts).exclude(produced_via__startswith=BY_WORKERS)
+    return ModelVersion.objects.filter(condition | Q(pk__in=by_hand.values("version")))
 
 
 def candidate(user: User) -> Candidate:
     """`user` as far as eligibility goes, read anew."""
-    fresh = User.objects.get(pk=user.pk)
-    groups = frozenset(fresh.groups.values_list("name", flat=True))
-    return Candidate(fresh.pk, fresh.is_active, fresh.is_person, groups)
+    return _candidate(User.objects.prefetch_related("groups").get(pk=user.pk))
+
+
+def _candidate(user: User) -> Candidate:
+    groups = frozenset(group.name for group in user.groups.all())
+    return Candidate(user.pk, user.is_active, user.is_person, groups, str(user))
 
 
 def members(names: Iterable[str]) -> list[Candidate]:
     """The active people in the named groups."""
-    wanted = [name for name in names if name]
-    users = User.objects.people().active().filter(groups__name__in=wanted).distinct().prefetch_related("groups")
-    return [Candidate(user.pk, True, True, frozenset(group.name for group in user.groups.all())) for user in users]
+    users = User.objects.people().active().filter(groups__name__in=[name for name in names if name])
+    return [_candidate(user) for user in users.distinct().prefetch_related("groups")]
 
 
-def seat_of(slot: Slot | SlotRule, deeds: Sequence[Deed]) -> Seat:
-    """The slot as a seat; its alternates are called when its own group has too few independent people."""
+def standing_delegations(at: datetime) -> QuerySet[Delegation]:
+    """The delegations that hold at the moment `at`, with both people."""
+    return Delegation.objects.filter(
+        Q(ended_at=None) | Q(ended_at__gt=at), starts_at__lte=at, ends_at__gt=at
+    ).select_related("delegator", "delegate", "group")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way in which somebody could sign in a slot: for themselves, or for whom a delegation names."""
+
+    eligibility: Eligibility
+    delegation: Delegation | None = None
+
+
+@dataclass
+class Seating:
+    """Who may sign where in one review: what eligibility rests on, each table read once. Good for one question, not to be kept.
+
+    `sign_offs` are those of the deciding round that were not withdrawn; none without a round.
+    """
+
+    deeds: Sequence[Deed]
+    sign_offs: Sequence[SignOff] = ()
+    groups: frozenset[str] = frozenset()
+    _users: dict[int, User] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        version: ModelVersion,
+        slots: Iterable[Slot | SlotRule],
+        *,
+        review: Review | None = None,
+        sign_offs: Iterable[SignOff] = (),
+    ) -> Seating:
+        """The seating of `version` for `slots`; with `review`, its requesters may not sign."""
+        names = frozenset(name for slot in slots for name in group_names(slot) if name)
+        standing = [one for one in sign_offs if one.withdrawn_at is None]
+        return cls(deeds_of(version, review), standing, names)
+
+    @classmethod
+    def of_round(cls, round_: Round, *, slots: Iterable[Slot] | None = None) -> Seating:
+        """The seating of a round as its rows are now."""
+        chosen = round_.slots.select_related("group", "alternates") if slots is None else slots
+        given = round_.sign_offs.filter(withdrawn_at=None).select_related(
+            "slot", "person", "delegation__delegator", "delegation__group"
+        )
+        return cls.of(round_.review.version, chosen, review=round_.review, sign_offs=given)
+
+    @cached_property
+    def members(self) -> list[Candidate]:
+        """The active people in the groups of all slots, by name."""
+        rows = (
+            User.objects.people()
+            .active()
+            .filter(groups__name__in=self.groups)
+            .annotate(through_group=F("groups__name"))
+            .order_by("display_name", "username")
+        )
+        held: dict[int, set[str]] = {}
+        for user in rows if self.groups else ():
+            self._users.setdefault(user.pk, user)
+            held.setdefault(user.pk, set()).add(user.through_group)
+        return [Candidate(pk, True, True, frozenset(names), str(self._users[pk])) for pk, names in held.items()]
+
+    @cached_property
+    def delegations(self) -> list[Delegation]:
+        """The delegations in force for the groups of the slots."""
+        return list(standing_delegations(timezone.now()).filter(group__name__in=self.groups)) if self.groups else []
+
+    def seat(self, slot: Slot | SlotRule) -> Seat:
+        """The slot as a seat; its alternates are called when its own group has too few independent people."""
+        group, alternates = group_names(slot)
+        own = Seat(slot.title, group, delegable=slot.delegable)
+        called = bool(alternates) and len(eligible_accounts(self.members, own, self.deeds)) < slot.people
+        return Seat(slot.title, group, alternates, called, slot.delegable)
+
+    def eligible(self, slot: Slot | SlotRule) -> list[User]:
+        """The people who could fill the slot for themselves, by name."""
+        accounts = eligible_accounts(self.members, self.seat(slot), self.deeds)
+        return [self._users[one.account] for one in self.members if one.account in accounts]
+
+    def may_sign(self, user: User, slot: Slot) -> Eligibility:
+        """Whether `user` may sign in `slot` for themselves now, with the sentence that says why."""
+        return eligibility(candidate(user), self.seat(slot), self.deeds, fills=self._fills_elsewhere(user, slot))
+
+    def may_sign_for(self, delegation: Delegation, slot: Slot) -> Eligibility:
+        """Whether the delegate may sign in `slot` for the delegator now; that the delegation is in force is asked elsewhere."""
+        return eligibility_for(
+            candidate(delegation.delegate),
+            candidate(delegation.delegator),
+            self.seat(slot),
+            self.deeds,
+            group=delegation.group.name,
+            fills=self._fills(delegation.delegate, slot, besides=delegation.delegator),
+            represented=self._fills(delegation.delegator, slot, besides=delegation.delegate),
+        )
+
+    def choices(self, user: User, slot: Slot) -> list[Choice]:
+        """Every way in which `user` could sign in `slot`: for themselves first, then for each delegator of the slot's groups."""
+        names = group_names(slot)
+        mine = [one for one in self.delegations if one.delegate_id == user.pk and one.group.name in names]
+        return [Choice(self.may_sign(user, slot)), *(Choice(self.may_sign_for(one, slot), one) for one in mine)]
+
+    def _fills_elsewhere(self, user: User, slot: Slot) -> Fills | None:
+        """What else of the round `user` fills. In the slot itself their new decision replaces what was given by them or for them."""
+        for given in self.sign_offs:
+            if given.slot_id == slot.pk:
+                if given.person_id == user.pk and given.delegation is not None:
+                    return Fills(f"{given.slot.title} for {given.delegation.delegator}")
+                continue
+            if given.person_id == user.pk:
+                return Fills(given.slot.title)
+            if given.delegation is not None and given.delegation.delegator_id == user.pk:
+                return Fills(given.slot.title, by=str(given.person))
+        return None
+
+    def _fills(self, user: User, slot: Slot, *, besides: User) -> Fills | None:
+        """What of the round `user` fills, by themselves or through somebody, apart from what these two gave together in `slot`."""
+        for given in self.sign_offs:
+            delegator = given.delegation.delegator_id if given.delegation is not None else None
+            if given.slot_id == slot.pk and {given.person_id, delegator} == {user.pk, besides.pk}:
+                continue
+            if user.pk in (given.person_id, delegator):
+                return Fills(given.slot.title, by="" if given.person_id == user.pk else str(given.person))
+        return None
+
+
+def group_names(slot: Slot | SlotRule) -> tuple[str, str]:
+    """The names of the slot's own group and of its alternates (empty: none)."""
     group = slot.group.name if isinstance(slot.group, Group) else slot.group
     alternates = slot.alternates.name if isinstance(slot.alternates, Group) else (slot.alternates or "")
-    own = Seat(slot.title, group)
-    called = bool(alternates) and len(eligible_accounts(members([group]), own, deeds)) < slot.people
-    return Seat(slot.title, group, alternates, called)
+    return group, alternates
 
 
 def eligible_people(slot: Slot | SlotRule, deeds: Sequence[Deed]) -> list[User]:
     """The people who could fill the slot, by name."""
-    seat = seat_of(slot, deeds)
-    accounts = eligible_accounts(members([seat.group, seat.alternates]), seat, deeds)
-    return list(User.objects.filter(pk__in=accounts).order_by("display_name", "username"))
+    return _alone(slot, deeds).eligible(slot)
 
 
-def may_sign(user: User, slot: Slot, review: Review, round_: Round) -> Eligibility:
-    """Whether `user` may sign in `slot` of `round_` now, with the sentence that says why."""
-    deeds = deeds_of(review.version, review)
-    other = (
-        SignOff.objects.filter(round=round_, person=user, withdrawn_at=None)
-        .exclude(slot=slot)
-        .select_related("slot")
-        .first()
-    )
-    return eligibility(candidate(user), seat_of(slot, deeds), deeds, fills=other.slot.title if other else "")
+def seat_of(slot: Slot | SlotRule, deeds: Sequence[Deed]) -> Seat:
+    """The slot as a seat; see `Seating.seat`."""
+    return _alone(slot, deeds).seat(slot)
+
+
+def _alone(slot: Slot | SlotRule, deeds: Sequence[Deed]) -> Seating:
+    return Seating(deeds, groups=frozenset(name for name in group_names(slot) if name))
+
+
+def may_sign(user: User, slot: Slot, round_: Round) -> Eligibility:
+    """Whether `user` may sign in `slot` of `round_` for themselves now, with the sentence that says why."""
+    return Seating.of_round(round_).may_sign(user, slot)
+
+
+def delegation_between(delegator: str, delegate: User, groups: Iterable[str], at: datetime) -> Delegation | None:
+    """The delegation in force at `at` by which `delegate` may sign in one of `groups` for the person of this username or id."""
+    same = Q(delegator__username=delegator)
+    with contextlib.suppress(ValueError):  # a username is no id
+        same |= Q(delegator__uuid=UUID(delegator))
+    found = standing_delegations(at).filter(same, delegate=delegate, group__name__in=[*groups])
+    return found.order_by("ends_at").last()

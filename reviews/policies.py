@@ -370,6 +370,15 @@ class PolicyRef:
 
 
 @dataclass(frozen=True)
+class Emergency:
+    """Whether a version may go live ahead of its review, for how many hours at most, and the groups to which the second person belongs."""
+
+    allowed: bool
+    hours: int
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Rules:
     """All policies that apply to one decision, taken together: everything that any of them asks for is asked for."""
 
@@ -454,6 +463,16 @@ class Rules:
     def grace_days(self) -> int:
         """The shortest grace."""
         return min((one.grace_days for one in self.documents), default=0)
+
+    @property
+    def emergency(self) -> Emergency:
+        """Allowed where all allow it, for the shortest time, seconded by somebody who is a member of every group that any names."""
+        rules = [one.break_glass for one in self.documents]
+        return Emergency(
+            allowed=bool(rules) and all(rule.allowed for rule in rules),
+            hours=min((rule.hours for rule in rules), default=0),
+            groups=tuple(sorted({rule.seconded_by for rule in rules})),
+        )
 
     @property
     def envelopes(self) -> bool:

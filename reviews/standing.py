@@ -1,4 +1,4 @@
-"""Decides which signatures of a round count now: verified, of this round, not withdrawn, not stale, not expired.
+"""Decides which signatures of a round count now: verified, of this round, independent, not withdrawn, not stale, not expired.
 
 Recomputed at every question from the envelopes; nothing that a row says is believed unless the registry signed it.
 """
@@ -9,11 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from foundation.dsse import BadEnvelope
+from reviews.independence import Deed, of_others, what_they_did
 from reviews.models import APPROVING, Round, SignOff, Slot
+from reviews.people import deeds_of
 from reviews.quorum import Vote, counted
 from reviews.statements import SignedDecision, read_sign_off
+
+STOOD_IN: Final = ("delegation__delegator", "delegation__group")
+"""What of a delegation is read with a sign-off."""
 
 
 class Standing(StrEnum):
@@ -24,6 +30,7 @@ class Standing(StrEnum):
     WITHDRAWN = "withdrawn"
     DISMISSED = "dismissed"
     EXPIRED = "expired"
+    CONFLICTED = "conflicted"
     FORGED = "forged"
 
 
@@ -53,6 +60,7 @@ class Signature:
         return self.sign_off.decision == SignOff.Decision.REQUEST_CHANGES and self.standing in {
             Standing.COUNTS,
             Standing.STALE,
+            Standing.CONFLICTED,
         }
 
 
@@ -93,24 +101,47 @@ class RoundStanding:
         return bool(self.slots) and all(not slot.lacking for slot in self.slots) and not self.changes_requests
 
     @property
+    def conditional(self) -> bool:
+        """Whether any approval that counts asks for something afterwards."""
+        return any(
+            one.said is not None and one.said.decision == SignOff.Decision.APPROVE_WITH_CONDITIONS
+            for one in self.counting
+        )
+
+    @property
     def counting(self) -> tuple[Signature, ...]:
         """The approvals that make the quorum."""
         return tuple(signature for signature in self.signatures if signature.approves)
 
 
-def standing_of(round_: Round, facets: Mapping[str, str], at: datetime) -> RoundStanding:
-    """How every slot of the round stands at the moment `at`, when the version's facets are `facets`."""
+def standing_of(
+    round_: Round, facets: Mapping[str, str], at: datetime, *, deeds: Sequence[Deed] | None = None
+) -> RoundStanding:
+    """How every slot of the round stands at the moment `at`, when the version's facets are `facets`.
+
+    `deeds` is who had a hand in the version; by default until then: who signed and afterwards took part counts no more.
+    """
     slots = list(round_.slots.select_related("group", "alternates"))
-    sign_offs = list(round_.sign_offs.select_related("person", "slot", "dismissed_by", "reauthentication"))
-    return judge(round_, slots, sign_offs, facets, at)
+    sign_offs = list(round_.sign_offs.select_related("person", "slot", "dismissed_by", "reauthentication", *STOOD_IN))
+    known = deeds_of(round_.review.version, round_.review, until=at) if deeds is None else deeds
+    return judge(round_, slots, sign_offs, facets, at, known)
 
 
 def judge(
-    round_: Round, slots: Sequence[Slot], sign_offs: Sequence[SignOff], facets: Mapping[str, str], at: datetime
+    round_: Round,
+    slots: Sequence[Slot],
+    sign_offs: Sequence[SignOff],
+    facets: Mapping[str, str],
+    at: datetime,
+    deeds: Sequence[Deed],
 ) -> RoundStanding:
     """The same from rows that were read already."""
-    signatures = [_signature(sign_off, round_, facets, at) for sign_off in sign_offs]
-    votes = [Vote(one.sign_off.slot.key, one.said.reviewer) for one in signatures if one.approves and one.said]
+    signatures = [_signature(sign_off, round_, facets, at, deeds) for sign_off in sign_offs]
+    votes = [
+        Vote(one.sign_off.slot.key, one.said.reviewer, one.said.on_behalf_of)
+        for one in signatures
+        if one.approves and one.said
+    ]
     people = counted(votes)
     return RoundStanding(
         round_,
@@ -125,7 +156,9 @@ def judge(
     )
 
 
-def _signature(sign_off: SignOff, round_: Round, facets: Mapping[str, str], at: datetime) -> Signature:
+def _signature(
+    sign_off: SignOff, round_: Round, facets: Mapping[str, str], at: datetime, deeds: Sequence[Deed]
+) -> Signature:
     try:
         said = read_sign_off(sign_off.statement)
     except BadEnvelope as error:
@@ -136,8 +169,19 @@ def _signature(sign_off: SignOff, round_: Round, facets: Mapping[str, str], at: 
         return Signature(sign_off, Standing.DISMISSED if sign_off.dismissed_by_id else Standing.WITHDRAWN, said)
     if said.expires <= at:
         return Signature(sign_off, Standing.EXPIRED, said)
+    if conflict := _conflict(sign_off, deeds):
+        return Signature(sign_off, Standing.CONFLICTED, said, why=conflict)
     changed = tuple(facet for facet in sign_off.slot.facets if said.facets.get(facet) != facets.get(facet))
     return Signature(sign_off, Standing.STALE if changed else Standing.COUNTS, said, changed)
+
+
+def _conflict(sign_off: SignOff, deeds: Sequence[Deed]) -> str:
+    """Why one of the people behind the signature is not independent, or nothing."""
+    people = [sign_off.person, *([sign_off.delegation.delegator] if sign_off.delegation else [])]
+    for person in people:
+        if did := what_they_did(person.pk, deeds):
+            return f"{person} {of_others(did)}."
+    return ""
 
 
 def _mismatch(sign_off: SignOff, said: SignedDecision, round_: Round) -> str:
@@ -154,6 +198,7 @@ def _mismatch(sign_off: SignOff, said: SignedDecision, round_: Round) -> str:
         "slot": sign_off.slot.key,
         "decision": sign_off.decision,
         "reviewer": str(sign_off.person.uuid),
+        "on_behalf_of": str(sign_off.delegation.delegator.uuid) if sign_off.delegation else "",
         "digest": sign_off.statement_digest,
     }
     for name, value in expected.items():
@@ -161,4 +206,17 @@ def _mismatch(sign_off: SignOff, said: SignedDecision, round_: Round) -> str:
             return f"The statement was signed for another {name}."
     if said.facets.get("artifact") != version.digest:
         return "The statement was signed for other bytes."
+    return _undelegated(sign_off, said)
+
+
+def _undelegated(sign_off: SignOff, said: SignedDecision) -> str:
+    """Why the delegation does not cover the signature, or nothing: another delegate, another capacity, another time."""
+    given = sign_off.delegation
+    if given is None:
+        return ""
+    slot = sign_off.slot
+    in_force = given.starts_at <= said.issued < min(given.ends_at, given.ended_at or given.ends_at)
+    covers = given.group_id in {slot.group_id, slot.alternates_id} and slot.delegable
+    if given.delegate_id != sign_off.person_id or not covers or not in_force:
+        return "No delegation covered it when it was signed."
     return ""

@@ -35,6 +35,7 @@ _SIGNED: Final = (
     "statement",
     "statement_digest",
     "reauthentication_id",
+    "delegation_id",
     "idempotency_key",
     "signed_at",
 )
@@ -52,7 +53,7 @@ RULES: Final[Sequence[Rule]] = (
     *_kept(
         "reviews_approval",
         "whom an approval is for",
-        *("id", "version_id", "stage_id", "round_id", "basis", "break_glass_id", "envelope_id"),
+        *("id", "version_id", "stage_id", "round_id", "basis", "break_glass_id", "envelope_id", "approved_at"),
     ),
     Rule(
         "reviews_approval_stays_revoked",
@@ -69,7 +70,11 @@ RULES: Final[Sequence[Rule]] = (
         "a closed round never opens again and keeps what it froze",
         "OLD.state <> 'open' AND (" + _changed("state", "subject", "subject_digest", "valid_until") + ")",
     ),
-    *_kept("reviews_slot", "a slot", "id", "round_id", "key", "group_id", "alternates_id", "people", "facets"),
+    *_kept(
+        "reviews_slot",
+        "a slot",
+        *("id", "round_id", "key", "group_id", "alternates_id", "people", "facets", "delegable"),
+    ),
     *_kept(
         "reviews_comment",
         "a comment",
@@ -156,6 +161,11 @@ RULES: Final[Sequence[Rule]] = (
         "a delegation that was taken back does not come back",
         "OLD.ended_at IS NOT NULL AND (" + _changed("ended_at") + ")",
     ),
+    *_kept(
+        "reviews_rollback",
+        "a rollback",
+        *("id", "promotion_id", "person_id", "reason", "statement", "statement_digest", "reauthentication_id", "signed_at"),
+    ),
     *_kept("reviews_lapse", "a lapse", "id", "uuid", "approval_id", "kind", "reason", "at"),
     *_kept(
         "reviews_breakglass",
@@ -228,8 +238,27 @@ RULES: Final[Sequence[Rule]] = (
         "reviews_policyversion",
         "UPDATE",
         "a published policy never changes",
-        "OLD.status <> 'draft' AND (NEW.status = 'draft' OR "
+        "OLD.status IN ('published', 'retired') AND (NEW.status IN ('draft', 'proposed') OR "
         + _changed("id", "policy_id", "number", "content", "digest", "published_by_id", "published_at")
         + ")",
+    ),
+    Rule(
+        "reviews_policyversion_proposed",
+        "reviews_policyversion",
+        "UPDATE",
+        "a policy that waits for its signatures is not changed",
+        "OLD.status = 'proposed' AND (" + _changed("id", "policy_id", "number", "content", "digest") + ")",
+    ),
+    Rule(
+        "reviews_policyversion_stays_retired",
+        "reviews_policyversion",
+        "UPDATE",
+        "a retired policy does not come back",
+        "OLD.status = 'retired' AND NEW.status <> 'retired'",
+    ),
+    *_kept(
+        "reviews_policyrehearsal",
+        "a rehearsal",
+        *("id", "uuid", "policy_version_id", "policy_digest", "result", "digest", "by_id", "at"),
     ),
 )

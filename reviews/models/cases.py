@@ -57,8 +57,17 @@ class PolicyVersion(models.Model):
         help_text="none: ships with the product",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    authors = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, related_name="+", help_text="everybody who saved or proposed it; none of them signs it"
+    )
+    proposed_at = models.DateTimeField(null=True, blank=True, help_text="when it was last put before its signers")
     published_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="whose signature was the last one needed",
     )
     published_at = models.DateTimeField(null=True, blank=True)
 
@@ -69,6 +78,10 @@ class PolicyVersion(models.Model):
         ordering = ["policy", "-number"]
         constraints = [
             models.UniqueConstraint(fields=["policy", "number"], name="policy_number_once"),
+            models.UniqueConstraint(fields=["policy"], condition=Q(status="published"), name="one_version_in_force"),
+            models.UniqueConstraint(
+                fields=["policy"], condition=Q(status__in=["draft", "proposed"]), name="one_version_under_way"
+            ),
             models.CheckConstraint(
                 condition=Q(status__in=["draft", "proposed"], published_at=None)
                 | Q(status__in=["published", "retired"], published_at__isnull=False),
@@ -217,6 +230,7 @@ class Slot(models.Model):
     alternates = models.ForeignKey(Group, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     people = models.PositiveSmallIntegerField(default=1)
     facets = models.JSONField(default=list)
+    delegable = models.BooleanField(default=True, help_text="whether somebody may sign here for a member of the group")
     order = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
@@ -282,6 +296,11 @@ class SignOff(models.Model):
                 fields=["round", "person"], condition=Q(withdrawn_at=None), name="one_slot_per_person"
             ),
         ]
+
+    @property
+    def who(self) -> str:
+        """Whose decision it is as people read it: "Bob Lindqvist", or "Bob Lindqvist for Carol Adeyemi"."""
+        return f"{self.person} for {self.delegation.delegator}" if self.delegation else str(self.person)
 
     def ledger_ref(self) -> Obj:
         """How the ledger names this sign-off."""

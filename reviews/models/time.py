@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from access.models import Reauthentication
 from audit.events import Obj
-from registry.models import ModelVersion, RegisteredModel, Stage
+from registry.models import ModelVersion, Promotion, RegisteredModel, Stage
 from reviews.models.cases import Approval, PolicyVersion, Review, Round
 from reviews.models.signing import Signed
 
@@ -27,6 +27,7 @@ class Lapse(models.Model):
         CONDITION = "condition", "A condition was overdue"
         GRACE = "grace", "The grace after a policy change ended"
         BREAK_GLASS = "break_glass", "The break-glass ended"
+        WITHDRAWN = "withdrawn", "The case was withdrawn"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     approval = models.OneToOneField(Approval, on_delete=models.PROTECT, related_name="lapse")
@@ -77,10 +78,23 @@ class Escalation(models.Model):
         ESCALATED = "escalate", "Escalated"
         REJECTED = "reject", "Rejected"
 
-    round = models.OneToOneField(Round, on_delete=models.PROTECT, related_name="escalation")
+    round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="escalations")
     kind = models.CharField(max_length=8, choices=Kind.choices)
     group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    reason = models.TextField(help_text="what was not decided in time, and which policy says what follows")
     at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["at", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["round", "group"], condition=Q(kind="escalate"), name="escalated_once"),
+            models.UniqueConstraint(fields=["round"], condition=Q(kind="reject"), name="rejected_by_silence_once"),
+        ]
+
+    def ledger_ref(self) -> Obj:
+        """How the ledger names this escalation."""
+        version = self.round.review.version
+        return Obj(kind="escalation", id=str(self.pk), name=version.model.name, version=str(version.number))
 
 
 class BreakGlass(models.Model):
@@ -152,6 +166,17 @@ class BreakGlass(models.Model):
         return Obj(
             kind="break_glass", id=str(self.uuid), name=self.version.model.name, version=str(self.version.number)
         )
+
+
+class Rollback(Signed):
+    """The signed decision to put the version before back; the release of its promotion cites the statement."""
+
+    promotion = models.OneToOneField(Promotion, on_delete=models.PROTECT, related_name="signed_rollback")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    reason = models.TextField()
+
+    class Meta:
+        ordering = ["signed_at", "pk"]
 
 
 class RetrainingEnvelope(models.Model):
