@@ -18,9 +18,10 @@ from registry import queries as registry
 from registry.models import ModelVersion, Stage
 from reviews.facts import Facts, VersionFacts, facts_for
 from reviews.gates import GateOutcome, evaluate
+from reviews.holding import condition_requirements, thread_requirements
 from reviews.independence import Deed
 from reviews.models import APPROVED, APPROVING, Approval, Review, Round, SignOff, Slot
-from reviews.people import deeds_of, eligible_people, seat_of
+from reviews.people import Seating, deeds_of, group_names
 from reviews.policies import Rules, SlotRule
 from reviews.rulebook import rules_for, rules_of
 from reviews.standing import RoundStanding, Signature, SlotStanding, Standing, standing_of
@@ -36,7 +37,11 @@ NOT_CONSIDERED = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that was looked at for one version and stage. `holder`: the version that has the stage's alias now."""
+    """Everything that was looked at for one version and stage. `holder`: the version that has the stage's alias now.
+
+    `record` and `live` are what was read of the version and of the one in production, `seating` who may sign where: whoever shows
+    the case reads nothing twice.
+    """
 
     version: ModelVersion
     stage: Stage
@@ -49,6 +54,16 @@ class Evaluation:
     standing: RoundStanding | None
     approval: Approval | None
     requirements: tuple[Requirement, ...]
+    record: registry.Record
+    live: registry.Record | None
+    seating: Seating
+
+    @property
+    def subject(self) -> Subject | None:
+        """What a signature given now would sign; None where no round is open."""
+        if self.round is None or not self.round.is_open:
+            return None
+        return subject_of(self.version, self.stage, self.rules, self.round.compared_with, self.record)
 
     @property
     def unmet(self) -> tuple[Requirement, ...]:
@@ -62,27 +77,58 @@ def examine(version: ModelVersion, stage: Stage, *, at: datetime | None = None) 
     rules = rules_for(version.model.tier, stage)
     holder = registry.stage_holder(version.model, stage)
     production = holder if holder is not None and holder.pk != version.pk else None
-    facts = facts_for(version_facts(version), version_facts(production) if production else None)
+    records = registry.records_of([version, production] if production else [version])
+    record, live = records[version.pk], records[production.pk] if production else None
+    facts = facts_for(version_facts(record), version_facts(live) if live else None)
     gates = evaluate(rules.gates, facts)
     round_ = deciding_round(version, stage)
     review = round_.review if round_ else None
-    standing = standing_of(round_, facets_of(version, rules), now) if round_ else None
-    approval = round_.approvals.filter(basis=Approval.Basis.REVIEW).first() if round_ else None
+    deeds = deeds_of(version, review, until=now)
+    standing = standing_of(round_, facets_of(version, rules, record), now, deeds=deeds) if round_ else None
+    seating = _seating(rules, standing, deeds)
+    approval = (
+        round_.approvals.filter(basis=Approval.Basis.REVIEW).select_related("revocation").first() if round_ else None
+    )
     link = page_of(version)
     requirements = (
         *_version_requirements(version, rules, link),
         *(outcome.requirement(link) for outcome in gates if not outcome.gate.warning),
-        *_signature_requirements(version, rules, round_, standing, link),
+        *_signature_requirements(rules, standing, seating, link),
+        *(thread_requirements(review, link) if review else ()),
+        *(condition_requirements(standing, now) if standing else ()),
         *_round_requirements(rules, round_, standing, approval, now, link),
     )
-    return Evaluation(version, stage, rules, holder, facts, gates, review, round_, standing, approval, requirements)
+    return Evaluation(
+        version=version,
+        stage=stage,
+        rules=rules,
+        holder=holder,
+        facts=facts,
+        gates=gates,
+        review=review,
+        round=round_,
+        standing=standing,
+        approval=approval,
+        requirements=requirements,
+        record=record,
+        live=live,
+        seating=seating,
+    )
 
 
-def version_facts(version: ModelVersion) -> VersionFacts:
+def _seating(rules: Rules, standing: RoundStanding | None, deeds: list[Deed]) -> Seating:
+    slots: list[Slot | SlotRule] = [one.slot for one in standing.slots] if standing else [*rules.slots]
+    given = [one.sign_off for one in standing.signatures] if standing else []
+    names = frozenset(name for slot in slots for name in group_names(slot) if name)
+    return Seating(deeds, [one for one in given if one.withdrawn_at is None], names)
+
+
+def version_facts(record: registry.Record) -> VersionFacts:
     """What the registry knows of a version, for `facts`."""
-    card = registry.latest_card(version)
-    evidence = {kind: row.content for kind, row in registry.evidence_of(version).items()}
-    return VersionFacts(version.number, version.model.tier, evidence, card.sections if card else {})
+    evidence = {kind: row.content for kind, row in record.evidence.items()}
+    return VersionFacts(
+        record.version.number, record.version.model.tier, evidence, record.card.sections if record.card else {}
+    )
 
 
 def deciding_round(version: ModelVersion, stage: Stage) -> Round | None:
@@ -152,17 +198,15 @@ def _version_requirements(version: ModelVersion, rules: Rules, link: str) -> Ite
 
 
 def _signature_requirements(
-    version: ModelVersion, rules: Rules, round_: Round | None, standing: RoundStanding | None, link: str
+    rules: Rules, standing: RoundStanding | None, seating: Seating, link: str
 ) -> Iterable[Requirement]:
-    if round_ is None or standing is None:
-        deeds = deeds_of(version)
+    if standing is None:
         for rule in rules.slots:
-            yield _waiting(rule, 0, deeds, link, "No review was requested yet.")
+            yield _waiting(rule, 0, seating, link, "No review was requested yet.")
         return
-    deeds = deeds_of(version, round_.review)
     for slot in standing.slots:
         if slot.lacking:
-            yield _waiting(slot.slot, slot.signed, deeds, link, _why_lacking(slot))
+            yield _waiting(slot.slot, slot.signed, seating, link, _why_lacking(slot))
         else:
             names = ", ".join(str(one.sign_off.person) for one in slot.signatures if one.approves)
             yield Requirement(
@@ -178,9 +222,9 @@ def _signature_requirements(
         yield _changes_requested(request, link)
 
 
-def _waiting(slot: Slot | SlotRule, signed: int, deeds: list[Deed], link: str, why: str) -> Requirement:
-    people = eligible_people(slot, deeds)
-    seat = seat_of(slot, deeds)
+def _waiting(slot: Slot | SlotRule, signed: int, seating: Seating, link: str, why: str) -> Requirement:
+    people = seating.eligible(slot)
+    seat = seating.seat(slot)
     if people:
         cleared_by = ", ".join(str(person) for person in people[:5]) + (" and others" if len(people) > 5 else "")
     else:

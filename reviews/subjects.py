@@ -43,14 +43,20 @@ class FacetChange:
     now: str
 
 
-def facets_of(version: ModelVersion, rules: Rules) -> dict[str, str]:
-    """The digest of each facet as it is now, the policy's included."""
-    return {**registry.facets(version), "policy": rules.digest}
+def facets_of(version: ModelVersion, rules: Rules, record: registry.Record | None = None) -> dict[str, str]:
+    """The digest of each facet as it is now, the policy's included; `record` where the version's was read already."""
+    return {**registry.facets(version, record), "policy": rules.digest}
 
 
-def subject_of(version: ModelVersion, stage: Stage, rules: Rules, compared_with: ModelVersion | None) -> Subject:
+def subject_of(
+    version: ModelVersion,
+    stage: Stage,
+    rules: Rules,
+    compared_with: ModelVersion | None,
+    record: registry.Record | None = None,
+) -> Subject:
     """The subject of a decision as things are now."""
-    facets = facets_of(version, rules)
+    facets = facets_of(version, rules, record)
     value = {
         "model": version.model.name,
         "version": version.number,

@@ -1,0 +1,169 @@
+"""Decides whose turn it is: the slots of open reviews that one person could fill now, for themselves or for whom they stand in.
+
+A list, not a decision: signing asks `people` and `standing` again. Signatures that no longer cover what is there do not count
+here either, so that whoever has to sign anew finds the review in their inbox.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from access.models import User
+from access.permissions import Permission, visible_to
+from access.principal import Principal
+from foundation.dsse import BadEnvelope
+from registry import queries as registry
+from registry.models import Evidence, ModelCardRevision
+from reviews.models import APPROVING, PolicyVersion, Round, SignOff, Slot
+from reviews.people import made_by, standing_delegations
+from reviews.policies import Rules
+from reviews.rulebook import rules_for
+from reviews.statements import read_sign_off
+from reviews.subjects import facets_of
+
+_COLUMNS = ("pk", "title", "people", "group", "round", "round__review", "moved", "in_group")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """That somebody could fill one slot of one open review now. `on_behalf_of`: whom they would sign for; empty: themselves."""
+
+    review: int
+    round: int
+    slot: int
+    title: str
+    on_behalf_of: str = ""
+
+
+def turns_of(by: Principal) -> list[Turn]:
+    """Every slot that waits for `by`, of reviews of models that they may see: their own turns, then those for others."""
+    user = by.user
+    if user is None or not user.is_person or not user.is_active:
+        return []
+    turns = _turns(by, user, user.groups.all())
+    for delegation in standing_delegations(timezone.now()).filter(delegate=user):
+        own = {turn.review for turn in turns}
+        found = _turns(by, delegation.delegator, Group.objects.filter(pk=delegation.group_id), delegate=user)
+        turns += [turn for turn in found if turn.review not in own]
+    return turns
+
+
+def _turns(by: Principal, signer: User, groups: QuerySet[Group], *, delegate: User | None = None) -> list[Turn]:
+    """What `signer` could sign as a member of `groups`; through `delegate`, who has to be as independent as they."""
+    slots = _slots(by, groups).exclude(_related_to(signer))
+    if delegate is not None:
+        slots = slots.filter(delegable=True).exclude(_related_to(delegate))
+    rows = list(slots.values(*_COLUMNS))
+    given = _standing_signatures(rows)
+    people = {signer.pk, delegate.pk} if delegate else {signer.pk}
+    signed = {one.round_id for one in given if people & {one.person_id, _delegator(one)}}
+    filled = Counter(one.slot_id for one in given if one.decision in APPROVING)
+    lacking = [row for row in rows if filled[row["pk"]] < row["people"] and row["round"] not in signed]
+    called = _called([row for row in lacking if not row["in_group"]])
+    behalf = str(signer) if delegate else ""
+    return [
+        Turn(row["round__review"], row["round"], row["pk"], row["title"], behalf)
+        for row in lacking
+        if row["in_group"] or row["pk"] in called
+    ]
+
+
+def _slots(by: Principal, groups: QuerySet[Group]) -> QuerySet[Slot]:
+    """The slots of open rounds that the groups hold or are the alternates of."""
+    slots = Slot.objects.filter(
+        Q(group__in=groups) | Q(alternates__in=groups), round__state=Round.State.OPEN, round__review__closed_at=None
+    )
+    moved = SignOff.objects.filter(_changed_since(), round=OuterRef("round"), withdrawn_at=None)
+    slots = slots.annotate(moved=Exists(moved), in_group=Exists(groups.filter(pk=OuterRef("group"))))
+    return visible_to(slots, by, Permission.SEE_MODEL, through="round__review__version__model").order_by(
+        "round", "order", "pk"
+    )
+
+
+def _changed_since() -> Q:
+    """Whether anything that a signature may answer for came after it: then it has to be looked at, though it may still stand."""
+    version = OuterRef("round__review__version")
+    evidence = Evidence.objects.filter(version=version, created_at__gte=OuterRef("signed_at"))
+    cards = ModelCardRevision.objects.filter(version=version, created_at__gte=OuterRef("signed_at"))
+    policies = PolicyVersion.objects.filter(published_at__gte=OuterRef("signed_at"))
+    touched = Q(round__review__version__updated_at__gte=F("signed_at"))
+    return Q(Exists(evidence)) | Q(Exists(cards)) | Q(Exists(policies)) | touched
+
+
+def _related_to(user: User) -> Q:
+    """Rounds of versions that the user, or a service account of theirs, had a hand in (`people.deeds_of`, as a condition in SQL)."""
+    accounts = User.objects.filter(Q(pk=user.pk) | Q(owner=user)).values("pk")
+    asked = Round.objects.filter(
+        Q(opened_by__in=accounts) | Q(review__requested_by__in=accounts),
+        review__version=OuterRef("round__review__version"),
+        review__stage=OuterRef("round__review__stage"),
+    )
+    return Q(round__review__version__digest__in=made_by(user).values("digest")) | Q(Exists(asked))
+
+
+def _standing_signatures(rows: Collection[Mapping[str, Any]]) -> list[SignOff]:
+    """The signatures of the slots' rounds that were not withdrawn and still cover what is there."""
+    rounds = {row["round"] for row in rows}
+    if not rounds:
+        return []
+    given = SignOff.objects.filter(round__in=rounds, withdrawn_at=None).select_related("delegation")
+    plain = list(given.only("round_id", "slot_id", "person_id", "decision", "delegation__delegator_id"))
+    stale = _stale({row["round"] for row in rows if row["moved"]})
+    return [one for one in plain if one.pk not in stale]
+
+
+def _stale(rounds: Collection[int]) -> set[int]:
+    """The signatures of these rounds that were given for facets which are not what they were; all versions read at once."""
+    if not rounds:
+        return set()
+    signatures = list(
+        SignOff.objects.filter(round__in=rounds, withdrawn_at=None).select_related(
+            *("slot", "round__review__stage", "round__review__version__model"),
+            *("round__review__version__dataset_version", "round__review__version__recipe"),
+        )
+    )
+    records = registry.records_of(one.round.review.version for one in signatures)
+    rules: dict[tuple[int, int], Rules] = {}
+    stale = set()
+    for one in signatures:
+        review = one.round.review
+        key = (review.version.model.tier, review.stage_id)
+        if key not in rules:
+            rules[key] = rules_for(review.version.model.tier, review.stage)
+        facets = facets_of(review.version, rules[key], records[review.version_id])
+        if not _covers(one, facets):
+            stale.add(one.pk)
+    return stale
+
+
+def _covers(sign_off: SignOff, facets: Mapping[str, str]) -> bool:
+    try:
+        said = read_sign_off(sign_off.statement).facets
+    except BadEnvelope:
+        return False
+    return all(said.get(facet) == facets.get(facet) for facet in sign_off.slot.facets)
+
+
+def _delegator(sign_off: SignOff) -> int | None:
+    return sign_off.delegation.delegator_id if sign_off.delegation else None
+
+
+def _called(rows: Collection[Mapping[str, Any]]) -> set[int]:
+    """The slots whose alternates are called, since too few of their own group are independent; a statement for each member."""
+    independent: Counter[int] = Counter()
+    slots = Slot.objects.filter(pk__in=[row["pk"] for row in rows])
+    for member in _members(row["group"] for row in rows):
+        independent.update(slots.filter(group__user=member).exclude(_related_to(member)).values_list("pk", flat=True))
+    return {row["pk"] for row in rows if independent[row["pk"]] < row["people"]}
+
+
+def _members(groups: Iterable[int]) -> list[User]:
+    wanted = set(groups)
+    return list(User.objects.people().active().filter(groups__in=wanted).distinct()) if wanted else []
