@@ -6,7 +6,7 @@ a comparison with another model on the same rows. Intervals are 95 % percentile 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,8 +16,18 @@ import pandas as pd
 
 from datasets.profile import positive, wilson
 from datasets.schema import TableSchema, group_order, groups_of
-from training.fairness import MAX_WIDTH, MIN_POSITIVES, MIN_ROWS, AttributeResult, GroupResult, fairness, intersect
-from training.measures import RESAMPLES, Floats, Ranked, auc, estimate, estimates, headline, resample
+from training.fairness import (
+    MAX_WIDTH,
+    MIN_POSITIVES,
+    MIN_ROWS,
+    AttributeResult,
+    GroupResult,
+    fairness,
+    intersect,
+    simultaneous,
+    worst_of,
+)
+from training.measures import RESAMPLES, Estimate, Floats, Ranked, draws, estimate, estimates, headline, resample
 
 CURVE_POINTS: Final = 101
 SCORE_BINS: Final = 40
@@ -78,31 +88,86 @@ def evaluate(holdout: Holdout, *, cutoff: float, seed: int, resamples: int = RES
 def compare(
     holdout: Holdout, other: npt.ArrayLike, *, cutoff: float, other_cutoff: float, seed: int, resamples: int = RESAMPLES
 ) -> Content:
-    """This model against the scores `other` `(n,)` of another one on the same rows: paired AUC difference and decision flips.
+    """This model against the scores `other` `(n,)` of another one on the same rows: paired differences and decision flips.
 
-    The same resamples are used for both, so that what the rows have in common cancels out.
+    Every difference is this model's value minus the other's, with the same resamples for both, so that what the rows have in common
+    cancels out (Efron and Tibshirani 1993, section 16.4).
     """
     ours, order = Ranked.of(holdout.label, holdout.score)
     theirs, their_order = Ranked.of(holdout.label, other)
     to_theirs = np.argsort(order)[their_order]
-    ones = np.ones((1, ours.n))
-    point = auc(ours.label, ours.starts, ones) - auc(theirs.label, theirs.starts, ones)
-    draws = [
-        auc(ours.label, ours.starts, weights) - auc(theirs.label, theirs.starts, weights[:, to_theirs])
-        for weights in resample(ours.label, seed=seed, resamples=resamples)
-    ]
     mine = holdout.score >= cutoff
     before = np.asarray(other, dtype=np.float64) >= other_cutoff
+
+    def blocks() -> Iterator[Floats]:
+        return resample(ours.label, seed=seed, resamples=resamples)
+
+    own = draws(headline(ours, cutoff), ours.n, blocks())
+    others = draws(headline(theirs, other_cutoff), ours.n, (weights[:, to_theirs] for weights in blocks()))
+    differences = {
+        name: estimate(point - others[name][0], drawn - others[name][1], ours.n).as_dict()
+        for name, (point, drawn) in own.items()
+    }
     return {
-        "auc_difference": estimate(float(point[0]), np.concatenate(draws), ours.n).as_dict(),
+        "auc_difference": differences["auc"],
+        "differences": differences,
+        "other": {name: estimate(point, drawn, ours.n).as_dict() for name, (point, drawn) in others.items()},
+        "worst_gap_difference": _gap_difference(holdout, ours, order, mine, before, seed=seed, resamples=resamples),
         "decision_flips": {
             "rows": ours.n,
             "changed": int((mine != before).sum()),
             "to_positive": int((mine & ~before).sum()),
             "to_negative": int((~mine & before).sum()),
+            "to_right": int(((mine != before) & (mine == (holdout.label == 1))).sum()),
         },
         "flips_by_group": _flips(holdout, mine, before),
+        "resamples": resamples,
+        "seed": seed,
     }
+
+
+def summary(holdout: Holdout, *, cutoff: float, seed: int, resamples: int = RESAMPLES) -> Content:
+    """The few numbers by which two ways to train are weighed: AUC, accuracy, selection rate and the worst gap, with intervals."""
+    ranked, order = Ranked.of(holdout.label, holdout.score)
+    found = estimates(headline(ranked, cutoff), ranked, seed=seed, resamples=resamples)
+    single = _single(holdout, order)
+    worst = worst_of(fairness(ranked, single, cutoff, seed=seed, resamples=resamples, areas=0).attributes)
+    return {
+        "cutoff": cutoff,
+        **{name: found[name].as_dict() for name in ("auc", "accuracy", "selection_rate")},
+        "worst_gap": worst.worst_gap.as_dict() if worst else None,
+        "worst_group": f"{worst.attribute}: {worst.worst.group}" if worst and worst.worst else "",
+    }
+
+
+def _gap_difference(
+    holdout: Holdout,
+    ours: Ranked,
+    order: npt.NDArray[np.int64],
+    mine: npt.NDArray[np.bool_],
+    before: npt.NDArray[np.bool_],
+    *,
+    seed: int,
+    resamples: int,
+) -> Content | None:
+    """How much wider the worst gap of this model is than that of the other, each in its own worst group; None where none is judged."""
+    single = _single(holdout, order)
+    sides = [
+        worst_of(
+            fairness(ours, single, 0.5, seed=seed, resamples=resamples, decided=decided[order], areas=0).attributes
+        )
+        for decided in (mine, before)
+    ]
+    own, other = sides
+    if own is None or other is None or own.worst_gap.value is None or other.worst_gap.value is None:
+        return None
+    drawn = own.worst_draws - other.worst_draws
+    return estimate(own.worst_gap.value - other.worst_gap.value, drawn, ours.n).as_dict()
+
+
+def _single(holdout: Holdout, order: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.object_]]:
+    """The groups by one attribute each, in ranked order."""
+    return {name: values[order] for name, values in holdout.groups.items() if INTERSECTION not in name}
 
 
 def _confusion(ranked: Ranked, cutoff: float) -> dict[str, int]:
@@ -185,27 +250,62 @@ def _slice(group: GroupResult) -> Content:
 
 
 def _fairness(results: Sequence[AttributeResult], order: Mapping[str, tuple[str, ...]]) -> Content:
-    """Single attributes decide `worst`; intersections stand beside them for the reader."""
+    """Single attributes decide `worst`, pairs of attributes `worst_intersection`, whose intervals hold for all pairs at once."""
     single = [result for result in results if INTERSECTION not in result.attribute]
-    judged = [(result, result.worst) for result in single if result.worst is not None]
-    worst = None
-    if judged:
-        result, group = max(judged, key=lambda pair: pair[0].worst_gap.value or 0.0)
-        worst = {
-            "attribute": group.attribute,
-            "group": group.group,
-            "equal_opportunity_gap": result.worst_gap.as_dict(),
-        }
+    pairs = [result for result in results if INTERSECTION in result.attribute]
+    together, factor, judged = simultaneous(pairs)
+    worst = worst_of(single)
     return {
         "attributes": {result.attribute: _attribute(result, order) for result in single},
-        "intersections": {result.attribute: _attribute(result, order) for result in results if result not in single},
-        "worst": worst,
+        "intersections": {result.attribute: _intersection(result, order, together) for result in pairs},
+        "worst": {
+            "attribute": worst.attribute,
+            "group": worst.worst.group,
+            "equal_opportunity_gap": worst.worst_gap.as_dict(),
+        }
+        if worst and worst.worst
+        else None,
+        "worst_intersection": _worst_intersection(pairs, together),
+        "simultaneous": {
+            "level": 0.95,
+            "groups": judged,
+            "factor": round(factor, 4),
+            "method": "max-T bootstrap over all groups by two attributes that could be judged",
+        },
         "rule": (
             "A group's equal-opportunity gap is its true positive rate minus the overall one; an attribute's is the largest in either "
             f"direction, as a positive number. Evidence is insufficient below {MIN_ROWS} people, below {MIN_POSITIVES} positive outcomes, "
             f"or when the gap's interval is wider than {MAX_WIDTH}."
         ),
     }
+
+
+def _worst_intersection(
+    pairs: Sequence[AttributeResult], together: Mapping[tuple[str, str], tuple[float, float]]
+) -> Content | None:
+    found = worst_of(pairs)
+    if found is None or found.worst is None:
+        return None
+    gap, (low, high) = found.worst.equal_opportunity_gap, together[found.attribute, found.worst.group]
+    size = abs(gap.value or 0.0)
+    reach = (high - low) / 2
+    return {
+        "attribute": found.attribute,
+        "group": found.worst.group,
+        "equal_opportunity_gap": Estimate(size, max(0.0, size - reach), size + reach, gap.n).as_dict(),
+    }
+
+
+def _intersection(
+    result: AttributeResult,
+    order: Mapping[str, tuple[str, ...]],
+    together: Mapping[tuple[str, str], tuple[float, float]],
+) -> Content:
+    content = _attribute(result, order)
+    for group in content["groups"]:
+        if ends := together.get((result.attribute, group["group"])):
+            group["simultaneous"] = {"low": round(ends[0], 6), "high": round(ends[1], 6)}
+    return content
 
 
 def _attribute(result: AttributeResult, order: Mapping[str, tuple[str, ...]]) -> Content:

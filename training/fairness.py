@@ -6,7 +6,7 @@ difference: largest minus smallest selection rate. A group too small to say anyt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from training.measures import Estimate, Floats, Ranked, auc, estimate, resample
 MIN_ROWS: Final = 200
 MIN_POSITIVES: Final = 50
 MAX_WIDTH: Final = 0.15
+AREA_RESAMPLES: Final = 200
+"""Of the resamples, how many the groups' AUC is measured on: it takes ten times as long as everything else together."""
 CELLS: Final = 4
 Groups = npt.NDArray[np.object_]
 
@@ -48,13 +50,25 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class AttributeResult:
-    """All groups of one attribute; `worst` is the sufficient group with the largest gap in either direction, None without one."""
+    """All groups of one attribute; `worst` is the sufficient group with the largest gap in either direction, None without one.
+
+    `gap_draws`: each group's gap in each resample `(resamples, groups)`.
+    """
 
     attribute: str
     groups: tuple[GroupResult, ...]
     worst: GroupResult | None
     worst_gap: Estimate
     demographic_parity_difference: Estimate
+    gap_draws: Floats
+
+    @property
+    def worst_draws(self) -> Floats:
+        """The size of the worst group's gap in each resample: `(resamples,)`; NaN without a worst group."""
+        if self.worst is None:
+            return np.full(len(self.gap_draws), np.nan)
+        found: Floats = np.abs(self.gap_draws[:, self.groups.index(self.worst)])
+        return found
 
 
 @dataclass(frozen=True)
@@ -91,18 +105,30 @@ NEGATIVE: Final = (0, 1)
 
 
 def fairness(
-    ranked: Ranked, groups: Mapping[str, Groups], cutoff: float, *, seed: int, resamples: int
+    ranked: Ranked,
+    groups: Mapping[str, Groups],
+    cutoff: float,
+    *,
+    seed: int,
+    resamples: int,
+    decided: npt.NDArray[np.bool_] | None = None,
+    areas: int = AREA_RESAMPLES,
 ) -> FairnessResult:
-    """The result for each attribute in `groups`, whose arrays `(n,)` follow the ranked rows."""
+    """The result for each attribute in `groups`, whose arrays `(n,)` follow the ranked rows.
+
+    `decided` `(n,)`: the decisions to judge, where they are not those of the ranked scores at `cutoff` (another model's on the same
+    rows). `areas`: how many of the resamples measure the groups' AUC; 0: not measured.
+    """
     encoded = {name: pd.factorize(values, sort=True) for name, values in groups.items()}
-    indicator = _indicator(ranked, {name: codes for name, (codes, _) in encoded.items()}, cutoff)
-    members = {
-        name: [np.flatnonzero(codes == g) for g in range(len(found))] for name, (codes, found) in encoded.items()
-    }
-    blocks = list(_count(ranked, indicator, members, seed=seed, resamples=resamples))
-    cells = np.concatenate([counted for counted, _ in blocks])
-    point = (indicator.T @ np.ones(ranked.n)).reshape(1, -1)
+    decided = ranked.score >= cutoff if decided is None else decided
+    indicator = _indicator(ranked.label, decided, {name: codes for name, (codes, _) in encoded.items()})
+    transposed = indicator.T.tocsr()
+    cells = np.concatenate(
+        [(transposed @ weights.T).T for weights in resample(ranked.label, seed=seed, resamples=resamples)]
+    )
+    point = (transposed @ np.ones(ranked.n)).reshape(1, -1)
     overall = _Table(("overall",), point[:, :CELLS].reshape(1, 1, CELLS), cells[:, :CELLS].reshape(-1, 1, CELLS))
+    measured = _areas(ranked, encoded, seed=seed, resamples=min(areas, resamples)) if areas else {}
     results, column = [], CELLS
     for name, (_, found) in encoded.items():
         width = len(found) * CELLS
@@ -112,11 +138,45 @@ def fairness(
             point[:, part].reshape(1, -1, CELLS),
             cells[:, part].reshape(len(cells), -1, CELLS),
         )
-        areas = np.concatenate([drawn[name] for _, drawn in blocks])
-        results.append(_attribute(name, table, overall, _auc_points(ranked, members[name]), areas))
+        unmeasured = np.full(len(found), np.nan)
+        results.append(_attribute(name, table, overall, *measured.get(name, (unmeasured, unmeasured[np.newaxis]))))
         column += width
     tpr, draws = overall.rates((3,), POSITIVE)
     return FairnessResult(tuple(results), estimate(float(tpr[0]), draws[:, 0], int(ranked.label.sum())))
+
+
+def simultaneous(results: Sequence[AttributeResult]) -> tuple[dict[tuple[str, str], tuple[float, float]], float, int]:
+    """Intervals of the gaps of all sufficient groups that hold together with 95 %: by (attribute, group); the factor; how many.
+
+    Looking at many groups finds a wide gap by chance in one of them. Each interval is the gap plus and minus `factor` standard errors,
+    where the factor is the 95th percentile, over the resamples, of the largest standardized deviation in any group (max-T bootstrap:
+    Westfall and Young 1993, chapter 2; Romano and Wolf 2005). Bonferroni's correction would be wider, as the groups overlap.
+    """
+    judged = [
+        (one.attribute, group, one.gap_draws[:, place])
+        for one in results
+        for place, group in enumerate(one.groups)
+        if group.sufficient
+    ]
+    if not judged:
+        return {}, 0.0, 0
+    gaps = np.array([group.equal_opportunity_gap.value for _, group, _ in judged], dtype=np.float64)
+    drawn = np.column_stack([draws for _, _, draws in judged])
+    error = np.nanstd(drawn, axis=0, ddof=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deviation = np.where(error > 0, np.abs(drawn - gaps) / error, 0.0)
+    factor = float(np.quantile(np.nanmax(deviation, axis=1), 0.95))
+    found = {
+        (attribute, group.group): (float(gap - factor * width), float(gap + factor * width))
+        for (attribute, group, _), gap, width in zip(judged, gaps, error, strict=True)
+    }
+    return found, factor, len(judged)
+
+
+def worst_of(results: Sequence[AttributeResult]) -> AttributeResult | None:
+    """The attribute whose worst group has the largest gap of all; None where no group could be judged."""
+    judged = [one for one in results if one.worst is not None]
+    return max(judged, key=lambda one: one.worst_gap.value or 0.0) if judged else None
 
 
 def intersect(first: Groups, second: Groups) -> Groups:
@@ -124,43 +184,41 @@ def intersect(first: Groups, second: Groups) -> Groups:
     return np.array([f"{a}, {b}" for a, b in zip(first, second, strict=True)], dtype=object)
 
 
-def _indicator(ranked: Ranked, codes: Mapping[str, npt.NDArray[np.intp]], cutoff: float) -> Any:
+def _indicator(label: Floats, decided: npt.NDArray[np.bool_], codes: Mapping[str, npt.NDArray[np.intp]]) -> Any:
     """Sparse `(n, 4 + Σ 4 * groups)`: one for the cell of the row overall, and one for its cell in each attribute."""
-    cell = (2 * ranked.label + (ranked.score >= cutoff)).astype(np.int64)
+    cell = (2 * label + decided).astype(np.int64)
     places, column = [cell], CELLS
     for values in codes.values():
         places.append(column + values * CELLS + cell)
         column += (int(values.max()) + 1) * CELLS
-    rows = np.tile(np.arange(ranked.n), len(places))
+    rows = np.tile(np.arange(label.size), len(places))
     ones = np.ones(rows.size)
-    return sparse.csr_matrix((ones, (rows, np.concatenate(places))), shape=(ranked.n, column))
+    return sparse.csr_matrix((ones, (rows, np.concatenate(places))), shape=(label.size, column))
 
 
-def _count(
-    ranked: Ranked, indicator: Any, members: Mapping[str, list[Any]], *, seed: int, resamples: int
-) -> Iterator[tuple[Floats, dict[str, Floats]]]:
-    """For each block of resamples: the cells `(b, cells)` and, by attribute, the groups' AUC `(b, g)`."""
-    transposed = indicator.T.tocsr()
-    subsets = {name: [_subset(ranked, rows) for rows in groups] for name, groups in members.items()}
-    for weights in resample(ranked.label, seed=seed, resamples=resamples):
-        areas = {
+def _areas(
+    ranked: Ranked, encoded: Mapping[str, tuple[Any, Any]], *, seed: int, resamples: int
+) -> dict[str, tuple[Floats, Floats]]:
+    """By attribute, the groups' AUC `(g,)` and its values in the first `resamples` resamples `(resamples, g)`."""
+    members = {
+        name: [_subset(ranked, np.flatnonzero(codes == g)) for g in range(len(found))]
+        for name, (codes, found) in encoded.items()
+    }
+
+    def measure(weights: Floats) -> dict[str, Floats]:
+        return {
             name: np.column_stack([auc(label, starts, weights[:, rows]) for rows, label, starts in groups])
-            for name, groups in subsets.items()
+            for name, groups in members.items()
         }
-        yield (transposed @ weights.T).T, areas
+
+    points = measure(np.ones((1, ranked.n)))
+    drawn = [measure(weights) for weights in resample(ranked.label, seed=seed, resamples=resamples)]
+    return {name: (points[name][0], np.concatenate([one[name] for one in drawn])) for name in members}
 
 
 def _subset(ranked: Ranked, rows: Any) -> tuple[Any, Floats, Any]:
     score = ranked.score[rows]
     return rows, ranked.label[rows], np.flatnonzero(np.r_[True, score[1:] != score[:-1]])
-
-
-def _auc_points(ranked: Ranked, groups: Sequence[Any]) -> Floats:
-    found = []
-    for rows in groups:
-        _, label, starts = _subset(ranked, rows)
-        found.append(auc(label, starts, np.ones((1, len(rows))))[0])
-    return np.array(found)
 
 
 def _attribute(name: str, table: _Table, overall: _Table, auc_point: Floats, auc_draws: Floats) -> AttributeResult:
@@ -177,7 +235,7 @@ def _attribute(name: str, table: _Table, overall: _Table, auc_point: Floats, auc
     judged = [number for number, group in enumerate(groups) if group.sufficient]
     if not judged:
         nothing = Estimate(None, None, None, 0)
-        return AttributeResult(name, groups, None, nothing, nothing)
+        return AttributeResult(name, groups, None, nothing, nothing, rates["gap"][1])
     worst = max(judged, key=lambda number: abs(rates["gap"][0][number]))
     size = np.abs(rates["gap"][1][:, worst])
     n = sum(groups[number].n for number in judged)
@@ -188,6 +246,7 @@ def _attribute(name: str, table: _Table, overall: _Table, auc_point: Floats, auc
         groups[worst],
         estimate(float(abs(rates["gap"][0][worst])), size, groups[worst].positives),
         estimate(float(np.ptp(selected)), np.ptp(drawn, axis=-1), n),
+        rates["gap"][1],
     )
 
 

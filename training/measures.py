@@ -1,12 +1,12 @@
 """Measures of a binary classifier under row weights, for many weightings at once. Pure.
 
 A bootstrap resample is a weighting of the same rows, so a block of resamples is one matrix and every measure a few
-matrix operations: 200 resamples of 60,000 rows take a second. With all weights 1 each measure equals scikit-learn's.
+matrix operations: 1,000 resamples of 60,000 rows take a few seconds. With all weights 1 each measure equals scikit-learn's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +16,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-RESAMPLES: Final = 200
-BLOCK: Final = 20
+RESAMPLES: Final = 1_000
+BLOCK: Final = 5
 CALIBRATION_BINS: Final = 10
 SMALLEST_PROBABILITY: Final = 1e-15
 
@@ -89,12 +89,18 @@ def resample(label: Floats, *, seed: int, resamples: int = RESAMPLES, block: int
 
 def estimates(measure: Measure, ranked: Ranked, *, seed: int, resamples: int = RESAMPLES) -> dict[str, Estimate]:
     """Every number that `measure` gives, with its interval; `n` is the number of rows."""
-    points = measure(np.ones((1, ranked.n)))
+    found = draws(measure, ranked.n, resample(ranked.label, seed=seed, resamples=resamples))
+    return {name: estimate(point, drawn, ranked.n) for name, (point, drawn) in found.items()}
+
+
+def draws(measure: Measure, n: int, blocks: Iterable[Floats]) -> dict[str, tuple[float, Floats]]:
+    """Every number that `measure` gives on `n` rows, with its value under each weighting in `blocks`: `(resamples,)`."""
+    points = measure(np.ones((1, n)))
     drawn: dict[str, list[Floats]] = {name: [] for name in points}
-    for weights in resample(ranked.label, seed=seed, resamples=resamples):
+    for weights in blocks:
         for name, values in measure(weights).items():
             drawn[name].append(values)
-    return {name: estimate(float(points[name][0]), np.concatenate(drawn[name]), ranked.n) for name in points}
+    return {name: (float(points[name][0]), np.concatenate(drawn[name])) for name in points}
 
 
 def estimate(value: float, draws: Floats, n: int) -> Estimate:
@@ -111,20 +117,30 @@ def estimate(value: float, draws: Floats, n: int) -> Estimate:
 def auc(label: Floats, starts: Ints, weights: Floats) -> Floats:
     """Area under the ROC curve, ties counted half (Hanley and McNeil 1982): `(b,)`; NaN where a class has no weight."""
     pos, neg = _tied(label, starts, weights)
-    before = np.cumsum(pos, axis=1) - pos
+    return _area(pos, neg, np.cumsum(pos, axis=1))
+
+
+def _area(pos: Floats, neg: Floats, tp: Floats) -> Floats:
+    """The same from the weights at each distinct score and the positives up to it."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        area: Floats = (neg * (before + pos / 2)).sum(axis=1) / (pos.sum(axis=1) * neg.sum(axis=1))
-    return area
+        found: Floats = (np.einsum("ij,ij->i", neg, tp) - np.einsum("ij,ij->i", neg, pos) / 2) / (
+            tp[:, -1] * neg.sum(axis=1)
+        )
+    return found
 
 
 def average_precision(label: Floats, starts: Ints, weights: Floats) -> Floats:
     """Average precision, the step-wise area under the precision-recall curve as scikit-learn defines it: `(b,)`."""
     pos, neg = _tied(label, starts, weights)
-    tp, fp = np.cumsum(pos, axis=1), np.cumsum(neg, axis=1)
+    return _average(pos, np.cumsum(pos, axis=1), np.cumsum(neg, axis=1))
+
+
+def _average(pos: Floats, tp: Floats, fp: Floats) -> Floats:
+    """The same from positives at each distinct score, and true and false positives up to it."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.where(tp + fp > 0, tp / (tp + fp), 0.0)
-        average: Floats = (pos * precision).sum(axis=1) / pos.sum(axis=1)
-    return average
+        precision = tp / np.maximum(tp + fp, 1e-300)
+        found: Floats = np.einsum("ij,ij->i", pos, precision) / tp[:, -1]
+    return found
 
 
 def headline(ranked: Ranked, cutoff: float) -> Measure:
@@ -139,10 +155,12 @@ def headline(ranked: Ranked, cutoff: float) -> Measure:
     def measure(weights: Floats) -> Measures:
         total = weights.sum(axis=1)
         lost, brier, positives, selected, hits = (weights @ columns).T
+        pos, neg = _tied(y, ranked.starts, weights)
+        tp = np.cumsum(pos, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             return {
-                "auc": auc(y, ranked.starts, weights),
-                "average_precision": average_precision(y, ranked.starts, weights),
+                "auc": _area(pos, neg, tp),
+                "average_precision": _average(pos, tp, np.cumsum(neg, axis=1)),
                 "log_loss": lost / total,
                 "brier": brier / total,
                 "ece": calibration_error(ranked, weights),
@@ -157,14 +175,20 @@ def headline(ranked: Ranked, cutoff: float) -> Measure:
 
 def calibration_error(ranked: Ranked, weights: Floats) -> Floats:
     """Expected calibration error over ten equal-count bins: the weighted mean of |observed - predicted| (Nixon et al. 2019): `(b,)`."""
-    difference = np.add.reduceat(weights * (ranked.label - ranked.score), ranked.bins, axis=1)
-    error: Floats = np.abs(difference).sum(axis=1) / weights.sum(axis=1)
+    apart = np.zeros((ranked.n, len(ranked.bins)))
+    apart[np.arange(ranked.n), np.searchsorted(ranked.bins, np.arange(ranked.n), side="right") - 1] = (
+        ranked.label - ranked.score
+    )
+    error: Floats = np.abs(weights @ apart).sum(axis=1) / weights.sum(axis=1)
     return error
 
 
 def _tied(label: Floats, starts: Ints, weights: Floats) -> tuple[Floats, Floats]:
     """Weight of positives and of negatives at each distinct score, best first: `(b, n_distinct)` each."""
-    pos = np.add.reduceat(weights * label, starts, axis=1)
+    pos = weights * label
+    if starts.size == label.size:
+        return pos, weights - pos
+    pos = np.add.reduceat(pos, starts, axis=1)
     return pos, np.add.reduceat(weights, starts, axis=1) - pos
 
 

@@ -7,6 +7,7 @@ it ends at once.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -106,9 +107,8 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _intersections(schema: TableSchema) -> list[tuple[str, str]]:
-    """The first protected attribute with each other one: sex with race, age and disability."""
-    names = [attribute.name for attribute in schema.protected]
-    return [(names[0], other) for other in names[1:]]
+    """Every pair of protected attributes."""
+    return list(itertools.combinations([attribute.name for attribute in schema.protected], 2))
 
 
 def _compare(request: Request, split: Split, holdout: Holdout) -> tuple[Evidence, str]:
