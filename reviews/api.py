@@ -22,10 +22,10 @@ from foundation.refusals import Forbidden, NotFound
 from registry import queries as registry
 from registry.models import Promotion, Stage
 from reviews.actions import (
-    comment,
     dismiss_changes_request,
     draft_policy,
     open_round,
+    open_thread,
     publish_policy,
     request_review,
     sign_off,
@@ -348,7 +348,7 @@ class CommentsView(APIView):
     def post(self, request: Request, uuid: UUID) -> Response:
         """Add a remark."""
         values = _given(CommentIn, request)
-        comment(_review(uuid, request), values["body"], values["section"], by=principal_of(request))
+        open_thread(_review(uuid, request), values["body"], section=values["section"], by=principal_of(request))
         return Response(status=status.HTTP_201_CREATED)
 
 

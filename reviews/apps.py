@@ -4,6 +4,10 @@ from django.apps import AppConfig
 
 
 class ReviewsConfig(AppConfig):
-    """Names the room for Django."""
+    """Names the room for Django, and has what is due by time registered."""
 
     name = "reviews"
+
+    def ready(self) -> None:
+        """Import what registers itself with the clock."""
+        from reviews import overdue  # noqa: F401 - the import registers what is due

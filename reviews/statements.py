@@ -5,7 +5,7 @@ A row in the database is not believed: what counts is what an envelope says once
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -16,13 +16,16 @@ from foundation.canonical import digest_of
 from foundation.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelope_digest, open_sealed, seal, statement
 from foundation.keys import registry_signer
 from registry.models import ModelVersion
-from reviews.models import Round, SignOff, Slot
+from reviews.models import Finding, Round, SignOff, Slot
 from reviews.subjects import Subject
 
 SIGN_OFF_TYPE: Final = "https://countersign.dev/sign-off/v1"
 REVOCATION_TYPE: Final = "https://countersign.dev/revocation/v1"
+EXTENSION_TYPE: Final = "https://countersign.dev/extension/v1"
 MEANINGS: Final = {
     SignOff.Decision.APPROVE: "I reviewed the evidence and accept the residual risk for the intended use.",
+    SignOff.Decision.APPROVE_WITH_CONDITIONS: "I reviewed the evidence and accept the residual risk for the intended use, "
+    "provided that each condition is met and verified by its due date.",
     SignOff.Decision.REQUEST_CHANGES: "I do not accept this version as it is. The requester must answer each point.",
     SignOff.Decision.REJECT: "I refuse this version for this stage.",
 }
@@ -61,6 +64,7 @@ def seal_sign_off(
     reason: str,
     previous: str | None,
     expires: datetime,
+    conditions: Sequence[Mapping[str, Any]] = (),
 ) -> Envelope:
     """The countersigned statement of one decision."""
     version = round_.review.version
@@ -81,6 +85,7 @@ def seal_sign_off(
         "reviewer": person_named(proof.person),
         "previous": previous,
         "expires": expires.isoformat(),
+        "conditions": list(conditions),
     }
     return seal_about(version, SIGN_OFF_TYPE, predicate, proof)
 
@@ -95,6 +100,50 @@ def seal_revocation(version: ModelVersion, proof: Proof, *, reason: str) -> Enve
         "revoker": person_named(proof.person),
     }
     return seal_about(version, REVOCATION_TYPE, predicate, proof)
+
+
+def seal_extension(finding: Finding, proof: Proof, *, reason: str, due: datetime) -> Envelope:
+    """The countersigned statement that gives a finding a later due date."""
+    version = finding.version
+    predicate = {
+        "meaning": "I accept that this is done later than was agreed, and not later than the new due date.",
+        "reason": reason,
+        "model": version.model.name,
+        "version": version.number,
+        "finding": {"id": str(finding.uuid), "title": finding.title, "owner": person_named(finding.owner)},
+        "sign_off": finding.sign_off.statement_digest if finding.sign_off else None,
+        "was_due": finding.due_at.isoformat(),
+        "due": due.isoformat(),
+        "reviewer": person_named(proof.person),
+    }
+    return seal_about(version, EXTENSION_TYPE, predicate, proof)
+
+
+@dataclass(frozen=True)
+class SignedExtension:
+    """What a verified extension says."""
+
+    artifact: str
+    finding: str
+    due: datetime
+    reviewer: str
+
+
+def read_extension(envelope: Mapping[str, Any]) -> SignedExtension:
+    """What an extension's envelope says; raises `BadEnvelope` unless the registry signed it and it is an extension."""
+    value = open_sealed(envelope, registry_signer().public)
+    try:
+        if value["_type"] != STATEMENT_TYPE or value["predicateType"] != EXTENSION_TYPE:
+            raise BadEnvelope("The statement is not an extension.")
+        said = value["predicate"]
+        return SignedExtension(
+            artifact=str(value["subject"][0]["digest"]["sha256"]),
+            finding=str(said["finding"]["id"]),
+            due=datetime.fromisoformat(said["due"]),
+            reviewer=str(said["reviewer"]["id"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise BadEnvelope(f"The statement does not have the form of an extension: {error}") from error
 
 
 def read_sign_off(envelope: Mapping[str, Any]) -> SignedDecision:

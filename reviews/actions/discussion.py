@@ -1,8 +1,6 @@
-"""Remarks and reading marks. Neither decides anything."""
+"""Reading marks: what a person has read, as it was. They decide nothing."""
 
 from __future__ import annotations
-
-from typing import Final
 
 from django.utils import timezone
 
@@ -13,25 +11,8 @@ from audit.events import Action
 from audit.governed import governed
 from foundation.refusals import Conflict, Invalid
 from reviews.actions.cases import person_of
-from reviews.models import Comment, EvidenceReading, Review
+from reviews.models import EvidenceReading, Review
 from reviews.reading import SECTIONS, digest_of_section
-
-MAX_BODY: Final = 20_000
-
-
-@governed(Action.COMMENT_ADD)
-def comment(review: Review, body: str, section: str = "", *, by: Principal) -> Comment:
-    """Add a remark to the discussion; it becomes part of the record and cannot be deleted."""
-    review = Review.objects.select_related("version__model").get(pk=review.pk)
-    permit(by, Permission.SEE_MODEL, review.version.model)
-    if not body.strip():
-        raise Invalid("Write something before you send it.", errors={"body": "Write something before you send it."})
-    if len(body) > MAX_BODY:
-        raise Invalid("The comment is too long.", errors={"body": f"At most {MAX_BODY:,} characters."})
-    _check_section(section, allow_none=True)
-    said = Comment.objects.create(review=review, section=section, body=body.strip(), author=person_of(by))
-    append(Action.COMMENT_ADD, by=by, obj=said.ledger_ref(), after={"section": section, "review": str(review.uuid)})
-    return said
 
 
 @governed(Action.REVIEW_READ)
@@ -56,7 +37,7 @@ def mark_read(review: Review, section: str, *, read: bool = True, by: Principal)
     )
 
 
-def _check_section(section: str, *, allow_none: bool = False) -> None:
-    if section in SECTIONS or (allow_none and not section):
+def _check_section(section: str) -> None:
+    if section in SECTIONS:
         return
     raise Invalid(f"The page has no section {section}.", errors={"section": f"Choose one of {', '.join(SECTIONS)}."})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,7 +18,9 @@ from foundation.dsse import envelope_digest
 from foundation.refusals import Conflict, Forbidden, Invalid
 from registry.lifecycle import can_move, move
 from reviews.actions.cases import close_review, close_round, person_of, record_gates
+from reviews.conditions import Agreed, Condition, agreed, raise_conditions, settle_conditions
 from reviews.evaluation import current_subject
+from reviews.holding import held_back
 from reviews.locking import locked_review
 from reviews.models import Approval, Review, Round, SignOff, Slot
 from reviews.notices import tell_requester
@@ -43,12 +46,14 @@ def sign_off(
     reauthentication: Confirmation,
     expected_subject: str,
     idempotency_key: str,
+    conditions: Sequence[Condition] = (),
     by: Principal,
 ) -> SignOff:
     """Give one person's signed decision in one slot; the last missing approval makes the round approved.
 
     `expected_subject` is the digest that the person saw: when anything under it changed since, `Conflict` says what, in
-    `extra["changed"]`. The same `idempotency_key` returns the same sign-off. Uses up `reauthentication`.
+    `extra["changed"]`. `conditions` go with an approval with conditions, and become findings.
+    The same `idempotency_key` returns the same sign-off. Uses up `reauthentication`.
     """
     review = locked_review(round_.review)
     round_ = _locked_round(round_, review)
@@ -62,8 +67,21 @@ def sign_off(
         raise Forbidden(answer.reason, code="not-eligible")
     rules = rules_for(review.version.model.tier, review.stage)
     subject = _expected(round_, rules, expected_subject)
+    asked = agreed(round_, rules, decision, conditions, key=idempotency_key)
     proof = prove(reauthentication, user=person, accepted=rules.reauthentication)
-    given = _record(round_, slot, subject, proof, decision=decision, reason=reason, key=idempotency_key, rules=rules)
+    given = _record(
+        round_,
+        slot,
+        subject,
+        proof,
+        decision=decision,
+        reason=reason,
+        key=idempotency_key,
+        rules=rules,
+        conditions=asked,
+    )
+    settle_conditions(round_, by=by)
+    raise_conditions(given, asked, by=by)
     _refreeze(round_, subject)
     given.receipt = append(
         Action.SIGN_OFF_GIVE,
@@ -76,6 +94,7 @@ def sign_off(
             "stage": review.stage.name,
             "subject": subject.digest,
             "statement": given.statement_digest,
+            **({"conditions": [one.as_predicate() for one in asked]} if asked else {}),
         },
     )
     _conclude(review, round_, given, subject, by)
@@ -98,7 +117,8 @@ def withdraw_sign_off(given: SignOff, *, reason: str, by: Principal) -> SignOff:
     append(
         Action.SIGN_OFF_WITHDRAW, by=by, obj=given.ledger_ref(), before={"standing": True}, after={"standing": False}
     )
-    _conclude_open(review, given.round, by)
+    settle_conditions(given.round, by=by)
+    conclude_open(review, given.round, by)
     return given
 
 
@@ -127,7 +147,7 @@ def dismiss_changes_request(given: SignOff, *, reason: str, by: Principal) -> Si
     given.withdrawn_at, given.withdrawn_why, given.dismissed_by = timezone.now(), reason.strip(), person
     given.save(update_fields=["withdrawn_at", "withdrawn_why", "dismissed_by"])
     append(Action.SIGN_OFF_DISMISS, by=by, obj=given.ledger_ref(), after={"dismissed": True, "reason": reason.strip()})
-    _conclude_open(review, given.round, by)
+    conclude_open(review, given.round, by)
     return given
 
 
@@ -161,11 +181,6 @@ def _checked(round_: Round, slot_key: str, decision: str, reason: str) -> Slot:
     if decision not in Decision.values:
         raise Invalid(
             f"A decision is one of {', '.join(MEANINGS)}.", errors={"decision": "Choose what your signature means."}
-        )
-    if decision not in MEANINGS:
-        raise Conflict(
-            "This policy does not allow an approval with conditions: approve, request changes or reject.",
-            code="no-conditions",
         )
     _check_reason(reason)
     _check_open(round_)
@@ -221,7 +236,16 @@ def _expected(round_: Round, rules: Rules, expected: str) -> Subject:
 
 
 def _record(
-    round_: Round, slot: Slot, subject: Subject, proof: Proof, *, decision: str, reason: str, key: str, rules: Rules
+    round_: Round,
+    slot: Slot,
+    subject: Subject,
+    proof: Proof,
+    *,
+    decision: str,
+    reason: str,
+    key: str,
+    rules: Rules,
+    conditions: Sequence[Agreed],
 ) -> SignOff:
     expires = proof.at + timedelta(days=round(rules.valid_months * DAYS_A_MONTH))
     last = round_.sign_offs.order_by("-signed_at", "-pk").first()
@@ -234,6 +258,7 @@ def _record(
         reason=reason.strip(),
         previous=last.statement_digest if last else None,
         expires=expires,
+        conditions=[one.as_predicate() for one in conditions],
     )
     SignOff.objects.filter(round=round_, person=proof.person, withdrawn_at=None).update(
         withdrawn_at=proof.at, withdrawn_why="Replaced by a newer decision of the same person."
@@ -270,7 +295,7 @@ def _conclude(review: Review, round_: Round, given: SignOff, subject: Subject, b
     _approve_when_complete(review, round_, subject, given.signed_at, by)
 
 
-def _conclude_open(review: Review, round_: Round, by: Principal) -> None:
+def conclude_open(review: Review, round_: Round, by: Principal) -> None:
     """After an objection went away, what had been signed may be enough."""
     rules = rules_for(review.version.model.tier, review.stage)
     if rules_of(round_).digest == rules.digest:
@@ -279,11 +304,13 @@ def _conclude_open(review: Review, round_: Round, by: Principal) -> None:
 
 def _approve_when_complete(review: Review, round_: Round, subject: Subject, now: datetime, by: Principal) -> None:
     standing = standing_of(round_, subject.facets, now)
-    if not standing.complete:
+    if not standing.complete or held_back(review, standing, now):
         return
     _refreeze(round_, subject)
     valid_until = _valid_until(standing)
-    close_round(round_, Round.State.APPROVED, by, valid_until=valid_until)
+    state = Round.State.APPROVED_WITH_CONDITIONS if standing.conditional else Round.State.APPROVED
+    close_round(round_, state, by, valid_until=valid_until)
+    settle_conditions(round_, by=by, counting=standing.counting)
     Approval.objects.create(
         version=review.version,
         stage=review.stage,

@@ -39,6 +39,18 @@ class Visit(models.Model):
         constraints = [models.UniqueConstraint(fields=["review", "person"], name="visit_once")]
 
 
+class ThreadQuerySet(models.QuerySet["Thread"]):
+    """Questions about threads."""
+
+    def holding(self) -> ThreadQuerySet:
+        """Those that must be resolved before an approval, and are not."""
+        return self.filter(must_resolve=True, resolved_at=None)
+
+    def locked(self, pk: int) -> Thread:
+        """The row, locked until the transaction ends; lock model, version and review first."""
+        return self.select_for_update(of=("self",)).get(pk=pk)
+
+
 class Thread(models.Model):
     """A discussion anchored to a place in the evidence; one that must be resolved holds the approval back."""
 
@@ -55,6 +67,8 @@ class Thread(models.Model):
     )
     resolved_at = models.DateTimeField(null=True, blank=True)
 
+    objects = ThreadQuerySet.as_manager()
+
     class Meta:
         ordering = ["opened_at", "pk"]
         constraints = [
@@ -64,6 +78,11 @@ class Thread(models.Model):
                 name="thread_resolved_paired",
             )
         ]
+
+    @property
+    def anchor(self) -> str:
+        """The id of its place on the review page."""
+        return f"t{self.pk}"
 
     def ledger_ref(self) -> Obj:
         """How the ledger names this thread."""
@@ -91,6 +110,12 @@ class Comment(models.Model):
 
     class Meta:
         ordering = ["at", "pk"]
+
+    @property
+    def text(self) -> str:
+        """What it says now: its newest revision, or what was written first. Prefetch `revisions` where many are shown."""
+        revisions = list(self.revisions.all())
+        return revisions[-1].body if revisions else self.body
 
     def ledger_ref(self) -> Obj:
         """How the ledger names this comment: by number, without its text."""

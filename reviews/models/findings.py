@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib.auth.models import Group
@@ -15,6 +16,26 @@ from audit.events import Obj
 from registry.models import ModelVersion
 from reviews.models.cases import Review, SignOff
 from reviews.models.discussion import Thread
+
+
+class FindingQuerySet(models.QuerySet["Finding"]):
+    """Questions about findings."""
+
+    def owed(self) -> FindingQuerySet:
+        """Those that are not verified yet; an answer alone does not end what is owed."""
+        return self.filter(state__in=[Finding.State.OPEN, Finding.State.ANSWERED])
+
+    def overdue(self, at: datetime) -> FindingQuerySet:
+        """Those that were not verified by their due date."""
+        return self.owed().filter(due_at__lte=at)
+
+    def conditions(self) -> FindingQuerySet:
+        """Those on which an approval rests."""
+        return self.filter(sign_off__isnull=False)
+
+    def locked(self, pk: int) -> Finding:
+        """The row, locked until the transaction ends; lock model and version first."""
+        return self.select_for_update(of=("self",)).get(pk=pk)
 
 
 class Finding(models.Model):
@@ -62,6 +83,8 @@ class Finding(models.Model):
     raised_at = models.DateTimeField(default=timezone.now, editable=False)
     closed_at = models.DateTimeField(null=True, blank=True)
 
+    objects = FindingQuerySet.as_manager()
+
     class Meta:
         ordering = ["due_at", "pk"]
         indexes = [models.Index(fields=["state", "due_at"], name="finding_state_due")]
@@ -73,6 +96,10 @@ class Finding(models.Model):
     def is_condition(self) -> bool:
         """Whether an approval rests on it."""
         return self.sign_off_id is not None
+
+    def is_overdue(self, at: datetime) -> bool:
+        """Whether it was not verified by its due date, answered or not."""
+        return self.state in {Finding.State.OPEN, Finding.State.ANSWERED} and self.due_at <= at
 
     def ledger_ref(self) -> Obj:
         """How the ledger names this finding."""

@@ -16,8 +16,7 @@ from access.requests import principal_of
 from foundation.refusals import Conflict, NotFound, Refusal
 from registry import queries as registry
 from registry.models import ModelVersion
-from reviews.actions import comment as add_comment
-from reviews.actions import mark_read, open_round, request_review, withdraw_review
+from reviews.actions import mark_read, open_round, open_thread, request_review, withdraw_review
 from reviews.evaluation import examine, page_of
 from reviews.forms import CommentForm, RequestForm, SignForm, show_refusal
 from reviews.models import Review
@@ -158,7 +157,7 @@ def comment(request: HttpRequest, name: str, number: int) -> HttpResponse:
     form = CommentForm(request.POST or None, initial={"section": request.GET.get("section", "")})
     if request.method == "POST" and form.is_valid():
         try:
-            add_comment(review, form.cleaned_data["body"], form.cleaned_data["section"], by=by)
+            open_thread(review, form.cleaned_data["body"], section=form.cleaned_data["section"], by=by)
         except Refusal as refusal:
             show_refusal(form, refusal)
         else:

@@ -25,7 +25,7 @@ from jobs.work import perform
 from registry import actions as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
 from registry.store import ArtifactStore
-from reviews.actions import comment, request_review, sign_off
+from reviews.actions import open_thread, request_review, sign_off
 from reviews.models import Review, Round
 from reviews.promotion import promote
 from serving.actions import create_deployment
@@ -76,7 +76,7 @@ def build() -> World:
     _approve(live, production, people)
     waiting = _version(model, data, people["alice"], auc=0.884, worst=0.24, against=live.number)
     review = _ask(waiting, production, people["alice"])
-    comment(review, "Is the gap under 25 explained by thin files?", "fairness", by=as_(people["bob"]))
+    open_thread(review, "Is the gap under 25 explained by thin files?", section="fairness", by=as_(people["bob"]))
     fresh = _version(model, data, people["alice"], auc=0.86)
     training = start_training(model, dataset_version=data, recipe=recipe, by=as_(people["alice"]), reason="Newer data")
     deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))

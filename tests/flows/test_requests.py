@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from access.models import User
 from registry.models import ModelVersion, RegisteredModel
-from reviews.actions import comment
+from reviews.actions import open_thread
 from reviews.models import Review
 from tests.conftest import PASSWORD, as_
 from tests.reviews.conftest import candidate, make_candidate, review, sign
@@ -85,7 +85,7 @@ def test_what_is_no_number_or_key_is_no_crash(
 def test_what_reviewers_write_cannot_run_in_anothers_browser(
     text: str, review: Review, bob: User, carol: User, client_for: Callable[[User], Client]
 ) -> None:
-    comment(review, text, by=as_(bob))
+    open_thread(review, text, by=as_(bob))
     sign(review, "validator", bob, reason=text)
 
     page = client_for(carol).get(reverse("reviews:version", args=["credit", 1])).content.decode()

@@ -20,7 +20,7 @@ from access.principal import Principal
 from datasets.models import DatasetVersion
 from registry import actions as registry
 from registry.models import Stage
-from reviews.actions import comment
+from reviews.actions import open_thread
 from serving.actions import create_deployment
 from tests.conftest import PASSWORD, MakeVersion, as_
 from tests.datasets.made import prepared, registered, versioned
@@ -90,7 +90,7 @@ def world(
     registry.set_alias(model, "candidate", second, by=as_(alice))
     registry.set_model_tag(model, "team", SECRET, by=as_(alice))
     review = ask(second, production, alice)
-    comment(review, SECRET, by=as_(bob))
+    open_thread(review, SECRET, by=as_(bob))
     signed = sign(review, "validator", bob, reason=SECRET)
     data: DatasetVersion = versioned(registered(alice), alice, rows=400)
     recipe = prepared(data.dataset, alice)
