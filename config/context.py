@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
 
+from access.requests import reader_of
 from notices.queries import unread_count
-from reviews.queries import waiting_for
+from reviews.queries import waiting_count
 
 THEMES = frozenset({"light", "dark"})
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """Context for base.html: `principal`, `inbox_count`, `unread_count` and `theme` (empty: as the system says)."""
+    """Context for base.html: `principal`, `reader`, `inbox_count`, `unread_count` and `theme` (empty: as the system says).
+
+    The numbers are functions, so that a fragment, which shows none of them, does not ask for them.
+    """
     principal = getattr(request, "principal", None)
     theme = request.COOKIES.get("theme", "")
     return {
         "principal": principal,
-        "inbox_count": waiting_for(principal).count() if principal and not principal.is_anonymous else 0,
-        "unread_count": unread_count(principal),
+        "reader": reader_of(request) if principal is not None else None,
+        "inbox_count": _inbox_count(request),
+        "unread_count": cache(lambda: unread_count(principal)),
         "theme": theme if theme in THEMES else "",
     }
+
+
+def _inbox_count(request: HttpRequest) -> Callable[[], int]:
+    @cache
+    def count() -> int:
+        known: int | None = getattr(request, "inbox_count", None)  # set by the inbox itself
+        if known is not None:
+            return known
+        principal = getattr(request, "principal", None)
+        return waiting_count(reader_of(request)) if principal is not None and not principal.is_anonymous else 0
+
+    return count

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from access.models import User
@@ -28,7 +29,8 @@ from reviews.rulebook import rules_for
 from reviews.statements import read_sign_off
 from reviews.subjects import facets_of
 
-_COLUMNS = ("pk", "title", "people", "group", "round", "round__review", "moved", "in_group")
+Row = Mapping[str, Any]
+_COLUMNS = ("pk", "title", "people", "group", "round", "round__review", "filled", "signed", "moved", "in_group")
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,12 @@ def turns_of(by: Principal) -> list[Turn]:
 
 def _turns(by: Principal, signer: User, groups: QuerySet[Group], *, delegate: User | None = None) -> list[Turn]:
     """What `signer` could sign as a member of `groups`; through `delegate`, who has to be as independent as they."""
-    slots = _slots(by, groups).exclude(_related_to(signer))
+    people = {signer.pk, delegate.pk} if delegate else {signer.pk}
+    slots = _slots(by, groups, people).exclude(_related_to(signer))
     if delegate is not None:
         slots = slots.filter(delegable=True).exclude(_related_to(delegate))
-    rows = list(slots.values(*_COLUMNS))
-    given = _standing_signatures(rows)
-    people = {signer.pk, delegate.pk} if delegate else {signer.pk}
-    signed = {one.round_id for one in given if people & {one.person_id, _delegator(one)}}
-    filled = Counter(one.slot_id for one in given if one.decision in APPROVING)
-    lacking = [row for row in rows if filled[row["pk"]] < row["people"] and row["round"] not in signed]
+    rows = _counted_anew(list(slots.values(*_COLUMNS)), people)
+    lacking = [row for row in rows if row["filled"] < row["people"] and not row["signed"]]
     called = _called([row for row in lacking if not row["in_group"]])
     behalf = str(signer) if delegate else ""
     return [
@@ -75,19 +74,25 @@ def _turns(by: Principal, signer: User, groups: QuerySet[Group], *, delegate: Us
     ]
 
 
-def _slots(by: Principal, groups: QuerySet[Group]) -> QuerySet[Slot]:
-    """The slots of open rounds that the groups hold or are the alternates of."""
+def _slots(by: Principal, groups: QuerySet[Group], people: Collection[int]) -> QuerySet[Slot]:
+    """The slots of open rounds that the groups hold or are the alternates of; how filled, and whether one of `people` signed the round."""
+    given = SignOff.objects.filter(withdrawn_at=None)
+    in_round = given.filter(round=OuterRef("round"))
+    approving = given.filter(slot=OuterRef("pk"), decision__in=APPROVING).order_by().values("slot")
     slots = Slot.objects.filter(
         Q(group__in=groups) | Q(alternates__in=groups), round__state=Round.State.OPEN, round__review__closed_at=None
+    ).annotate(
+        filled=Coalesce(Subquery(approving.annotate(number=Count("pk")).values("number")), 0),
+        signed=Exists(in_round.filter(Q(person__in=people) | Q(delegation__delegator__in=people))),
+        moved=Exists(in_round.filter(changed_since())),
+        in_group=Exists(groups.filter(pk=OuterRef("group"))),
     )
-    moved = SignOff.objects.filter(_changed_since(), round=OuterRef("round"), withdrawn_at=None)
-    slots = slots.annotate(moved=Exists(moved), in_group=Exists(groups.filter(pk=OuterRef("group"))))
     return visible_to(slots, by, Permission.SEE_MODEL, through="round__review__version__model").order_by(
         "round", "order", "pk"
     )
 
 
-def _changed_since() -> Q:
+def changed_since() -> Q:
     """Whether anything that a signature may answer for came after it: then it has to be looked at, though it may still stand."""
     version = OuterRef("round__review__version")
     evidence = Evidence.objects.filter(version=version, created_at__gte=OuterRef("signed_at"))
@@ -108,21 +113,26 @@ def _related_to(user: User) -> Q:
     return Q(round__review__version__digest__in=made_by(user).values("digest")) | Q(Exists(asked))
 
 
-def _standing_signatures(rows: Collection[Mapping[str, Any]]) -> list[SignOff]:
-    """The signatures of the slots' rounds that were not withdrawn and still cover what is there."""
-    rounds = {row["round"] for row in rows}
-    if not rounds:
-        return []
-    given = SignOff.objects.filter(round__in=rounds, withdrawn_at=None).select_related("delegation")
-    plain = list(given.only("round_id", "slot_id", "person_id", "decision", "delegation__delegator_id"))
-    stale = _stale({row["round"] for row in rows if row["moved"]})
-    return [one for one in plain if one.pk not in stale]
+def _counted_anew(rows: Collection[Row], people: Collection[int]) -> list[Row]:
+    """The same rows; where something changed after a signature, those that went stale are not counted."""
+    moved = {row["round"] for row in rows if row["moved"]}
+    if not moved:
+        return list(rows)
+    stale = stale_signatures(moved)
+    given = (
+        SignOff.objects.filter(round__in=moved, withdrawn_at=None).exclude(pk__in=stale).select_related("delegation")
+    )
+    standing = list(given)
+    signed = {one.round_id for one in standing if set(people) & {one.person_id, _delegator(one)}}
+    filled = Counter(one.slot_id for one in standing if one.decision in APPROVING)
+    return [
+        {**row, "filled": filled[row["pk"]], "signed": row["round"] in signed} if row["round"] in moved else row
+        for row in rows
+    ]
 
 
-def _stale(rounds: Collection[int]) -> set[int]:
+def stale_signatures(rounds: Collection[int]) -> set[int]:
     """The signatures of these rounds that were given for facets which are not what they were; all versions read at once."""
-    if not rounds:
-        return set()
     signatures = list(
         SignOff.objects.filter(round__in=rounds, withdrawn_at=None).select_related(
             *("slot", "round__review__stage", "round__review__version__model"),
@@ -137,8 +147,7 @@ def _stale(rounds: Collection[int]) -> set[int]:
         key = (review.version.model.tier, review.stage_id)
         if key not in rules:
             rules[key] = rules_for(review.version.model.tier, review.stage)
-        facets = facets_of(review.version, rules[key], records[review.version_id])
-        if not _covers(one, facets):
+        if not _covers(one, facets_of(review.version, rules[key], records[review.version_id])):
             stale.add(one.pk)
     return stale
 
@@ -155,7 +164,7 @@ def _delegator(sign_off: SignOff) -> int | None:
     return sign_off.delegation.delegator_id if sign_off.delegation else None
 
 
-def _called(rows: Collection[Mapping[str, Any]]) -> set[int]:
+def _called(rows: Collection[Row]) -> set[int]:
     """The slots whose alternates are called, since too few of their own group are independent; a statement for each member."""
     independent: Counter[int] = Counter()
     slots = Slot.objects.filter(pk__in=[row["pk"] for row in rows])

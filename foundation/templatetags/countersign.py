@@ -13,6 +13,7 @@ from typing import Any, Final
 from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect
 from django.template.context import Context
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
@@ -44,6 +45,7 @@ IRREGULAR: Final = {
     "retry": "retried",
     "verify": "verified",
 }
+AGES: Final = (("year", 31_536_000), ("month", 2_592_000), ("day", 86_400), ("hour", 3_600), ("minute", 60))
 PLAIN_WIDGETS: Final = (CheckboxInput, RadioSelect, CheckboxSelectMultiple)
 
 
@@ -126,6 +128,47 @@ def when(moment: object) -> SafeString:
     if isinstance(moment, date):
         return format_html('<time datetime="{}">{}</time>', moment.isoformat(), utc(moment))
     return mark_safe("")
+
+
+@register.filter
+def due(moment: object) -> str:
+    """When something falls due, in words near today: `today`, `tomorrow`, `2 days ago`, else `25 Nov` with the year where it is another."""
+    exact = _as_utc(moment)
+    if exact is None:
+        return ""
+    today = timezone.now().astimezone(UTC).date()
+    days = (exact.date() - today).days
+    near = {0: "today", 1: "tomorrow", -1: "yesterday"}.get(days)
+    if near or -7 <= days < 0:
+        return near or f"{-days} days ago"
+    return f"{exact.day} {exact:%b}" if exact.year == today.year else f"{exact.day} {exact:%b %Y}"
+
+
+@register.filter
+def days_left(moment: object) -> str:
+    """How far away something is: `in 2 days`, `today`, `3 days over`."""
+    exact = _as_utc(moment)
+    if exact is None:
+        return ""
+    days = (exact.date() - timezone.now().astimezone(UTC).date()).days
+    if days == 0:
+        return "today"
+    number = abs(days)
+    return f"in {number} day{'s' * (number != 1)}" if days > 0 else f"{number} day{'s' * (number != 1)} over"
+
+
+@register.filter
+def ago(moment: object, now: object = None) -> str:
+    """How long ago, in one word: `just now`, `5 minutes ago`, `3 hours ago`, `2 days ago`, `4 months ago`."""
+    then, at = _as_utc(moment), _as_utc(now) or timezone.now()
+    if then is None:
+        return ""
+    passed = (at - then).total_seconds()
+    for unit, length in AGES:
+        if passed >= length:
+            number = int(passed // length)
+            return f"{number} {unit}{'s' * (number != 1)} ago"
+    return "just now"
 
 
 @register.filter
