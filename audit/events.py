@@ -120,6 +120,7 @@ class Action(StrEnum):
     ROUND_OPEN = "round.open"
     SIGN_OFF_DISMISS = "sign_off.dismiss"
     SIGN_OFF_GIVE = "sign_off.give"
+    SIGN_OFF_REQUEST = "sign_off.request"
     SIGN_OFF_WITHDRAW = "sign_off.withdraw"
     THREAD_OPEN = "thread.open"
     THREAD_REOPEN = "thread.reopen"

@@ -16,10 +16,12 @@ from django.utils import timezone
 from foundation.refusals import Requirement, RequirementStatus
 from registry import queries as registry
 from registry.models import ModelVersion, Stage
+from reviews.counting import Counted, counted
+from reviews.exceptions import Excepted, excepted, exceptions_of, now_applying
 from reviews.facts import Facts, VersionFacts, facts_for
 from reviews.gates import GateOutcome, evaluate
 from reviews.holding import condition_requirements, thread_requirements
-from reviews.independence import Deed
+from reviews.independence import Deed, unfillable
 from reviews.models import APPROVED, APPROVING, Approval, Review, Round, SignOff, Slot
 from reviews.people import Seating, deeds_of, group_names
 from reviews.policies import Rules, SlotRule
@@ -39,8 +41,8 @@ NOT_CONSIDERED = {
 class Evaluation:
     """Everything that was looked at for one version and stage. `holder`: the version that has the stage's alias now.
 
-    `record` and `live` are what was read of the version and of the one in production, `seating` who may sign where: whoever shows
-    the case reads nothing twice.
+    `record` and `live` are what was read of the version and of the one in production, `evidence` and `live_evidence` what the rules
+    count of it, `seating` who may sign where: whoever shows the case reads nothing twice.
     """
 
     version: ModelVersion
@@ -56,7 +58,10 @@ class Evaluation:
     requirements: tuple[Requirement, ...]
     record: registry.Record
     live: registry.Record | None
+    evidence: Counted
+    live_evidence: Counted | None
     seating: Seating
+    exceptions: tuple[Excepted, ...] = ()
 
     @property
     def subject(self) -> Subject | None:
@@ -79,16 +84,20 @@ def examine(version: ModelVersion, stage: Stage, *, at: datetime | None = None) 
     production = holder if holder is not None and holder.pk != version.pk else None
     records = registry.records_of([version, production] if production else [version])
     record, live = records[version.pk], records[production.pk] if production else None
-    facts = facts_for(version_facts(record), version_facts(live) if live else None)
-    gates = evaluate(rules.gates, facts)
+    evidence, live_evidence = counted(record, rules), counted(live, rules) if live else None
+    facts = facts_for(
+        version_facts(record, evidence), version_facts(live, live_evidence) if live and live_evidence else None
+    )
     round_ = deciding_round(version, stage)
     review = round_.review if round_ else None
     deeds = deeds_of(version, review, until=now)
-    standing = standing_of(round_, facets_of(version, rules, record), now, deeds=deeds) if round_ else None
+    facets = facets_of(version, rules, record)
+    standing = standing_of(round_, facets, now, deeds=deeds) if round_ else None
     seating = _seating(rules, standing, deeds)
-    approval = (
-        round_.approvals.filter(basis=Approval.Basis.REVIEW).select_related("revocation").first() if round_ else None
-    )
+    against = production.number if production else None
+    exceptions = now_applying(exceptions_of(round_, rules, now, deeds), facets, against) if round_ else ()
+    gates = excepted(evaluate(rules.gates, facts, evidence.reasons), exceptions)
+    approval = _approval_of(round_) if round_ else None
     link = page_of(version)
     requirements = (
         *_version_requirements(version, rules, link),
@@ -112,8 +121,16 @@ def examine(version: ModelVersion, stage: Stage, *, at: datetime | None = None) 
         requirements=requirements,
         record=record,
         live=live,
+        evidence=evidence,
+        live_evidence=live_evidence,
         seating=seating,
+        exceptions=exceptions,
     )
+
+
+def _approval_of(round_: Round) -> Approval | None:
+    rows = round_.approvals.filter(basis=Approval.Basis.REVIEW)
+    return rows.select_related("revocation", "lapse").first()
 
 
 def _seating(rules: Rules, standing: RoundStanding | None, deeds: list[Deed]) -> Seating:
@@ -123,11 +140,14 @@ def _seating(rules: Rules, standing: RoundStanding | None, deeds: list[Deed]) ->
     return Seating(deeds, [one for one in given if one.withdrawn_at is None], names)
 
 
-def version_facts(record: registry.Record) -> VersionFacts:
-    """What the registry knows of a version, for `facts`."""
-    evidence = {kind: row.content for kind, row in record.evidence.items()}
+def version_facts(record: registry.Record, evidence: Counted) -> VersionFacts:
+    """What the registry knows of a version and the rules count, for `facts`."""
     return VersionFacts(
-        record.version.number, record.version.model.tier, evidence, record.card.sections if record.card else {}
+        record.version.number,
+        record.version.model.tier,
+        {kind: row.content for kind, row in evidence.evidence.items()},
+        record.card.sections if record.card else {},
+        evidence.reasons,
     )
 
 
@@ -208,7 +228,7 @@ def _signature_requirements(
         if slot.lacking:
             yield _waiting(slot.slot, slot.signed, seating, link, _why_lacking(slot))
         else:
-            names = ", ".join(str(one.sign_off.person) for one in slot.signatures if one.approves)
+            names = ", ".join(one.sign_off.who for one in slot.signatures if one.approves)
             yield Requirement(
                 f"slot-{slot.slot.key}",
                 f"{slot.slot.title} sign-off",
@@ -225,12 +245,12 @@ def _signature_requirements(
 def _waiting(slot: Slot | SlotRule, signed: int, seating: Seating, link: str, why: str) -> Requirement:
     people = seating.eligible(slot)
     seat = seating.seat(slot)
-    if people:
-        cleared_by = ", ".join(str(person) for person in people[:5]) + (" and others" if len(people) > 5 else "")
-    else:
+    nobody = deadlock(slot, seating)
+    if nobody:
         cleared_by = f"An administrator, by adding somebody independent to {seat.group}"
-        groups = " or ".join(filter(None, (seat.group, seat.alternates)))
-        why = f"{why} Nobody eligible: no member of {groups} is independent of this version."
+        why = f"{why} {nobody}"
+    else:
+        cleared_by = ", ".join(str(person) for person in people[:5]) + (" and others" if len(people) > 5 else "")
     if people and seat.alternates_called:
         why = f"{why} Too few members of {seat.group} are independent, so the policy's alternates, {seat.alternates}, may sign."
     return Requirement(
@@ -245,21 +265,61 @@ def _waiting(slot: Slot | SlotRule, signed: int, seating: Seating, link: str, wh
     )
 
 
+def deadlock(slot: Slot | SlotRule, seating: Seating) -> str:
+    """Why the slot cannot be filled by anybody there is, or nothing. The rule is never relaxed for it."""
+    seat, people = seating.seat(slot), seating.eligible(slot)
+    if len(people) >= slot.people:
+        return ""
+    who = f"no member of {seat.group}"
+    if seat.alternates:
+        who += f", nor of the alternates that the policy names, {seat.alternates},"
+    if not people:
+        return f"Nobody eligible: {who} is independent of this version."
+    named = ", ".join(str(person) for person in people)
+    return f"Too few are eligible: {slot.people} have to sign, and {who} is independent of this version but {named}."
+
+
+def deadlocks(found: Evaluation) -> tuple[tuple[str, str], ...]:
+    """Every slot that nobody can fill as things are, by title, with the sentence why; said before and when a review is asked for."""
+    slots: list[Slot | SlotRule] = (
+        [one.slot for one in found.standing.slots if one.lacking] if found.standing else [*found.rules.slots]
+    )
+    alone = [(slot.title, why) for slot in slots if (why := deadlock(slot, found.seating))]
+    if alone:
+        return tuple(alone)
+    taken = frozenset(one.person_id for one in found.seating.sign_offs)
+    eligible = {slot.key: frozenset(one.pk for one in found.seating.eligible(slot)) - taken for slot in slots}
+    lacking = unfillable({slot.key: _people_lacking(found, slot) for slot in slots}, eligible)
+    return tuple(
+        (slot.title, "Everybody eligible is needed for another sign-off too, and one person fills one slot.")
+        for slot in slots
+        if slot.key in lacking
+    )
+
+
+def _people_lacking(found: Evaluation, slot: Slot | SlotRule) -> int:
+    standing = found.standing.slots if found.standing else ()
+    return next((one.lacking for one in standing if one.slot.key == slot.key), slot.people)
+
+
 def _why_lacking(slot: SlotStanding) -> str:
     stale = [
         one for one in slot.signatures if one.standing is Standing.STALE and one.said and one.said.decision in APPROVING
     ]
     forged = [one for one in slot.signatures if one.standing is Standing.FORGED]
+    conflicted = [one for one in slot.signatures if one.standing is Standing.CONFLICTED]
     if forged:
         return f"A signature in this slot is not valid and does not count: {forged[-1].why}"
+    if conflicted:
+        return f"{conflicted[-1].sign_off.who} signed, and is not independent any more: {conflicted[-1].why}"
     if stale:
         facets = ", ".join(stale[-1].changed)
-        return f"{stale[-1].sign_off.person} signed before the {facets} changed; the signature no longer counts and has to be given anew."
+        return f"{stale[-1].sign_off.who} signed before the {facets} changed; the signature no longer counts and has to be given anew."
     return "Not signed yet."
 
 
 def _changes_requested(request: Signature, link: str) -> Requirement:
-    person = str(request.sign_off.person)
+    person = request.sign_off.who
     return Requirement(
         f"changes-{request.sign_off.uuid}",
         f"Changes requested by {person}",
@@ -320,7 +380,19 @@ def _approval_requirements(approval: Approval, now: datetime, link: str) -> Iter
             cleared_by="The author, by registering a new version",
             link=link,
         )
-    if approval.valid_until <= now:
+    lapse = getattr(approval, "lapse", None)
+    if lapse is not None:
+        yield Requirement(
+            "lapsed",
+            "The approval has not lapsed",
+            RequirementStatus.UNSATISFIED,
+            measured=f"ended on {lapse.at:%d %B %Y}",
+            required="standing",
+            explanation=lapse.reason,
+            cleared_by="Whoever may request reviews, by opening a new one",
+            link=link,
+        )
+    elif approval.valid_until <= now:
         yield Requirement(
             "expired",
             "The approval has not run out",

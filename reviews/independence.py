@@ -6,7 +6,7 @@ somebody else needs what both of them need: the one who is stood in for holds th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -103,9 +103,7 @@ def what_they_did(account: int, deeds: Iterable[Deed]) -> str:
     return ""
 
 
-def eligibility(
-    candidate: Candidate, seat: Seat, deeds: Sequence[Deed], *, fills: Fills | None = None
-) -> Eligibility:
+def eligibility(candidate: Candidate, seat: Seat, deeds: Sequence[Deed], *, fills: Fills | None = None) -> Eligibility:
     """Whether `candidate` may sign in `seat`. `fills`: what they fill of this round already, other than this seat."""
     if not candidate.active:
         return Eligibility(False, "Your account is not active, so you may not sign.")
@@ -159,12 +157,39 @@ def eligibility_for(
         return Eligibility(
             False, f"{delegator.name} fills the slot {represented.slot} of this round already; they count once."
         )
-    return Eligibility(True, f"{delegator.name} asked you to sign for them, and neither of you had a hand in this version.")
+    return Eligibility(
+        True, f"{delegator.name} asked you to sign for them, and neither of you had a hand in this version."
+    )
 
 
 def eligible_accounts(candidates: Iterable[Candidate], seat: Seat, deeds: Sequence[Deed]) -> frozenset[int]:
     """The accounts that could sign in `seat`."""
     return frozenset(one.account for one in candidates if eligibility(one, seat, deeds).allowed)
+
+
+def unfillable(needs: Mapping[str, int], eligible: Mapping[str, frozenset[int]]) -> dict[str, int]:
+    """How many people each slot lacks when everybody fills one slot at most and as many are filled as can be; the others left out.
+
+    `needs`: slot to number of people; `eligible`: slot to the accounts that could sign in it. A maximum matching, by augmenting paths.
+    """
+    places = [(slot, number) for slot, people in needs.items() for number in range(people)]
+    sits: dict[int, tuple[str, int]] = {}
+
+    def seated(place: tuple[str, int], tried: set[int]) -> bool:
+        for account in sorted(eligible.get(place[0], ())):
+            if account in tried:
+                continue
+            tried.add(account)
+            if account not in sits or seated(sits[account], tried):
+                sits[account] = place
+                return True
+        return False
+
+    lacking: dict[str, int] = {}
+    for place in places:
+        if not seated(place, set()):
+            lacking[place[0]] = lacking.get(place[0], 0) + 1
+    return lacking
 
 
 def holds(candidate: Candidate, seat: Seat) -> bool:

@@ -10,8 +10,8 @@ from access.principal import Principal
 from notices.actions import tell
 from notices.models import Notification
 from reviews.evaluation import page_of
-from reviews.models import Round, SignOff
-from reviews.people import deeds_of, eligible_people
+from reviews.models import Round
+from reviews.people import Seating
 
 
 def tell_reviewers(round_: Round, *, by: Principal) -> None:
@@ -37,17 +37,23 @@ def tell_requester(round_: Round, *, by: Principal) -> None:
         event=f"round:{round_.pk}:{round_.state}:{given.pk if given else 0}",
         kind=Notification.Kind.DECISION,
         title=f"{word}: {review.version} for {review.stage}",
-        body=f"{given.person}: {given.reason}" if given else "",
+        body=f"{given.who}: {given.reason}" if given else "",
         link=page_of(review.version),
     )
 
 
 def awaited(round_: Round) -> list[User]:
-    """The people who may fill a slot of the round and have not signed in it."""
-    review = round_.review
-    deeds = deeds_of(review.version, review)
-    signed = set(SignOff.objects.filter(round=round_, withdrawn_at=None).values_list("person_id", flat=True))
-    found = {person.pk: person for slot in round_.slots.all() for person in eligible_people(slot, deeds)}
+    """The people who may fill a slot of the round and have not signed in it, those who stand in for them included."""
+    slots = list(round_.slots.select_related("group", "alternates"))
+    seating = Seating.of_round(round_, slots=slots)
+    signed = {given.person_id for given in seating.sign_offs}
+    signed |= {given.delegation.delegator_id for given in seating.sign_offs if given.delegation}
+    found = {person.pk: person for slot in slots for person in seating.eligible(slot)}
+    found |= {
+        one.delegate_id: one.delegate
+        for one in seating.delegations
+        if one.delegator_id not in signed and any(seating.may_sign_for(one, slot).allowed for slot in slots)
+    }
     return [person for pk, person in sorted(found.items()) if pk not in signed]
 
 

@@ -15,12 +15,14 @@ from access.stepup import Proof
 from foundation.canonical import digest_of
 from foundation.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelope_digest, open_sealed, seal, statement
 from foundation.keys import registry_signer
-from registry.models import ModelVersion
-from reviews.models import Finding, Round, SignOff, Slot
+from registry.models import ModelVersion, Stage
+from reviews.models import Delegation, Finding, Round, SignOff, Slot
 from reviews.subjects import Subject
 
 SIGN_OFF_TYPE: Final = "https://countersign.dev/sign-off/v1"
 REVOCATION_TYPE: Final = "https://countersign.dev/revocation/v1"
+ROLLBACK_TYPE: Final = "https://countersign.dev/rollback/v1"
+MAX_REASON: Final = 10_000
 EXTENSION_TYPE: Final = "https://countersign.dev/extension/v1"
 MEANINGS: Final = {
     SignOff.Decision.APPROVE: "I reviewed the evidence and accept the residual risk for the intended use.",
@@ -45,11 +47,13 @@ class SignedDecision:
     decision: str
     reviewer: str
     reviewer_name: str
+    on_behalf_of: str
     facets: Mapping[str, str]
     policy_digest: str
     subject_digest: str
     issued: datetime
     expires: datetime
+    pulls_until: datetime
     digest: str
     predicate: Mapping[str, Any]
 
@@ -64,9 +68,11 @@ def seal_sign_off(
     reason: str,
     previous: str | None,
     expires: datetime,
+    pulls_until: datetime,
     conditions: Sequence[Mapping[str, Any]] = (),
+    delegation: Delegation | None = None,
 ) -> Envelope:
-    """The countersigned statement of one decision."""
+    """The countersigned statement of one decision. `delegation`: by which the person signs for somebody else."""
     version = round_.review.version
     predicate = {
         "decision": decision,
@@ -83,8 +89,10 @@ def seal_sign_off(
         "policies": subject.value["policies"],
         "slot": {"key": slot.key, "title": slot.title},
         "reviewer": person_named(proof.person),
+        "on_behalf_of": _stood_in(delegation),
         "previous": previous,
         "expires": expires.isoformat(),
+        "pulls_until": pulls_until.isoformat(),
         "conditions": list(conditions),
     }
     return seal_about(version, SIGN_OFF_TYPE, predicate, proof)
@@ -146,6 +154,20 @@ def read_extension(envelope: Mapping[str, Any]) -> SignedExtension:
         raise BadEnvelope(f"The statement does not have the form of an extension: {error}") from error
 
 
+def seal_rollback(version: ModelVersion, stage: Stage, proof: Proof, *, reason: str, left: int | None) -> Envelope:
+    """The countersigned statement of a rollback to `version`. `left`: number of the version that leaves the stage."""
+    predicate = {
+        "meaning": "I put the earlier version back, by the approval of it that still stands.",
+        "reason": reason,
+        "model": version.model.name,
+        "version": version.number,
+        "stage": stage.name,
+        "left": left,
+        "person": person_named(proof.person),
+    }
+    return seal_about(version, ROLLBACK_TYPE, predicate, proof)
+
+
 def read_sign_off(envelope: Mapping[str, Any]) -> SignedDecision:
     """What a sign-off's envelope says; raises `BadEnvelope` unless the registry signed it and it is a sign-off."""
     value = open_sealed(envelope, registry_signer().public)
@@ -164,11 +186,13 @@ def read_sign_off(envelope: Mapping[str, Any]) -> SignedDecision:
             decision=str(said["decision"]),
             reviewer=str(said["reviewer"]["id"]),
             reviewer_name=str(said["reviewer"]["name"]),
+            on_behalf_of=str(said["on_behalf_of"]["id"]) if said["on_behalf_of"] else "",
             facets=dict(said["facets"]),
             policy_digest=str(said["policy"]),
             subject_digest=str(said["subject_digest"]),
             issued=datetime.fromisoformat(said["issued"]),
             expires=datetime.fromisoformat(said["expires"]),
+            pulls_until=datetime.fromisoformat(said.get("pulls_until", said["expires"])),
             digest=envelope_digest(envelope),
             predicate=said,
         )
@@ -200,6 +224,18 @@ def seal_decision(
     )
     proof.stands_for(digest_of(value))
     return seal(value, registry_signer())
+
+
+def _stood_in(delegation: Delegation | None) -> dict[str, str] | None:
+    """How a statement names whom it was signed for, and by which delegation."""
+    if delegation is None:
+        return None
+    return {
+        **person_named(delegation.delegator),
+        "delegation": str(delegation.uuid),
+        "group": delegation.group.name,
+        "ends_at": delegation.ends_at.isoformat(),
+    }
 
 
 def person_named(user: User) -> dict[str, str]:

@@ -19,8 +19,9 @@ from registry.lifecycle import can_move, move
 from registry.models import ModelVersion, Stage
 from reviews.conditions import settle_conditions
 from reviews.evaluation import examine
+from reviews.lapses import lapse
 from reviews.locking import locked_review, locked_version
-from reviews.models import GateResult, PolicyVersion, Review, Round, Slot
+from reviews.models import Approval, GateResult, Lapse, PolicyVersion, Review, Round, Slot
 from reviews.notices import tell_reviewers
 from reviews.policies import Rules, SlotRule
 from reviews.rulebook import rules_for
@@ -38,8 +39,18 @@ def request_review(
     version = locked_version(version)
     permit(by, Permission.REQUEST_REVIEW, version.model)
     person = person_of(by)
+    return open_case(version, stage, why=why, due_at=due_at, person=person, by=by)
+
+
+def open_case(
+    version: ModelVersion, stage: Stage, *, why: str, due_at: datetime | None = None, person: User, by: Principal
+) -> Review:
+    """The same in the name of `person`, inside the transaction of the action that needs the case: a renewal, an emergency.
+
+    Where the version is live there already, the case renews the approval that it is live by.
+    """
     rules = rules_for(version.model.tier, stage)
-    _check_request(version, stage, why, due_at, rules)
+    renews = _check_request(version, stage, why, due_at, rules)
     move(version, "request_review", by=by)
     version.refresh_from_db(fields=["state"])
     review = Review.objects.create(
@@ -48,14 +59,20 @@ def request_review(
         why=why.strip(),
         requested_by=person,
         due_at=due_at or timezone.now() + timedelta(days=rules.due_days),
+        renews=renews,
     )
     append(
         Action.REVIEW_REQUEST,
         by=by,
         obj=review.ledger_ref(),
-        after={"stage": stage.name, "due": review.due_at.isoformat()},
+        after={
+            "stage": stage.name,
+            "due": review.due_at.isoformat(),
+            "requested_by": str(person.uuid),
+            "renews": str(renews.pk) if renews else None,
+        },
     )
-    _open(review, rules, by)
+    _open(review, rules, by, person)
     return review
 
 
@@ -73,12 +90,16 @@ def open_round(review: Review, *, by: Principal) -> Round:
     if current.is_open:
         standing = standing_of(current, facets_of(review.version, rules), timezone.now())
         close_round(current, Round.State.CHANGES_REQUESTED if standing.changes_requests else Round.State.SUPERSEDED, by)
+    _give_time(review, rules)
     return _open(review, rules, by)
 
 
 @governed(Action.REVIEW_WITHDRAW)
 def withdraw_review(review: Review, *, by: Principal) -> Review:
-    """Take the case back before it was decided; the record of its rounds stays."""
+    """Take the case back; the record of its rounds stays.
+
+    An approval that nothing was promoted by ends with it: nobody finds it lying about later. Once promoted, the case is closed.
+    """
     review = locked_review(review)
     permit(by, Permission.REQUEST_REVIEW, review.version.model)
     if review.closed_at is not None:
@@ -86,8 +107,23 @@ def withdraw_review(review: Review, *, by: Principal) -> Review:
     current = review.current_round
     if current.is_open:
         close_round(current, Round.State.WITHDRAWN, by)
+    unused = Approval.objects.filter(round__review=review, promotion=None, revocation=None, lapse=None)
+    for approval in unused.select_related("version__model", "stage"):
+        lapse(
+            approval,
+            Lapse.Kind.WITHDRAWN,
+            f"{by.name} withdrew the case before anything was promoted by it.",
+            timezone.now(),
+            by=by,
+        )
+    review.version.refresh_from_db(fields=["state"])
     close_review(review)
-    append(Action.REVIEW_WITHDRAW, by=by, obj=review.ledger_ref())
+    append(
+        Action.REVIEW_WITHDRAW,
+        by=by,
+        obj=review.ledger_ref(),
+        after={"round": current.number, "was": str(current.state)},
+    )
     if not Review.objects.open().filter(version=review.version).exists() and can_move(
         review.version, "withdraw_review"
     ):
@@ -117,7 +153,16 @@ def person_of(by: Principal) -> User:
     return by.user
 
 
-def _check_request(version: ModelVersion, stage: Stage, why: str, due_at: datetime | None, rules: Rules) -> None:
+def _give_time(review: Review, rules: Rules) -> None:
+    """Reviewers get the policy's time for every round: a new one is not overdue when it opens."""
+    review.due_at = max(review.due_at, timezone.now() + timedelta(days=rules.due_days))
+    review.save(update_fields=["due_at"])
+
+
+def _check_request(
+    version: ModelVersion, stage: Stage, why: str, due_at: datetime | None, rules: Rules
+) -> Approval | None:
+    """Refuses what cannot be asked for; returns the approval that the case renews, where the version is live there already."""
     errors = {}
     if not why.strip():
         errors["why"] = "Say why this version: reviewers read it first."
@@ -129,16 +174,24 @@ def _check_request(version: ModelVersion, stage: Stage, why: str, due_at: dateti
         raise Invalid("The review was not requested: " + " ".join(errors.values()), errors=errors)
     if Review.objects.open().of(version, stage).exists():
         raise Conflict(f"A review of {version} for {stage} is open already.", code="review-open")
-    if registry.stage_holder(version.model, stage) == version and not _has_run_out(version, stage):
-        raise Conflict(f"{version} is live in {stage} already.", code="already-live")
     if not rules.slots:
         raise _no_policy(version, stage)
+    if registry.stage_holder(version.model, stage) != version:
+        return None
+    return _to_renew(version, stage)
 
 
-def _has_run_out(version: ModelVersion, stage: Stage) -> bool:
-    return not version.approvals.filter(
-        stage=stage, revocation=None, valid_until__gt=timezone.now() + timedelta(days=60)
-    ).exists()
+def _to_renew(version: ModelVersion, stage: Stage) -> Approval | None:
+    """The approval by which the version is live; raises `Conflict` while it is too early to look at it again."""
+    standing = version.approvals.filter(
+        stage=stage, revocation=None, lapse=None, promotion__alias__isnull=False
+    ).first()
+    if standing is None or standing.may_be_renewed(timezone.now()):
+        return standing
+    raise Conflict(
+        f"{version} is live in {stage} already. Its approval can be renewed from {standing.renewable_from:%d %B %Y} on.",
+        code="already-live",
+    )
 
 
 def _no_policy(version: ModelVersion, stage: Stage) -> Conflict:
@@ -148,7 +201,7 @@ def _no_policy(version: ModelVersion, stage: Stage) -> Conflict:
     )
 
 
-def _open(review: Review, rules: Rules, by: Principal) -> Round:
+def _open(review: Review, rules: Rules, by: Principal, person: User | None = None) -> Round:
     holder = registry.stage_holder(review.version.model, review.stage)
     compared_with = holder if holder is not None and holder.pk != review.version_id else None
     subject = subject_of(review.version, review.stage, rules, compared_with)
@@ -159,7 +212,7 @@ def _open(review: Review, rules: Rules, by: Principal) -> Round:
         subject=subject.text,
         subject_digest=subject.digest,
         compared_with=compared_with,
-        opened_by=person_of(by),
+        opened_by=person or person_of(by),
     )
     for ref in rules.refs:
         round_.policies.add(PolicyVersion.objects.get(policy__name=ref.name, number=ref.number))
@@ -175,7 +228,7 @@ def _open(review: Review, rules: Rules, by: Principal) -> Round:
             "facets": dict(subject.facets),
         },
     )
-    tell_reviewers(round_, by=by)
+    tell_reviewers(round_, by=Principal.of(round_.opened_by, via=by.via))
     return round_
 
 
@@ -195,6 +248,7 @@ def _slot(round_: Round, rule: SlotRule, order: int) -> Slot:
         alternates=groups.get(rule.alternates),
         people=rule.people,
         facets=list(rule.answers_for),
+        delegable=rule.delegable,
         order=order,
     )
 

@@ -108,7 +108,9 @@ def _capacity(giver: User, name: str) -> Group:
             f"{held.delegator} can give it to somebody else.",
             code="not-transitive",
         )
-    raise Forbidden(f"You are not a member of {group}, so there is nothing that you could delegate.", code="not-a-member")
+    raise Forbidden(
+        f"You are not a member of {group}, so there is nothing that you could delegate.", code="not-a-member"
+    )
 
 
 def _receiver(delegate: User, giver: User) -> User:
@@ -127,7 +129,9 @@ def _receiver(delegate: User, giver: User) -> User:
 
 def _sees_something(person: User) -> bool:
     by = Principal.of(person)
-    return by.allows(Permission.SEE_MODEL) or visible_to(RegisteredModel.objects.all(), by, Permission.SEE_MODEL).exists()
+    return (
+        by.allows(Permission.SEE_MODEL) or visible_to(RegisteredModel.objects.all(), by, Permission.SEE_MODEL).exists()
+    )
 
 
 def _check_dates(starts_at: datetime, ends_at: datetime, now: datetime) -> None:

@@ -377,6 +377,7 @@ class Migration(migrations.Migration):
                             ("condition", "A condition was overdue"),
                             ("grace", "The grace after a policy change ended"),
                             ("break_glass", "The break-glass ended"),
+                            ("withdrawn", "The case was withdrawn"),
                         ],
                         max_length=12,
                     ),
@@ -416,7 +417,19 @@ class Migration(migrations.Migration):
                 ("digest", models.CharField(max_length=64)),
                 ("note", models.CharField(blank=True, max_length=300)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "proposed_at",
+                    models.DateTimeField(blank=True, help_text="when it was last put before its signers", null=True),
+                ),
                 ("published_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "authors",
+                    models.ManyToManyField(
+                        help_text="everybody who saved or proposed it; none of them signs it",
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 (
                     "created_by",
                     models.ForeignKey(
@@ -437,6 +450,7 @@ class Migration(migrations.Migration):
                     "published_by",
                     models.ForeignKey(
                         blank=True,
+                        help_text="whose signature was the last one needed",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -486,6 +500,34 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["signed_at", "pk"],
+            },
+        ),
+        migrations.CreateModel(
+            name="PolicyRehearsal",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("policy_digest", models.CharField(help_text="the text that was rehearsed", max_length=64)),
+                ("result", models.JSONField(help_text="see reviews.rehearsal.Rehearsed")),
+                ("digest", models.CharField(max_length=64)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "policy_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rehearsals",
+                        to="reviews.policyversion",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["-at", "-pk"],
             },
         ),
         migrations.CreateModel(
@@ -776,6 +818,44 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.CreateModel(
+            name="Rollback",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "statement",
+                    models.JSONField(help_text="DSSE envelope of the in-toto statement, countersigned by the registry"),
+                ),
+                ("statement_digest", models.CharField(max_length=64, unique=True)),
+                ("signed_at", models.DateTimeField()),
+                ("reason", models.TextField()),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "promotion",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="signed_rollback",
+                        to="registry.promotion",
+                    ),
+                ),
+                (
+                    "reauthentication",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="%(class)s",
+                        to="access.reauthentication",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["signed_at", "pk"],
+            },
+        ),
+        migrations.CreateModel(
             name="Round",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -865,6 +945,10 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("kind", models.CharField(choices=[("escalate", "Escalated"), ("reject", "Rejected")], max_length=8)),
+                (
+                    "reason",
+                    models.TextField(help_text="what was not decided in time, and which policy says what follows"),
+                ),
                 ("at", models.DateTimeField()),
                 (
                     "group",
@@ -878,11 +962,14 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "round",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="escalation", to="reviews.round"
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="escalations", to="reviews.round"
                     ),
                 ),
             ],
+            options={
+                "ordering": ["at", "pk"],
+            },
         ),
         migrations.AddField(
             model_name="approval",
@@ -986,6 +1073,12 @@ class Migration(migrations.Migration):
                 ("title", models.CharField(max_length=120)),
                 ("people", models.PositiveSmallIntegerField(default=1)),
                 ("facets", models.JSONField(default=list)),
+                (
+                    "delegable",
+                    models.BooleanField(
+                        default=True, help_text="whether somebody may sign here for a member of the group"
+                    ),
+                ),
                 ("order", models.PositiveSmallIntegerField(default=0)),
                 (
                     "alternates",
@@ -1241,6 +1334,20 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="policyversion",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "published")), fields=("policy",), name="one_version_in_force"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="policyversion",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ["draft", "proposed"])),
+                fields=("policy",),
+                name="one_version_under_way",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="policyversion",
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("published_at", None), ("status__in", ["draft", "proposed"])),
@@ -1321,6 +1428,18 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="gateresult",
             constraint=models.UniqueConstraint(fields=("round", "key"), name="gate_result_once"),
+        ),
+        migrations.AddConstraint(
+            model_name="escalation",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "escalate")), fields=("round", "group"), name="escalated_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="escalation",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "reject")), fields=("round",), name="rejected_by_silence_once"
+            ),
         ),
         migrations.AddConstraint(
             model_name="approval",

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from audit.actions import Receipt
 from audit.events import Obj
 from reviews.models.cases import PolicyVersion, Round, Slot
 from reviews.models.signing import Signed
@@ -54,6 +55,9 @@ class GateException(Signed):
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     withdrawn_why = models.TextField(blank=True)
 
+    receipt: Receipt | None = None
+    """Where the ledger will have it; set by the action that granted it, not stored."""
+
     class Meta:
         ordering = ["signed_at", "pk"]
         constraints = [
@@ -82,6 +86,9 @@ class PolicySignature(Signed):
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     decision = models.CharField(max_length=8, choices=Decision.choices)
     reason = models.TextField()
+
+    receipt: Receipt | None = None
+    """Where the ledger will have it; set by the action that signed, not stored."""
 
     class Meta:
         ordering = ["signed_at", "pk"]
