@@ -261,6 +261,9 @@ class Reauthentication(models.Model):
     assertion = models.JSONField(
         null=True, blank=True, help_text="passkey: the WebAuthn assertion, checkable by anyone"
     )
+    enrolment = models.JSONField(
+        null=True, blank=True, help_text="passkey: the registry's statement (DSSE) whose key made the assertion"
+    )
     at = models.DateTimeField(default=timezone.now)
     consumed_at = models.DateTimeField(null=True, blank=True)
 
@@ -272,8 +275,10 @@ class Reauthentication(models.Model):
                 condition=Q(consumed_at=None) | Q(consumed_at__gte=F("at")), name="reauthentication_consumed_after"
             ),
             models.CheckConstraint(
-                condition=Q(method="passkey", assertion__isnull=False) & ~Q(challenge="") & ~Q(nonce="")
-                | ~Q(method="passkey") & Q(challenge="", nonce="", assertion__isnull=True),
+                condition=Q(method="passkey", assertion__isnull=False, enrolment__isnull=False)
+                & ~Q(challenge="")
+                & ~Q(nonce="")
+                | ~Q(method="passkey") & Q(challenge="", nonce="", assertion__isnull=True, enrolment__isnull=True),
                 name="passkey_signs_one_statement",
             ),
         ]

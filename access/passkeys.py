@@ -171,6 +171,7 @@ def _checked(user: User, assertion: Assertion) -> Reauthentication:
         challenge=ceremony.challenge,
         nonce=ceremony.nonce,
         assertion=assertion.as_json(),
+        enrolment=passkey.statement,
         at=ceremony.at,
     )
 
@@ -209,11 +210,3 @@ def key_of(passkey: Passkey) -> EnrolledKey:
         rp_id=passkey.rp_id,
         enrolled_at=passkey.enrolled_at,
     )
-
-
-def enrolment_behind(confirmation: Reauthentication) -> dict[str, Any] | None:
-    """The registry's statement about the key that made an assertion; None where no passkey was used or none is known."""
-    if confirmation.assertion is None:
-        return None
-    rows = Passkey.objects.filter(credential_id=confirmation.assertion.get("credential_id", ""))
-    return rows.values_list("statement", flat=True).first()

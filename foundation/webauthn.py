@@ -191,6 +191,11 @@ def check_signed_by(
     return key
 
 
+def method_of(predicate: Mapping[str, Any]) -> str:
+    """How the signer of a statement confirmed that it was them, as the statement says."""
+    return str(predicate["reauthentication"]["method"])
+
+
 def public_key(cose: bytes) -> PublicKey:
     """The key in a COSE key's bytes: ES256, EdDSA (Ed25519) or RS256; raises `BadAssertion` for any other."""
     try:

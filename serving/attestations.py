@@ -6,7 +6,7 @@ here: who took part in making the version, and the status snapshot, whose counte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from access.models import Reauthentication
 from foundation.canonical import digest_of
 from foundation.dsse import Envelope, seal, statement
 from foundation.keys import registry_signer
@@ -41,6 +42,7 @@ def release_attestation(version: ModelVersion, stage: Stage, release: Mapping[st
         "manifest": version.manifest,
         "subject": _subject(version, predicate),
         "sign_offs": _sign_offs(predicate),
+        "assertions": _assertions(predicate["sign_offs"]),
         "policies": _policies(predicate),
         "provenance": _provenance(version, stage),
         "status": current_status(),
@@ -99,6 +101,12 @@ def _sign_offs(predicate: Mapping[str, Any]) -> list[dict[str, Any]]:
             "A sign-off that this release names is not in the database; tell an administrator.", code="records-missing"
         )
     return [found[digest] for digest in named]
+
+
+def _assertions(digests: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What passkeys signed, by the digest of the statement: the assertion, and the registry's statement whose key made it."""
+    rows = Reauthentication.objects.filter(method=Reauthentication.Method.PASSKEY, challenge__in=list(digests))
+    return {one.challenge: {"assertion": one.assertion, "enrolment": one.enrolment} for one in rows}
 
 
 def _subject(version: ModelVersion, predicate: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from foundation.canonical import digest_of, sha256_hex
 from foundation.dsse import BadEnvelope, envelope_digest, open_sealed
+from foundation.webauthn import BadAssertion, check_signed_by, method_of
 from registry.manifest import ManifestFile, manifest_digest
 
 ATTESTATION_TYPE: Final = "https://countersign.dev/release-attestation/v1"
@@ -25,6 +26,7 @@ SIGN_OFF_TYPE: Final = "https://countersign.dev/sign-off/v1"
 RELEASE_TYPE: Final = "https://countersign.dev/release/v1"
 PROVENANCE_TYPE: Final = "https://countersign.dev/provenance/v1"
 STATUS_TYPE: Final = "https://countersign.dev/status/v1"
+METHODS: Final = frozenset({"passkey", "totp", "password", "identity_provider"})
 APPROVING: Final = frozenset({"approve", "approve_with_conditions"})
 
 
@@ -207,7 +209,10 @@ def _sign_offs(
         raise NotVerified("sign-offs", "The sign-offs in the attestation are not those that the release names.")
     slots = _slots(attestation["policies"], release["policies"])
     facets = _facets(attestation["subject"], release)
+    accepted = _methods(attestation["policies"])
     decisions = [_decision(envelope, release, key) for envelope in envelopes]
+    for envelope, decision in zip(envelopes, decisions, strict=True):
+        check_confirmed(decision, "reviewer", envelope_digest(envelope), attestation, accepted, key)
     for decision in decisions:
         _check_current(decision, slots, facets, at)
     _check_independent(decisions, _authors(attestation["provenance"], release, key))
@@ -228,6 +233,39 @@ def _decision(envelope: Mapping[str, Any], release: Mapping[str, Any], key: Ed25
             "sign-offs", f"A sign-off of the release says {predicate['decision']!r}, which approves nothing."
         )
     return predicate
+
+
+def check_confirmed(
+    predicate: Mapping[str, Any],
+    signer: str,
+    digest: str,
+    attestation: Mapping[str, Any],
+    accepted: frozenset[str],
+    key: Ed25519PublicKey,
+) -> None:
+    """That the person under `signer` confirmed the statement with SHA-256 `digest` in an accepted way.
+
+    A passkey's assertion over the statement has to be there, by a key that the registry says is the person's: a statement that
+    somebody sealed with the registry's key alone is not enough.
+    """
+    method = method_of(predicate)
+    if method not in accepted:
+        raise NotVerified("method", f"A signature was confirmed by {method}, which the policy does not accept.")
+    if method != "passkey":
+        return
+    proof = attestation.get("assertions", {}).get(digest, {})
+    person, at = predicate[signer]["id"], _time(predicate["issued"])
+    try:
+        check_signed_by(person, at, digest, proof.get("assertion"), proof.get("enrolment"), key)
+    except BadAssertion as bad:
+        raise NotVerified("passkey", f"A signature by passkey does not hold. {bad}") from bad
+
+
+def _methods(texts: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """How signers may confirm that it is them: what every policy accepts."""
+    return frozenset.intersection(
+        METHODS, *(frozenset(text["content"].get("reauthentication", METHODS)) for text in texts)
+    )
 
 
 def _slots(texts: Iterable[Mapping[str, Any]], named: Iterable[Mapping[str, Any]]) -> dict[str, Slot]:

@@ -207,6 +207,14 @@ class Migration(migrations.Migration):
                         blank=True, help_text="passkey: the WebAuthn assertion, checkable by anyone", null=True
                     ),
                 ),
+                (
+                    "enrolment",
+                    models.JSONField(
+                        blank=True,
+                        help_text="passkey: the registry's statement (DSSE) whose key made the assertion",
+                        null=True,
+                    ),
+                ),
                 ("at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("consumed_at", models.DateTimeField(blank=True, null=True)),
                 (
@@ -344,6 +352,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(
                     models.Q(
                         ("assertion__isnull", False),
+                        ("enrolment__isnull", False),
                         ("method", "passkey"),
                         models.Q(("challenge", ""), _negated=True),
                         models.Q(("nonce", ""), _negated=True),
@@ -352,6 +361,7 @@ class Migration(migrations.Migration):
                         models.Q(("method", "passkey"), _negated=True),
                         ("assertion__isnull", True),
                         ("challenge", ""),
+                        ("enrolment__isnull", True),
                         ("nonce", ""),
                     ),
                     _connector="OR",

@@ -80,6 +80,7 @@ class Registry:
         signers: tuple[tuple[str, str], ...] = (("validator", "bob"), ("risk", "carol")),
         authors: tuple[str, ...] = ("alice",),
         decision: str = "approve",
+        method: str = "password",
         valid: timedelta = timedelta(days=365),
         seen_facets: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
@@ -102,6 +103,7 @@ class Registry:
                     "facets": facets | dict(seen_facets or {}),
                     "slot": {"key": slot, "title": slot},
                     "reviewer": {"id": person, "name": person.title(), "username": person},
+                    "reauthentication": {"method": method},
                     "issued": self.now.isoformat(),
                     "expires": until,
                 },
