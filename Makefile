@@ -77,6 +77,9 @@ browser: install-dev ## pages in a real browser
 story: install-dev ## real processes: workers, servers, the MLflow client
 	$(PY) -m pytest -m story
 
+soak: install-dev ## the long proofs: 10,000 random walks through the rules of sign-off (half an hour on 2 cores)
+	$(PY) -m tests.reviews.machine --walks 10000
+
 openapi: install-dev ## write docs/openapi.yaml
 	$(MANAGE) spectacular --file docs/openapi.yaml --validate
 
