@@ -123,7 +123,9 @@ def _send(letter: Letter, post: Post) -> bool:
     now = timezone.now()
     if not claim(letter, now):
         return False
-    inside = list(Notification.objects.filter(pk__in=letter.notifications).select_related("person").order_by("at", "pk"))
+    inside = list(
+        Notification.objects.filter(pk__in=letter.notifications).select_related("person").order_by("at", "pk")
+    )
     try:
         post.send(written(letter, inside[0].person, inside, now))
     except (OSError, ValueError) as error:  # ValueError: an address or a header that no mail can have

@@ -25,7 +25,11 @@ def written(
     """The mail to `person` about `notifications`, oldest first; its headers name the letter, so that copies can be recognised."""
     subject = _digest_subject(notifications, now) if letter.digest else _one_line(notifications[0].title)
     message = EmailMultiAlternatives(
-        subject, _text(notifications), settings.DEFAULT_FROM_EMAIL, [person.email], headers=_headers(letter, notifications)
+        subject,
+        _text(notifications),
+        settings.DEFAULT_FROM_EMAIL,
+        [person.email],
+        headers=_headers(letter, notifications),
     )
     context = {
         "subject": subject,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-
 from typing import Final
 
 from django.conf import settings
@@ -74,7 +73,10 @@ class Notification(models.Model):
     mail_state = models.CharField(max_length=8, choices=Mail.choices, default=Mail.WAITING)
     mailed_at = models.DateTimeField(null=True, blank=True)
     letter = models.UUIDField(
-        null=True, blank=True, editable=False, help_text="the mail it stands in: the same in every try, so is the Message-ID"
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="the mail it stands in: the same in every try, so is the Message-ID",
     )
     attempts = models.PositiveSmallIntegerField(default=0)
     not_before = models.DateTimeField(

@@ -80,7 +80,9 @@ def preference(request: HttpRequest) -> HttpResponse:
 def test(request: HttpRequest) -> HttpResponse:
     """Ask for a test mail."""
     actions.send_test(_person(request), by=principal_of(request))
-    messages.success(request, "A test mail leaves within a few seconds. What became of it is written in the notification about it.")
+    messages.success(
+        request, "A test mail leaves within a few seconds. What became of it is written in the notification about it."
+    )
     return redirect("notices:list")
 
 

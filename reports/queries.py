@@ -35,13 +35,13 @@ class Decisions:
 
 def decisions(period: Period, by: Principal, *, most: int = 500) -> Decisions:
     """Everything that `by` may see of the period, newest first, at most `most` lines of each kind; in four statements."""
-    since, until = _bounds(period)
+    since, until = bounds(period)
     approvals = visible_to(Approval.objects.all(), by, Permission.SEE_MODEL, through="version__model")
     promotions = visible_to(Promotion.objects.all(), by, Permission.SEE_MODEL, through="model")
     revocations = visible_to(Revocation.objects.all(), by, Permission.SEE_MODEL, through="version__model")
-    approvals = _narrow(approvals, period, "version__model").filter(approved_at__gte=since, approved_at__lt=until)
-    promotions = _narrow(promotions, period, "model").filter(at__gte=since, at__lt=until)
-    revocations = _narrow(revocations, period, "version__model").filter(at__gte=since, at__lt=until)
+    approvals = narrow(approvals, period, "version__model").filter(approved_at__gte=since, approved_at__lt=until)
+    promotions = narrow(promotions, period, "model").filter(at__gte=since, at__lt=until)
+    revocations = narrow(revocations, period, "version__model").filter(at__gte=since, at__lt=until)
     lines = approvals.select_related("version__model", "stage", "promotion__by", "revocation__by").order_by(
         "-approved_at", "-pk"
     )
@@ -66,14 +66,16 @@ def state_at(approval: Approval, at: datetime) -> str:
     return "approved"
 
 
-def _bounds(period: Period) -> tuple[datetime, datetime]:
+def bounds(period: Period) -> tuple[datetime, datetime]:
+    """From when (inclusive) until when (exclusive, never in the future), in UTC."""
     since = datetime.combine(period.since, time.min, UTC) if period.since else datetime(1970, 1, 1, tzinfo=UTC)
     if period.until is None:
         return since, timezone.now()
     return since, min(datetime.combine(period.until, time.min, UTC) + timedelta(days=1), timezone.now())
 
 
-def _narrow(rows: QuerySet, period: Period, path: str) -> QuerySet:  # type: ignore[type-arg]  # three kinds of rows
+def narrow(rows: QuerySet, period: Period, path: str) -> QuerySet:  # type: ignore[type-arg]  # any kind of rows
+    """The rows of the period's tier and model; `path` leads from them to the registered model."""
     if period.tier:
         rows = rows.filter(**{f"{path}__tier": period.tier})
     return rows.filter(**{f"{path}__name__icontains": period.model}) if period.model else rows

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from reports import views
+from reports import governance_views, tables, views
 
 app_name = "reports"
 
@@ -12,4 +12,16 @@ urlpatterns = [
     path("verify/", views.verify, name="verify"),
     path("reports/", views.index, name="index"),
     re_path(r"^reports/(?P<what>approvals|promotions|revocations)\.csv$", views.export, name="export"),
+    path("reports/attention/", governance_views.needs_attention, name="attention"),
+    re_path(
+        rf"^reports/attention/(?P<what>{'|'.join(tables.ATTENTION)})\.csv$",
+        governance_views.export_attention,
+        name="attention_export",
+    ),
+    path("reports/review-quality/", governance_views.review_quality, name="quality"),
+    re_path(
+        rf"^reports/review-quality/(?P<what>{'|'.join(tables.QUALITY)})\.csv$",
+        governance_views.export_quality,
+        name="quality_export",
+    ),
 ]

@@ -35,7 +35,7 @@ class Sink(socketserver.ThreadingTCPServer):
 
 class _Conversation(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        sink = cast(Sink, self.server)
+        sink = cast("Sink", self.server)
         sink.connections += 1
         self._say("220 sink ready")
         while line := self.rfile.readline():
@@ -57,7 +57,7 @@ class _Conversation(socketserver.StreamRequestHandler):
         lines = []
         while (line := self.rfile.readline()) not in {b".\r\n", b""}:
             lines.append(line[1:] if line.startswith(b"..") else line)
-        sink.mails.append(cast(EmailMessage, message_from_bytes(b"".join(lines), policy=policy.default)))
+        sink.mails.append(cast("EmailMessage", message_from_bytes(b"".join(lines), policy=policy.default)))
         self._say("250 kept")
 
     def _say(self, reply: str) -> None:

@@ -47,7 +47,10 @@ def test_a_preference_is_read_and_kept(api_for: ApiFor, bob: User) -> None:
     assert client.get("/api/v1/notifications/preference/").json() == {"mode": "urgent", "digest_hour": 7}
     answer = client.put("/api/v1/notifications/preference/", {"mode": "off", "digest_hour": 8}, format="json")
     assert answer.json() == {"mode": "off", "digest_hour": 8}
-    assert client.put("/api/v1/notifications/preference/", {"mode": "off", "digest_hour": 24}, format="json").status_code == 400
+    assert (
+        client.put("/api/v1/notifications/preference/", {"mode": "off", "digest_hour": 24}, format="json").status_code
+        == 400
+    )
 
 
 def test_a_service_is_not_written_to(api_for: ApiFor, scorer_token: str) -> None:

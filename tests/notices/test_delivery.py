@@ -38,7 +38,9 @@ def told(person: User, event: str = "round:1:turn", kind: Kind = Kind.TURN, **mo
     return Notification.objects.get(person=person, event=event)
 
 
-def test_an_urgent_mail_leaves_within_one_run_and_is_noted(sink: Sink, clock: time_machine.Coordinates, bob: User) -> None:
+def test_an_urgent_mail_leaves_within_one_run_and_is_noted(
+    sink: Sink, clock: time_machine.Coordinates, bob: User
+) -> None:
     row = told(bob)
 
     assert deliver() == 1
@@ -210,7 +212,9 @@ def test_one_connection_serves_all_mails_of_a_run(sink: Sink, bob: User, carol: 
     assert sink.connections == 1
 
 
-def test_a_claimed_letter_is_left_alone_until_the_claim_ends(sink: Sink, clock: time_machine.Coordinates, bob: User) -> None:
+def test_a_claimed_letter_is_left_alone_until_the_claim_ends(
+    sink: Sink, clock: time_machine.Coordinates, bob: User
+) -> None:
     told(bob)
     (letter,) = due_at(MORNING).letters
     assert claim(letter, MORNING)
