@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 
 from access.permissions import Permission, visible_to
 from access.principal import Principal
@@ -45,11 +45,11 @@ def find_model(name: str, by: Principal, permission: Permission = Permission.SEE
 
 def find_version(name: str, number: int, by: Principal, permission: Permission = Permission.SEE_MODEL) -> ModelVersion:
     """One version of a model; raises `NotFound` likewise."""
-    model = find_model(name, by, permission)
-    version = model.versions.select_related(*HANDS).filter(number=number).first()
+    versions = ModelVersion.objects.filter(model__name=name, number=number).select_related("model__owner", *HANDS)
+    version = visible_to(versions, by, permission, through="model").first()
     if version is None:
+        find_model(name, by, permission)
         raise NotFound(f"{name} has no version {number}.", code="version-unknown")
-    version.model = model
     return version
 
 
@@ -72,6 +72,15 @@ def resolve_alias(
     if row.protected:
         verified_release(row)
     return row.version
+
+
+def stages_with_holders(model: RegisteredModel) -> list[tuple[Stage, ModelVersion | None]]:
+    """Every stage, in order, with the version of `model` that its alias points at now; in one statement."""
+    own = FilteredRelation("aliases", condition=Q(aliases__model=model))
+    stages = Stage.objects.annotate(own=own).select_related(
+        "own__version__model", *(f"own__version__{hand}" for hand in HANDS)
+    )
+    return [(stage, holder.version if (holder := getattr(stage, "own", None)) else None) for stage in stages]
 
 
 def stage_holder(model: RegisteredModel, stage: Stage) -> ModelVersion | None:

@@ -5,7 +5,7 @@ The page, the API, the refusal of a promotion and the promotion itself ask this 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils import timezone
 
-from foundation.refusals import Requirement, RequirementStatus
+from foundation.refusals import Conflict, Requirement, RequirementStatus
 from registry import queries as registry
 from registry.models import ModelVersion, Stage
 from reviews.counting import Counted, counted
@@ -25,9 +25,9 @@ from reviews.independence import Deed, unfillable
 from reviews.models import APPROVED, APPROVING, Approval, Review, Round, SignOff, Slot
 from reviews.people import Seating, deeds_of, group_names
 from reviews.policies import Rules, SlotRule
-from reviews.rulebook import rules_for, rules_of
+from reviews.rulebook import rules_for
 from reviews.standing import RoundStanding, Signature, SlotStanding, Standing, standing_of
-from reviews.subjects import Subject, facets_of, subject_of
+from reviews.subjects import Subject, facets_of, frozen, subject_of
 
 NOT_CONSIDERED = {
     ModelVersion.State.QUARANTINED: "Its files are still being scanned.",
@@ -76,11 +76,22 @@ class Evaluation:
         return tuple(requirement for requirement in self.requirements if requirement.blocks)
 
 
-def examine(version: ModelVersion, stage: Stage, *, at: datetime | None = None) -> Evaluation:
-    """Evaluate everything anew. Lock model, version and review first where a decision follows from it."""
+@dataclass(frozen=True)
+class Known:
+    """What whoever asks has read already in this request: the rounds of the version for the stage, and who holds the stage's alias."""
+
+    rounds: Sequence[Round]
+    holder: ModelVersion | None
+
+
+def examine(
+    version: ModelVersion, stage: Stage, *, at: datetime | None = None, known: Known | None = None
+) -> Evaluation:
+    """Evaluate everything anew. Lock model, version and review first where a decision follows from it, and bring nothing `known`."""
     now = at or timezone.now()
     rules = rules_for(version.model.tier, stage)
-    holder = registry.stage_holder(version.model, stage)
+    known = known or Known(rounds_of(version, stage), registry.stage_holder(version.model, stage))
+    holder = known.holder
     production = holder if holder is not None and holder.pk != version.pk else None
     records = registry.records_of([version, production] if production else [version])
     record, live = records[version.pk], records[production.pk] if production else None
@@ -88,9 +99,9 @@ def examine(version: ModelVersion, stage: Stage, *, at: datetime | None = None) 
     facts = facts_for(
         version_facts(record, evidence), version_facts(live, live_evidence) if live and live_evidence else None
     )
-    round_ = deciding_round(version, stage)
+    round_ = deciding(known.rounds)
     review = round_.review if round_ else None
-    deeds = deeds_of(version, review, until=now)
+    deeds = deeds_of(version, review, until=now, rounds=known.rounds)
     facets = facets_of(version, rules, record)
     standing = standing_of(round_, facets, now, deeds=deeds) if round_ else None
     seating = _seating(rules, standing, deeds)
@@ -151,27 +162,37 @@ def version_facts(record: registry.Record, evidence: Counted) -> VersionFacts:
     )
 
 
-def deciding_round(version: ModelVersion, stage: Stage) -> Round | None:
+def rounds_of(version: ModelVersion, stage: Stage | None = None) -> list[Round]:
+    """The rounds of the version, newest first, with what a decision reads of them; with `stage`, those for this stage."""
+    objections = SignOff.objects.filter(
+        round=OuterRef("pk"), decision=SignOff.Decision.REQUEST_CHANGES, withdrawn_at=None
+    )
+    rounds = (
+        Round.objects.filter(review__version=version)
+        .select_related(
+            *("review__version__model", "review__stage", "review__requested_by__owner"),
+            *("compared_with__model", "opened_by"),
+        )
+        .annotate(objected=Exists(objections))
+        .order_by("-opened_at", "-number")
+    )
+    return list(rounds.filter(review__stage=stage) if stage else rounds)
+
+
+def deciding(rounds: Sequence[Round]) -> Round | None:
     """The round that decides now: that of the open review, else the newest in which somebody decided, else the newest at all.
 
     A later round that was rejected, or closed over a standing request for changes, overrules an earlier approval; one that was
     withdrawn without an objection says nothing.
     """
-    objections = SignOff.objects.filter(
-        round=OuterRef("pk"), decision=SignOff.Decision.REQUEST_CHANGES, withdrawn_at=None
-    )
-    rounds = (
-        Round.objects.filter(review__version=version, review__stage=stage)
-        .select_related(
-            "review__version__model", "review__stage", "review__requested_by__owner", "compared_with__model"
-        )
-        .annotate(objected=Exists(objections))
-        .order_by("-opened_at", "-number")
-    )
-    found = list(rounds)
-    still_open = [one for one in found if one.review.closed_at is None]
-    decided = [one for one in found if one.state in {*APPROVED, Round.State.REJECTED} or one.objected]
-    return next(iter(still_open or decided or found), None)
+    still_open = [one for one in rounds if one.review.closed_at is None]
+    decided = [one for one in rounds if one.state in {*APPROVED, Round.State.REJECTED} or one.objected]  # type: ignore[attr-defined]  # annotated by `rounds_of`
+    return next(iter(still_open or decided or rounds), None)
+
+
+def deciding_round(version: ModelVersion, stage: Stage) -> Round | None:
+    """The round that decides now for this stage; see `deciding`."""
+    return deciding(rounds_of(version, stage))
 
 
 def overruled(approval: Approval) -> bool:
@@ -353,12 +374,13 @@ def _round_requirements(
             cleared_by="Whoever may request reviews",
             link=link,
         )
-    if rules_of(round_).digest != rules.digest:
+    digest, names = _opened_under(round_)
+    if digest != rules.digest:
         yield Requirement(
             "policy-changed",
             "The review was opened under the policy in force",
             RequirementStatus.UNSATISFIED,
-            measured=", ".join(f"{ref.name} {ref.number}" for ref in rules_of(round_).refs),
+            measured=names,
             required=", ".join(f"{ref.name} {ref.number}" for ref in rules.refs),
             explanation="A policy was published since; the signatures were given under another one.",
             cleared_by="The requester, by opening a new round",
@@ -366,6 +388,16 @@ def _round_requirements(
         )
     if approval is not None:
         yield from _approval_requirements(approval, now, link)
+
+
+def _opened_under(round_: Round) -> tuple[str, str]:
+    """The digest of the rules that the round was opened under, and their names, as its subject froze them."""
+    try:
+        subject = frozen(round_)
+        names = ", ".join(f"{ref['name']} {ref['number']}" for ref in subject.value["policies"])
+        return subject.facets["policy"], names
+    except (Conflict, KeyError, TypeError):
+        return "", "a subject that cannot be read"
 
 
 def _approval_requirements(approval: Approval, now: datetime, link: str) -> Iterable[Requirement]:

@@ -37,27 +37,34 @@ BY_WORKERS = "job:"
 Hand = tuple[Relation, User | None]
 
 
-def deeds_of(version: ModelVersion, review: Review | None = None, *, until: datetime | None = None) -> list[Deed]:
+def deeds_of(
+    version: ModelVersion,
+    review: Review | None = None,
+    *,
+    until: datetime | None = None,
+    rounds: Iterable[Round] | None = None,
+) -> list[Deed]:
     """Everything that makes somebody answerable for `version`, the requesters of its reviews for the stage of `review` included.
 
     The same bytes are the same work, whoever registered them again: nobody's own becomes a stranger's by a copy. That goes for the
     data and the recipe too. `until`: only what had been done by then; what a release was signed on does not change afterwards.
+    `rounds`: those of the version for this stage, where they were read already.
     """
     then = until or timezone.now()
-    found = _requests(review, then) if review is not None else []
+    found = _requests(review, then, rounds) if review is not None else []
     found += _hands_in(version, then)
     return list(
         dict.fromkeys(Deed(relation, user.pk, str(user), user.owner_id) for relation, user in found if user is not None)
     )
 
 
-def _requests(review: Review, until: datetime) -> list[Hand]:
+def _requests(review: Review, until: datetime, known: Iterable[Round] | None) -> list[Hand]:
     """Who asked for `review` and opened its rounds, and the same of earlier reviews of the version for the same stage."""
-    rounds = (
-        Round.objects.filter(review__version=review.version_id, review__stage=review.stage_id, opened_at__lte=until)
-        .select_related("review__requested_by", "opened_by")
-        .order_by("pk")
-    )
+    if known is None:
+        known = Round.objects.filter(review__version=review.version_id, review__stage=review.stage_id).select_related(
+            "review__requested_by", "opened_by"
+        )
+    rounds = sorted((one for one in known if one.opened_at <= until), key=lambda one: one.pk)
     own: list[Hand] = [(Relation.REQUESTED, review.requested_by)]
     earlier: list[Hand] = []
     for round_ in rounds:
@@ -104,16 +111,12 @@ def _add_evidence(same: Sequence[ModelVersion], hands: dict[int, list[Hand]], un
     rows = (
         Evidence.objects.filter(version__in=[one.pk for one in same], created_at__lte=until)
         .exclude(produced_via__startswith=BY_WORKERS)
+        .select_related("producer")
+        .only("version", "producer")
         .order_by("pk")
-        .values_list("version", "producer")
-        .distinct()
     )
-    by_producer: dict[int, list[int]] = {}
-    for version, producer in rows:
-        by_producer.setdefault(producer, []).append(version)
-    for user in User.objects.filter(pk__in=by_producer):
-        for pk in dict.fromkeys(by_producer[user.pk]):
-            hands[pk].append((Relation.EVALUATED, user))
+    for pk, producer in dict.fromkeys((row.version_id, row.producer) for row in rows):
+        hands[pk].append((Relation.EVALUATED, producer))
 
 
 def _add_copied_sources(same: Sequence[ModelVersion], hands: dict[int, list[Hand]]) -> None:
@@ -238,15 +241,20 @@ class Seating:
         accounts = eligible_accounts(self.members, self.seat(slot), self.deeds)
         return [self._users[one.account] for one in self.members if one.account in accounts]
 
+    def known(self, user: User) -> Candidate:
+        """`user` as far as these slots go; who is in none of their groups, or not active, is found in none and may sign nowhere."""
+        found = next((one for one in self.members if one.account == user.pk), None)
+        return found or Candidate(user.pk, user.is_active, user.is_person, frozenset(), str(user))
+
     def may_sign(self, user: User, slot: Slot) -> Eligibility:
         """Whether `user` may sign in `slot` for themselves now, with the sentence that says why."""
-        return eligibility(candidate(user), self.seat(slot), self.deeds, fills=self._fills_elsewhere(user, slot))
+        return eligibility(self.known(user), self.seat(slot), self.deeds, fills=self._fills_elsewhere(user, slot))
 
     def may_sign_for(self, delegation: Delegation, slot: Slot) -> Eligibility:
         """Whether the delegate may sign in `slot` for the delegator now; that the delegation is in force is asked elsewhere."""
         return eligibility_for(
-            candidate(delegation.delegate),
-            candidate(delegation.delegator),
+            self.known(delegation.delegate),
+            self.known(delegation.delegator),
             self.seat(slot),
             self.deeds,
             group=delegation.group.name,
