@@ -64,6 +64,7 @@ class Action(StrEnum):
     ALIAS_DELETE = "alias.delete"
     ALIAS_SET = "alias.set"
     CARD_REVISE = "card.revise"
+    COMPARISON_REQUEST = "comparison.request"
     EVIDENCE_ADD = "evidence.add"
     MODEL_ARCHIVE = "model.archive"
     MODEL_CREATE = "model.create"

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.urls import NoReverseMatch, reverse
 
-from registry.models import ModelVersion
+from registry.models import Evidence, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,29 @@ def _training(version: ModelVersion) -> Iterator[Step]:
     if version.job_uuid is not None:
         link = _link("training:detail", version.job_uuid)
         yield Step("Training job", "cpu", str(version.job_uuid), who=str(version.trained_by or ""), link=link)
+    yield from _mitigation(version)
     if version.run_id:
         yield Step("Run", "activity", version.run_id, note=version.run_link or version.source)
     elif version.source:
         yield Step("Source", "link", version.source)
     if version.retrain_of is not None:
         yield _other("Retraining of", version.retrain_of)
+
+
+def _mitigation(version: ModelVersion) -> Iterator[Step]:
+    """What training did against unequal treatment, as the newest fairness evidence of a worker records it."""
+    rows = version.evidence.filter(kind=Evidence.Kind.FAIRNESS, subject_digest=version.digest).exclude(job_kind="")
+    newest = rows.select_related("producer").order_by("-created_at", "-pk").first()
+    found = (newest.content.get("mitigation") or {}) if newest else {}
+    if newest is None or found.get("method", "none") == "none":
+        return
+    note = f"for {', '.join(found.get('attributes') or [])}"
+    if threshold := found.get("threshold"):
+        note += f"; cut-off {threshold.get('chosen')} instead of {threshold.get('asked')}"
+    link = _link("registry:evidence", version.model.name, version.number, newest.pk)
+    yield Step(
+        "Mitigation", "users", str(found["method"]), newest.digest, str(newest.producer), newest.created_at, link, note
+    )
 
 
 def _version(version: ModelVersion) -> Iterator[Step]:

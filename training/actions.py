@@ -17,16 +17,20 @@ from datasets.store import read_table
 from foundation.refusals import Conflict, Forbidden, Invalid
 from jobs.actions import enqueue, request_cancel
 from jobs.actions import retry as retry_job
+from jobs.models import Job
 from registry.actions import add_evidence, register_version
 from registry.manifest import ManifestFile
 from registry.models import ModelVersion, RegisteredModel
+from registry.queries import evidence_of
 from training.algorithms import Algorithm, SettingMistakes, settings_for
+from training.mitigation import MitigationMistake, Plan
 from training.models import TrainingJob
 from training.request import Answer
 from training.splits import SplitMistake
 from training.splits import check as check_split
 
 TRAIN_JOB: Final = "training.train"
+COMPARE_JOB: Final = "training.compare"
 ATTEMPTS: Final = 2
 
 
@@ -42,12 +46,14 @@ def start_training(
     split: Mapping[str, Any] | None = None,
     seed: int = 0,
     cutoff: float = 0.5,
+    mitigation: Mapping[str, Any] | None = None,
     retrain_of: ModelVersion | None = None,
     reason: str = "",
 ) -> TrainingJob:
     """Ask a worker to train `model` on `dataset_version` by `recipe` and to register what comes of it as a version with evidence.
 
     `split`: `{"train": [periods], "test": [periods]}` or `{"test_fraction": share}`; by default the newest period is held out.
+    `mitigation`: see `training.mitigation.Plan.of`; by default nothing is done.
     Raises `Invalid` naming every mistake by field, `Conflict` for an archived model, `Forbidden`.
     """
     model = RegisteredModel.objects.locked(model.pk)
@@ -58,7 +64,7 @@ def start_training(
     if model.archived_at is not None:
         raise Conflict(f"{model.name} is archived; nothing new is trained for it.", code="model-archived")
     split = split or default_split(dataset_version)
-    settings = _checked(
+    settings, plan = _checked(
         model,
         dataset_version,
         recipe,
@@ -67,6 +73,7 @@ def start_training(
         split=split,
         seed=seed,
         cutoff=cutoff,
+        mitigation=mitigation or {},
         retrain_of=retrain_of,
     )
     job = enqueue(TRAIN_JOB, {"model": model.name}, by=by, max_attempts=ATTEMPTS)
@@ -80,6 +87,7 @@ def start_training(
         split=dict(split),
         seed=seed,
         cutoff=cutoff,
+        mitigation=plan.as_dict(),
         retrain_of=retrain_of,
         reason=reason,
         requested_by=by.user,
@@ -93,6 +101,7 @@ def start_training(
             "data_digest": dataset_version.digest,
             "recipe": str(recipe),
             "algorithm": str(algorithm),
+            "mitigation": plan.method,
             "retrain_of": str(retrain_of or ""),
         },
     )
@@ -107,7 +116,7 @@ def retrain(
     split: Mapping[str, Any] | None = None,
     reason: str = "",
 ) -> TrainingJob:
-    """Train again as `version` was trained (recipe, algorithm, settings, seed, cut-off), on a newer `dataset_version`.
+    """Train again as `version` was trained (recipe, algorithm, settings, seed, cut-off, mitigation), on a newer `dataset_version`.
 
     Raises `Conflict` when `version` was not trained here, so that nobody guesses what it was made of.
     """
@@ -126,6 +135,7 @@ def retrain(
         split=split,
         seed=before.seed,
         cutoff=before.cutoff,
+        mitigation=before.mitigation,
         retrain_of=version,
         reason=reason,
         by=by,
@@ -188,6 +198,41 @@ def keep_result(
     return version
 
 
+@governed(Action.COMPARISON_REQUEST)
+def compare_again(version: ModelVersion, *, by: Principal) -> Job:
+    """Ask a worker to compare `version` with the version that is in production now, on the rows that `version` was judged on.
+
+    Raises `Conflict` where there is nothing to compare: it was not trained here, nothing else is in production, or the newest
+    comparison is with that version already; `Forbidden`.
+    """
+    model = RegisteredModel.objects.locked(version.model_id)
+    permit(by, Permission.REGISTER_VERSION, model)
+    if not TrainingJob.objects.filter(version=version).exists():
+        raise Conflict(
+            f"{version} was not trained here, so nobody knows which rows to compare it on.", code="not-trained-here"
+        )
+    champion = in_production(model)
+    if champion is None or champion.pk == version.pk:
+        raise Conflict("No other version is in production, so there is nothing to compare with.", code="no-champion")
+    newest = evidence_of(version).get("comparison")
+    if newest is not None and newest.content.get("against") == champion.number and newest.job_kind:
+        raise Conflict(f"It has been compared with version {champion.number} already.", code="comparison-current")
+    job = enqueue(COMPARE_JOB, {"version": version.pk, "champion": champion.pk}, by=by, max_attempts=ATTEMPTS)
+    append(
+        Action.COMPARISON_REQUEST,
+        by=by,
+        obj=version.ledger_ref(),
+        after={"against": champion.number, "job": str(job.uuid)},
+    )
+    return job
+
+
+def in_production(model: RegisteredModel) -> ModelVersion | None:
+    """The version that production's alias points at."""
+    alias = model.aliases.filter(stage__name="production").select_related("version__model").first()
+    return alias.version if alias else None
+
+
 def default_split(data: DatasetVersion) -> dict[str, Any]:
     """Train on all periods but the newest and hold that one out; a quarter of the rows where there are no periods."""
     known = _periods(data)
@@ -221,11 +266,13 @@ def _checked(
     split: Mapping[str, Any],
     seed: int,
     cutoff: float,
+    mitigation: Mapping[str, Any],
     retrain_of: ModelVersion | None,
-) -> dict[str, Any]:
-    """The complete settings of the algorithm; raises `Invalid` with one sentence for each field that is wrong."""
+) -> tuple[dict[str, Any], Plan]:
+    """The complete settings of the algorithm and the mitigation; raises `Invalid` with one sentence for each field that is wrong."""
     errors: dict[str, str] = {}
     settings: dict[str, Any] = {}
+    plan = Plan()
     if recipe.dataset_id != data.dataset_id:
         errors["recipe"] = f"The recipe {recipe} belongs to another dataset than {data}."
     else:
@@ -238,13 +285,17 @@ def _checked(
         check_split(split, time_column=data.dataset.time_column)
     except SplitMistake as error:
         errors["split"] = str(error)
+    try:
+        plan = Plan.of(mitigation, [attribute.name for attribute in data.dataset.declared_schema().protected])
+    except MitigationMistake as error:
+        errors["mitigation"] = str(error)
     if not 0 < cutoff < 1:
         errors["cutoff"] = "The cut-off must lie between 0 and 1."
     if retrain_of is not None and retrain_of.model_id != model.pk:
         errors["retrain_of"] = f"{retrain_of} is a version of another model."
     if errors:
         raise Invalid(" ".join(errors.values()), code="training-malformed", errors=errors)
-    return settings
+    return settings, plan
 
 
 def _recipe_mistakes(recipe: Recipe) -> dict[str, str]:

@@ -17,7 +17,7 @@ from access.requests import principal_of
 from datasets.queries import find_dataset, find_recipe, find_version
 from foundation.refusals import NotFound
 from registry import queries as registry_queries
-from training.actions import cancel_training, retry_training, start_training
+from training.actions import cancel_training, compare_again, retry_training, start_training
 from training.models import TrainingJob
 from training.queries import find_training
 
@@ -42,7 +42,7 @@ class TrainingOut(serializers.ModelSerializer[TrainingJob]):
     class Meta:
         model = TrainingJob
         fields = (
-            "uuid", "model", "dataset_version", "recipe", "algorithm", "parameters", "split", "seed", "cutoff", "reason",
+            "uuid", "model", "dataset_version", "recipe", "algorithm", "parameters", "split", "seed", "cutoff", "mitigation", "reason",
             "state", "attempt", "step", "done", "total", "error", "log", "version", "run_id", "requested_by", "created_at",
         )  # fmt: skip
 
@@ -59,6 +59,11 @@ class TrainingIn(serializers.Serializer[dict[str, Any]]):
     split = serializers.DictField(required=False, default=dict)
     seed = serializers.IntegerField(required=False, default=0)
     cutoff = serializers.FloatField(required=False, default=0.5)
+    mitigation = serializers.DictField(
+        required=False,
+        default=dict,
+        help_text="against unequal treatment: {reweighing: [protected attributes], threshold: [protected attributes], max_accuracy_loss}",
+    )
     retrain_of = serializers.IntegerField(
         required=False, min_value=1, help_text="number of the version that is retrained"
     )
@@ -130,3 +135,21 @@ class RetryView(APIView):
         """Run a failed or cancelled job again, as the same job."""
         training = retry_training(find_training(uuid, principal_of(request)), by=principal_of(request))
         return Response(TrainingOut(training).data, status=status.HTTP_202_ACCEPTED)
+
+
+class ComparisonOut(serializers.Serializer[Any]):
+    """The job that compares."""
+
+    job = serializers.UUIDField(source="uuid")
+    state = serializers.CharField()
+
+
+class CompareView(APIView):
+    """Comparing a version with production once more."""
+
+    @extend_schema(request=None, responses={202: ComparisonOut})
+    def post(self, request: Request, name: str, number: int) -> Response:
+        """Compare the version with the one in production now, on the rows it was judged on; the result becomes evidence."""
+        by = principal_of(request)
+        job = compare_again(registry_queries.find_version(name, number, by), by=by)
+        return Response(ComparisonOut(job).data, status=status.HTTP_202_ACCEPTED)

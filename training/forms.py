@@ -54,6 +54,19 @@ class TrainingForm(forms.Form):
         label="Cut-off",
         help_text="Score from which the decision is positive.",
     )
+    reweighing = forms.CharField(
+        required=False,
+        widget=_line(spellcheck="false"),
+        label="Reweigh by",
+        help_text="Protected attributes, separated by commas: rows get weights that make group and outcome independent. Empty: not.",
+    )
+    threshold = forms.CharField(
+        required=False,
+        widget=_line(spellcheck="false"),
+        label="Choose the cut-off for",
+        help_text="Protected attributes, separated by commas: one cut-off for everybody with the smallest gap between their groups, "
+        "chosen on training rows set aside. Empty: the cut-off above.",
+    )
     seed = forms.IntegerField(initial=0, min_value=0, max_value=MAX_SEED, widget=_line(inputmode="numeric"))
     retrain_of = forms.ModelChoiceField(
         ModelVersion.objects.none(),
@@ -100,11 +113,13 @@ class TrainingForm(forms.Form):
         return found
 
     def clean(self) -> dict[str, Any]:
-        """Both lists of periods, or neither."""
+        """Both lists of periods, or neither; the mitigation as one value."""
         values = super().clean() or {}
         train, test = _periods(values.pop("train", "")), _periods(values.pop("test", ""))
         if bool(train) != bool(test):
             self.add_error("test" if train else "train", "Name periods on both sides, or leave both empty.")
+        asked = {name: _names(values.pop(name, "")) for name in ("reweighing", "threshold")}
+        values["mitigation"] = {name: names for name, names in asked.items() if names}
         values["split"] = {"train": train, "test": test} if train and test else None
         return values
 
@@ -117,3 +132,7 @@ def _recipe_label(obj: Any) -> str:
 def _periods(text: str) -> list[int | str]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     return [int(word) if word.isascii() and word.isdigit() else word for word in words]
+
+
+def _names(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -43,6 +43,11 @@ class TrainingJob(models.Model):
     split = models.JSONField(default=dict, help_text="{train: [periods], test: [periods]} or {test_fraction: share}")
     seed = models.PositiveIntegerField(default=0)
     cutoff = models.FloatField(default=0.5, help_text="score from which the decision is positive")
+    mitigation = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="what is done against unequal treatment (training.mitigation.Plan); empty: nothing",
+    )
     retrain_of = models.ForeignKey(
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="retraining_jobs"
     )

@@ -22,6 +22,7 @@ from datasets.preparation import compile_recipe
 from datasets.profile import positive
 from datasets.recipes import Recipe, unimputed
 from training.algorithms import Algorithm, settings_for
+from training.measures import Floats
 
 
 class CannotFit(ValueError):
@@ -67,8 +68,18 @@ def build(recipe: Recipe, frame: pd.DataFrame, algorithm: str, settings: Mapping
     return Pipeline([("prepare", compile_recipe(recipe, frame)), ("model", model)])
 
 
-def fit(recipe: Recipe, frame: pd.DataFrame, algorithm: str, settings: Mapping[str, Any], *, seed: int) -> Fitted:
+def fit(
+    recipe: Recipe,
+    frame: pd.DataFrame,
+    algorithm: str,
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    weights: Floats | None = None,
+) -> Fitted:
     """A pipeline fitted on all rows of `frame` (already filtered). The same input and seed give the same model.
+
+    `weights` `(n_rows,)`: how much each row counts for the model; the preparation before it counts every row alike.
 
     Raises `CannotFit` (one class only, missing values without a step for them, scikit-learn's own refusal) and `SettingMistakes`.
     """
@@ -84,7 +95,9 @@ def fit(recipe: Recipe, frame: pd.DataFrame, algorithm: str, settings: Mapping[s
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            pipeline.fit(frame[list(recipe.features)], target)
+            pipeline.fit(
+                frame[list(recipe.features)], target, **({} if weights is None else {"model__sample_weight": weights})
+            )
         except ValueError as error:
             raise CannotFit(f"scikit-learn could not fit these rows: {error}") from error
     said = tuple(dict.fromkeys(str(warning.message).splitlines()[0] for warning in caught))

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ import pandas as pd
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from datasets.profile import positive
 from datasets.recipes import Recipe, RecipeMistakes, select_rows
 from datasets.recipes import parse as parse_recipe
 from datasets.schema import SchemaMistakes, TableSchema
@@ -28,15 +30,34 @@ from datasets.schema import parse as parse_schema
 from registry.trusted_types import BEYOND_DEFAULT
 from training import provenance
 from training.algorithms import SettingMistakes
-from training.evaluation import Holdout, compare, evaluate
+from training.evaluation import Holdout, compare, evaluate, summary
 from training.importance import permutation_importance
+from training.mitigation import (
+    FOLD,
+    Choice,
+    MitigationMistake,
+    Plan,
+    choose_cutoff,
+    joint_groups,
+    row_weights,
+    weight_table,
+)
+from training.mitigation import weights as reweigh
 from training.packaging import UnknownTypes, write_model
 from training.pipelines import CannotFit, Fitted, fit, scores
 from training.request import MODEL_FOLDER, SCORES_FILE, STEPS, Answer, Champion, Request
 from training.splits import Split, SplitMistake, divide
 from training.tracking import NotLogged, log_run
 
-REFUSALS: Final = (RecipeMistakes, SchemaMistakes, SettingMistakes, SplitMistake, CannotFit, UnknownTypes)
+REFUSALS: Final = (
+    RecipeMistakes,
+    SchemaMistakes,
+    SettingMistakes,
+    SplitMistake,
+    MitigationMistake,
+    CannotFit,
+    UnknownTypes,
+)
 PACKAGES: Final = ("scikit-learn", "skops", "numpy", "scipy", "pandas", "mlflow")
 Evidence = dict[str, Any]
 
@@ -45,7 +66,8 @@ def main(folder: Path) -> None:
     """Carry out the request in `folder`; a refusal is an answer too. Anything unforeseen leaves a traceback and a non-zero exit."""
     _end_with_parent()
     try:
-        answer = train(Request.read(folder), folder)
+        request = Request.read(folder)
+        answer = recompare(request) if request.candidate else train(request, folder)
     except REFUSALS as refusal:
         answer = Answer(refused=str(refusal))
     answer.write(folder)
@@ -60,12 +82,17 @@ def train(request: Request, folder: Path) -> Answer:
     split = divide(frame, request.split, time_column=schema.time, target=recipe.target, seed=request.seed)
     _log(f"{len(split.train):,} rows to train on, {len(split.test):,} held out.")
     _step(1)
-    fitted = fit(recipe, split.train, request.algorithm, request.settings, seed=request.seed)
+    plan = Plan.of(request.mitigation, [attribute.name for attribute in schema.protected])
+    weights = row_weights(split.train, plan, schema)
+    fitted = fit(recipe, split.train, request.algorithm, request.settings, seed=request.seed, weights=weights)
     _tell(fitted)
+    choice = _choose_cutoff(request, plan, split, recipe, schema)
+    cutoff = choice.chosen if choice else request.cutoff
     _step(2)
     score = scores(fitted.pipeline, split.test, recipe)
     holdout = Holdout.of(split.test, score, schema, _intersections(schema))
-    evidence = evaluate(holdout, cutoff=request.cutoff, seed=request.seed)
+    evidence = evaluate(holdout, cutoff=cutoff, seed=request.seed)
+    evidence["fairness"]["mitigation"] = _mitigation(request, plan, choice, fitted, holdout, split, recipe, schema)
     evidence["metrics"]["holdout"] = {
         "rows": len(split.test),
         "years": list(split.test_periods),
@@ -77,7 +104,7 @@ def train(request: Request, folder: Path) -> Answer:
     )
     _step(4)
     remarks = list(fitted.warnings)
-    comparison, remark = _compare(request, split, holdout)
+    comparison, remark = _compare(request, cutoff, split, holdout)
     if comparison:
         evidence["comparison"] = comparison
     remarks += [remark] if remark else []
@@ -90,9 +117,9 @@ def train(request: Request, folder: Path) -> Answer:
         recipe=recipe,
         schema=schema,
         packages=provenance.requirements(evidence["environment"]["packages"], PACKAGES),
-        cutoff=request.cutoff,
+        cutoff=cutoff,
     )
-    _write_scores(folder / SCORES_FILE, split, holdout, request.cutoff)
+    _write_scores(folder / SCORES_FILE, split, holdout, cutoff)
     if set(untrusted) - BEYOND_DEFAULT:
         remarks.append(f"The file holds {', '.join(untrusted)}, which the scoring worker does not load on trust.")
     run_id, remark = _track(request, evidence, folder)
@@ -111,7 +138,85 @@ def _intersections(schema: TableSchema) -> list[tuple[str, str]]:
     return list(itertools.combinations([attribute.name for attribute in schema.protected], 2))
 
 
-def _compare(request: Request, split: Split, holdout: Holdout) -> tuple[Evidence, str]:
+def _choose_cutoff(request: Request, plan: Plan, split: Split, recipe: Recipe, schema: TableSchema) -> Choice | None:
+    """The cut-off chosen on a quarter of the training rows by a model that learned from the others; None where none is to be chosen."""
+    if not plan.threshold:
+        return None
+    parts = divide(
+        split.train, {"test_fraction": FOLD}, time_column=schema.time, target=recipe.target, seed=request.seed
+    )
+    weights = row_weights(parts.train, plan, schema)
+    fitted = fit(recipe, parts.train, request.algorithm, request.settings, seed=request.seed, weights=weights)
+    aside = Holdout.of(parts.test, scores(fitted.pipeline, parts.test, recipe), schema)
+    choice = choose_cutoff(
+        aside.label,
+        aside.score,
+        {name: aside.groups[name] for name in plan.threshold},
+        asked=request.cutoff,
+        max_accuracy_loss=plan.max_accuracy_loss,
+    )
+    _log(
+        f"Cut-off {choice.chosen:.2f} chosen on {choice.rows:,} training rows set aside; asked for was {choice.asked:.2f}."
+    )
+    return choice
+
+
+def _mitigation(
+    request: Request,
+    plan: Plan,
+    choice: Choice | None,
+    fitted: Fitted,
+    holdout: Holdout,
+    split: Split,
+    recipe: Recipe,
+    schema: TableSchema,
+) -> Evidence:
+    """What was done against unequal treatment, and the same held-out rows judged without it."""
+    record: Evidence = {"method": plan.method, "attributes": plan.attributes, "parameters": plan.as_dict()}
+    if plan.method == "none":
+        return record
+    plain = fitted
+    if plan.reweighing:
+        label, groups = positive(split.train[schema.label]), joint_groups(split.train, plan.reweighing, schema)
+        record["weights"] = weight_table(label, groups, reweigh(label, groups))
+        plain = fit(recipe, split.train, request.algorithm, request.settings, seed=request.seed)
+    if choice:
+        record["threshold"] = choice.as_dict()
+    without = replace(holdout, score=scores(plain.pipeline, split.test, recipe))
+    after = choice.chosen if choice else request.cutoff
+    record["before"] = summary(without, cutoff=request.cutoff, seed=request.seed)
+    record["after"] = summary(holdout, cutoff=after, seed=request.seed)
+    return record
+
+
+def recompare(request: Request) -> Answer:
+    """Compare the candidate with the champion on the rows that the candidate was judged on: nothing is trained or written.
+
+    Raises one of `REFUSALS` when either cannot score them.
+    """
+    candidate, champion = request.candidate, request.champion
+    if candidate is None or champion is None:
+        raise CannotFit("A comparison needs two versions.")
+    _step(0)
+    schema = parse_schema(request.schema)
+    recipe = parse_recipe(request.recipe, schema)
+    frame = select_rows(_read(Path(request.data_path)), recipe)
+    split = divide(frame, request.split, time_column=schema.time, target=recipe.target, seed=request.seed)
+    _step(2)
+    try:
+        score = _champion_scores(candidate, split.test)
+    except UntrustedTypesFoundException as error:
+        raise CannotFit(f"Version {candidate.number} holds types that are not loaded on trust.") from error
+    except (KeyError, ValueError) as error:
+        raise CannotFit(f"Version {candidate.number} cannot score these rows ({error}).") from error
+    _step(4)
+    comparison, remark = _compare(request, candidate.cutoff, split, Holdout.of(split.test, score, schema))
+    if not comparison:
+        raise CannotFit(remark)
+    return Answer(evidence={"comparison": comparison})
+
+
+def _compare(request: Request, cutoff: float, split: Split, holdout: Holdout) -> tuple[Evidence, str]:
     """The comparison with the champion on the same rows, or the reason why there is none."""
     champion = request.champion
     if champion is None:
@@ -122,8 +227,9 @@ def _compare(request: Request, split: Split, holdout: Holdout) -> tuple[Evidence
         return {}, f"Not compared with version {champion.number}: its file holds types that are not loaded on trust."
     except (KeyError, ValueError) as error:
         return {}, f"Not compared with version {champion.number}: it cannot score these rows ({error})."
-    found = compare(holdout, theirs, cutoff=request.cutoff, other_cutoff=champion.cutoff, seed=request.seed)
-    return {"against": champion.number, **found}, ""
+    found = compare(holdout, theirs, cutoff=cutoff, other_cutoff=champion.cutoff, seed=request.seed)
+    rows = {"dataset": f"{request.dataset} v{request.dataset_version}", "years": list(split.test_periods)}
+    return {"against": champion.number, "against_digest": champion.digest, "holdout": rows, **found}, ""
 
 
 def _champion_scores(champion: Champion, frame: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -27,11 +27,12 @@ STEPS: Final = (
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that the new one is compared with: its number, its skops file (verified by the worker), and its cut-off."""
+    """A version that is scored for a comparison: its number, its skops file (verified by the worker), its cut-off and its digest."""
 
     number: int
     path: str
     cutoff: float
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ class Tracking:
 
 @dataclass(frozen=True)
 class Request:
-    """One training: which bytes, which schema and recipe, which algorithm with which settings, and how to judge the result."""
+    """One training: which bytes, which schema and recipe, which algorithm with which settings, and how to judge the result.
+
+    With a `candidate` nothing is trained: that version is compared with the champion on the rows that it was judged on.
+    """
 
     data_path: str
     dataset: str
@@ -59,6 +63,8 @@ class Request:
     split: Mapping[str, Any]
     seed: int
     cutoff: float
+    mitigation: Mapping[str, Any] = field(default_factory=dict)
+    candidate: Champion | None = None
     champion: Champion | None = None
     tracking: Tracking | None = None
 
@@ -70,9 +76,10 @@ class Request:
     def read(cls, folder: Path) -> Request:
         """The request that `write` left in `folder`."""
         data = json.loads((folder / REQUEST_FILE).read_text())
-        champion, tracking = data.pop("champion"), data.pop("tracking")
+        candidate, champion, tracking = data.pop("candidate"), data.pop("champion"), data.pop("tracking")
         return cls(
             **data,
+            candidate=Champion(**candidate) if candidate else None,
             champion=Champion(**champion) if champion else None,
             tracking=Tracking(**tracking) if tracking else None,
         )

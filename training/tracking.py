@@ -39,7 +39,12 @@ def log_run(request: Request, evidence: Mapping[str, Any], folder: Path) -> str:
         experiment = _experiment(client, tracking.experiment)
         _end_earlier(client, experiment, tracking)
         run = client.create_run(experiment, run_name=tracking.run_name, tags=dict(tracking.tags))
-        client.log_batch(run.info.run_id, metrics=_metrics(evidence), params=_params(request), tags=_tags(request))
+        client.log_batch(
+            run.info.run_id,
+            metrics=_metrics(evidence),
+            params=_params(request, evidence["metrics"]["cutoff"]),
+            tags=_tags(request),
+        )
         client.log_dict(run.info.run_id, dict(evidence), "evaluation.json")
         client.log_artifacts(run.info.run_id, str(folder / MODEL_FOLDER), "model")
         client.set_terminated(run.info.run_id, "FINISHED")
@@ -80,9 +85,10 @@ def _metrics(evidence: Mapping[str, Any]) -> list[Metric]:
     ]
 
 
-def _params(request: Request) -> list[Param]:
-    values = {"algorithm": request.algorithm, **request.settings, "seed": request.seed, "cutoff": request.cutoff}
+def _params(request: Request, cutoff: float) -> list[Param]:
+    values = {"algorithm": request.algorithm, **request.settings, "seed": request.seed, "cutoff": cutoff}
     values |= {f"split.{key}": value for key, value in request.split.items()}
+    values |= {f"mitigation.{key}": value for key, value in request.mitigation.items()}
     return [Param(key, str(value)) for key, value in values.items()]
 
 

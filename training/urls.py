@@ -14,4 +14,5 @@ urlpatterns = [
     path("training/<uuid:uuid>/", views.detail, name="detail"),
     path("training/<uuid:uuid>/cancel/", views.cancel, name="cancel"),
     path("training/<uuid:uuid>/retry/", views.retry, name="retry"),
+    path("models/<str:name>/v/<int:number>/compare-again/", views.compare, name="compare"),
 ]

@@ -13,8 +13,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from access.permissions import Permission, permit, visible_to
 from access.requests import principal_of
 from foundation.refusals import Invalid, Refusal, Unauthenticated
+from registry import queries as registry
 from registry.models import RegisteredModel
-from training.actions import cancel_training, retry_training, start_training
+from training.actions import cancel_training, compare_again, retry_training, start_training
 from training.algorithms import OFFERS, Algorithm
 from training.forms import TrainingForm
 from training.models import TrainingJob
@@ -95,10 +96,22 @@ def retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return redirect(training)
 
 
+@require_POST
+def compare(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Compare a version with the one in production once more."""
+    by = principal_of(request)
+    version = registry.find_version(name, number, by)
+    compare_again(version, by=by)
+    messages.success(
+        request, "A worker compares it with the version in production; the result appears here as new evidence."
+    )
+    return redirect("reviews:version", version.model.name, version.number)
+
+
 def _show_in(form: TrainingForm, refusal: Refusal) -> None:
     """The refusal beside the fields that it names, above the form where it names none."""
     errors = refusal.errors if isinstance(refusal, Invalid) else {}
-    places = {"split": "train"}
+    places = {"split": "train", "mitigation": "reweighing"}
     for field, sentence in errors.items():
         place = places.get(field, field)
         form.add_error(place if place in form.fields else None, sentence)

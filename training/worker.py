@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Final
@@ -28,8 +29,9 @@ from datasets.store import verify as verify_data
 from foundation.refusals import Invalid
 from jobs.models import Job
 from jobs.work import Work
+from registry.actions import add_evidence
 from registry.manifest import ManifestFile
-from registry.models import ModelVersion
+from registry.models import Evidence, ModelVersion
 from registry.queries import evidence_of
 from registry.store import ArtifactStore
 from training.actions import keep_result, note_start
@@ -96,17 +98,47 @@ def _request(training: TrainingJob, work: Work) -> Request:
         split=training.split,
         seed=training.seed,
         cutoff=training.cutoff,
+        mitigation=training.mitigation,
         champion=_champion(training),
         tracking=_tracking(training),
     )
+
+
+def compare(work: Work) -> Evidence:
+    """Compare a version with the one in production once more, on the rows that it was judged on; the evidence that it added.
+
+    Raises `Invalid` when one of the two cannot be loaded or cannot score the rows, `TrainingEnded` when the process died.
+    """
+    training = TrainingJob.objects.with_everything_shown().get(version=work.payload["version"])
+    version = ModelVersion.objects.select_related("model").get(pk=work.payload["version"])
+    champion = ModelVersion.objects.select_related("model").get(pk=work.payload["champion"])
+    with _folder(work) as folder:
+        candidate, other = _scored(version), _scored(champion)
+        if candidate is None or other is None:
+            raise Invalid(
+                "One of the two versions holds no skops file, so a worker does not load it.", code="not-skops"
+            )
+        request = replace(_request(training, work), candidate=candidate, champion=other, tracking=None)
+        request.write(folder)
+        _follow(folder, work)
+        answer = Answer.read(folder)
+        if answer.refused:
+            raise Invalid(answer.refused, code="comparison-refused")
+        with work.finishing() as job:
+            evidence = add_evidence(version, "comparison", answer.evidence["comparison"], by=work.principal)
+            job.result = {"evidence": evidence.pk, "against": champion.number}
+    return evidence
 
 
 def _champion(training: TrainingJob) -> Champion | None:
     """What to compare with: the version in production, or else the one that is being retrained, if its file can be loaded at all."""
     alias = training.model.aliases.filter(stage__name="production").select_related("version").first()
     version = alias.version if alias else training.retrain_of
-    if version is None:
-        return None
+    return _scored(version) if version else None
+
+
+def _scored(version: ModelVersion) -> Champion | None:
+    """A version as the process needs it to score rows, its file verified; None where it holds no skops file."""
     skops = [file for file in version.manifest if file["path"] == SKOPS_FILE]
     if not skops:
         return None
@@ -114,7 +146,7 @@ def _champion(training: TrainingJob) -> Champion | None:
     store.verify(skops[0]["sha256"])
     metrics = evidence_of(version).get("metrics")
     cutoff = float(metrics.content["cutoff"]) if metrics else 0.5
-    return Champion(version.number, str(store.path(skops[0]["sha256"])), cutoff)
+    return Champion(version.number, str(store.path(skops[0]["sha256"])), cutoff, version.digest)
 
 
 def _tracking(training: TrainingJob) -> Tracking | None:

@@ -13,6 +13,7 @@ from datasets.schema import TableSchema
 from foundation.canonical import canonical
 from tests.datasets.frames import loans, schema
 from training.evaluation import Holdout, compare, evaluate
+from training.measures import Ranked, resample
 
 
 def holdout(rows: int = 3_000, *, shift: float = 0.0) -> Holdout:
@@ -143,3 +144,81 @@ def test_sixty_thousand_rows_take_seconds() -> None:
     evaluate(rows, cutoff=0.5, seed=0)
 
     assert time.process_time() - started < 20, "about two seconds on an idle core"
+
+
+def test_every_headline_metric_has_the_paired_difference_that_recomputing_each_resample_gives() -> None:
+    rows = holdout(400)
+    other = np.clip(rows.score + np.random.default_rng(1).normal(0, 0.1, len(rows.score)), 0, 1)
+
+    found = compare(rows, other, cutoff=0.5, other_cutoff=0.4, seed=3, resamples=40)
+
+    ranked, order = Ranked.of(rows.label, rows.score)
+    label, own, their = rows.label[order], rows.score[order], other[order]
+    drawn: dict[str, list[float]] = {"auc": [], "accuracy": [], "brier": []}
+    for block in resample(ranked.label, seed=3, resamples=40):
+        for weight in block:
+            drawn["auc"].append(
+                sk.roc_auc_score(label, own, sample_weight=weight)
+                - sk.roc_auc_score(label, their, sample_weight=weight)
+            )
+            drawn["accuracy"].append(
+                np.average((own >= 0.5) == label, weights=weight) - np.average((their >= 0.4) == label, weights=weight)
+            )
+            drawn["brier"].append(
+                np.average((own - label) ** 2, weights=weight) - np.average((their - label) ** 2, weights=weight)
+            )
+    for name, values in drawn.items():
+        low, high = np.quantile(values, [0.025, 0.975])
+        assert found["differences"][name]["low"] == pytest.approx(
+            min(low, found["differences"][name]["value"]), abs=2e-6
+        )
+        assert found["differences"][name]["high"] == pytest.approx(
+            max(high, found["differences"][name]["value"]), abs=2e-6
+        )
+    assert set(found["differences"]) == set(found["other"])
+
+
+def test_the_same_seed_gives_the_same_comparison_to_the_last_digit() -> None:
+    rows = holdout(500)
+
+    first, second = (
+        compare(rows, 1 - rows.score, cutoff=0.5, other_cutoff=0.5, seed=9, resamples=60) for _ in range(2)
+    )
+
+    assert canonical(first) == canonical(second)
+
+
+def test_a_model_compared_with_itself_has_no_wider_gap() -> None:
+    rows = holdout()
+
+    found = compare(rows, rows.score, cutoff=0.5, other_cutoff=0.5, seed=0, resamples=30)["worst_gap_difference"]
+
+    assert (found["value"], found["low"], found["high"]) == (0.0, 0.0, 0.0)
+
+
+def test_flips_say_how_many_were_put_right() -> None:
+    rows = holdout()
+    perfect = compare(
+        Holdout(rows.label, rows.label * 0.8 + 0.1, rows.groups, rows.order),
+        rows.score,
+        cutoff=0.5,
+        other_cutoff=0.5,
+        seed=0,
+        resamples=5,
+    )["decision_flips"]
+
+    assert perfect["to_right"] == perfect["changed"] > 0
+
+
+def test_intersections_are_judged_by_intervals_that_hold_together() -> None:
+    content = evaluate(holdout(6_000), cutoff=0.5, seed=0, resamples=200)["fairness"]
+
+    groups = [group for group in content["intersections"]["sex × age"]["groups"] if group["sufficient"]]
+    assert content["simultaneous"]["groups"] == len(groups) > 1
+    for group in groups:
+        gap, wide = group["equal_opportunity_gap"], group["simultaneous"]
+        assert wide["high"] - wide["low"] >= gap["high"] - gap["low"]
+    worst = content["worst_intersection"]
+    assert worst["equal_opportunity_gap"]["value"] == max(
+        abs(group["equal_opportunity_gap"]["value"]) for group in groups
+    )

@@ -13,7 +13,7 @@ from fairlearn.metrics import (
 )
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from training.fairness import FairnessResult, fairness, intersect
+from training.fairness import FairnessResult, fairness, intersect, simultaneous
 from training.measures import Ranked
 
 
@@ -126,3 +126,40 @@ def test_nobody_to_judge_is_said_and_not_a_crash() -> None:
 
 def test_intersections_name_both_groups() -> None:
     assert intersect(np.array(["a"], dtype=object), np.array(["b"], dtype=object)).tolist() == ["a, b"]
+
+
+def test_simultaneous_intervals_cover_all_true_gaps_at_once_in_nearly_all_worlds() -> None:
+    """Eight groups without any gap: pointwise intervals would find one in a third of the worlds."""
+    worlds = 120
+    rng = np.random.default_rng(11)
+    missed = pointwise = 0
+    for _ in range(worlds):
+        group = np.array([f"g{number}" for number in rng.integers(0, 8, 6_400)], dtype=object)
+        label = (rng.random(6_400) < 0.5).astype(float)
+        score = np.clip(0.5 + 0.2 * (label - 0.5) + rng.normal(0, 0.2, 6_400), 0, 1)
+        ranked, order = Ranked.of(label, score)
+        result = fairness(ranked, {"pair": group[order]}, 0.5, seed=0, resamples=120, areas=0)
+        together, factor, judged = simultaneous(result.attributes)
+        assert judged == 8
+        assert factor > 1.96
+        missed += any(low > 0 or high < 0 for low, high in together.values())
+        gaps = [one.equal_opportunity_gap for one in result.attributes[0].groups]
+        pointwise += any((gap.low or 0) > 0 or (gap.high or 0) < 0 for gap in gaps)
+
+    assert missed / worlds < 0.12
+    assert pointwise / worlds > 0.2
+
+
+def test_another_models_decisions_are_judged_on_the_same_rows() -> None:
+    label, score, group = people()
+    ranked, order = Ranked.of(label, score)
+    other = 1 - score
+
+    found = fairness(
+        ranked, {"group": group[order]}, 0.5, seed=0, resamples=20, decided=(other >= 0.5)[order], areas=0
+    ).attributes[0]
+
+    for result in found.groups:
+        rows = (group == result.group) & (label == 1)
+        assert result.tpr.value == pytest.approx((other >= 0.5)[rows].mean())
+        assert result.auc.value is None
