@@ -47,6 +47,7 @@ ROOMS: Final = (
     _room("Training", "training:list", "cpu", "bar tab", "t"),
     _room("Deployments", "serving:deployments", "rocket", "bar tabmore", "p"),
     _room("Monitoring", "monitoring:list", "activity", "bar tab", "o"),
+    _room("Findings", "reviews:findings", "flag", "more tabmore", "f"),
     _room("Policies", "reviews:policies", "policy", "more tabmore"),
     _room("Reports", "reports:index", "report", "more tabmore", needs="see_model"),
     _room("Audit log", "audit:log", "history", "more tabmore", "l", "audit.see"),

@@ -58,6 +58,13 @@ LOOKS: Final[dict[str, Look]] = {
     "open": Look("warn", "flag", "Open"),
     "acknowledged": Look("info", "eye", "Acknowledged"),
     "resolved": Look("ok", "check-circle", "Resolved"),
+    "answered": Look("info", "comment", "Answered"),
+    "closed": Look("ok", "check-circle", "Verified"),
+    "lapsed": Look("bad", "hourglass", "Lapsed"),
+    "overdue": Look("bad", "clock", "Overdue"),
+    "minor": Look("draft", "circle", "Minor"),
+    "major": Look("warn", "alert", "Major"),
+    "critical": Look("bad", "bolt", "Critical"),
     # measurements
     "ok": Look("ok", "check-circle", "Within limits"),
     "warn": Look("warn", "alert", "Warning"),

@@ -15,6 +15,8 @@ from access.models import User
 from access.stepup import methods_of
 from foundation.refusals import Invalid, Refusal
 from registry.models import Stage
+from reviews.condition_forms import ConditionRows
+from reviews.conditions import Condition
 from reviews.models import PolicyVersion, SignOff
 from reviews.statements import MEANINGS
 
@@ -128,10 +130,32 @@ class SignForm(ReauthenticatedForm):
         known = decision if decision in SignOff.Decision.values else ""
         return {"slot": slot, "expected_subject": subject, "idempotency_key": uuid.uuid4().hex, "decision": known}
 
+    def __init__(self, *args: Any, rows: ConditionRows | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rows = rows
+
     @property
     def meanings(self) -> list[tuple[str, str, str]]:
-        """Value, word and sentence of every choice."""
-        return [(decision.value, decision.label, sentence) for decision, sentence in MEANINGS.items()]
+        """Value, word and sentence of every choice; conditions only where there is room for them (`rows`)."""
+        return [
+            (decision.value, decision.label, sentence)
+            for decision, sentence in MEANINGS.items()
+            if self.rows is not None or decision != SignOff.Decision.APPROVE_WITH_CONDITIONS
+        ]
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """What an approval with conditions asks for; nothing with another decision."""
+        conditional = self.cleaned_data.get("decision") == SignOff.Decision.APPROVE_WITH_CONDITIONS
+        return self.rows.conditions() if self.rows is not None and conditional else []
+
+    def clean(self) -> dict[str, Any]:
+        """The rows of conditions are read with the decision that carries them, and only then."""
+        values = super().clean()
+        conditional = values.get("decision") == SignOff.Decision.APPROVE_WITH_CONDITIONS
+        if conditional and self.rows is not None and not self.rows.is_valid():
+            raise forms.ValidationError("A condition is not complete; see below.")
+        return values
 
 
 class RevokeForm(ReauthenticatedForm):
@@ -170,19 +194,6 @@ class RequestForm(forms.Form):
         """The end of the day that was chosen, in UTC."""
         day = self.cleaned_data.get("due")
         return datetime.combine(day, time(23, 59), tzinfo=UTC) if day else None
-
-
-class CommentForm(forms.Form):
-    """A remark."""
-
-    body = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 4}),
-        max_length=20_000,
-        label="Comment",
-        help_text="Markdown. Comments become part of the record and cannot be deleted.",
-        error_messages={"required": "Write something before you send it."},
-    )
-    section = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
 class ReasonForm(forms.Form):

@@ -6,7 +6,7 @@ from typing import Final
 
 from django.urls import path
 
-from reviews.views import decisions, inbox, policies, versions
+from reviews.views import decisions, findings, inbox, policies, threads, versions
 
 app_name = "reviews"
 _VERSION: Final = "models/<str:name>/v/<int:number>/"
@@ -25,7 +25,16 @@ urlpatterns = [
     path(_VERSION + "promote/", decisions.promote_page, name="promote"),
     path(_VERSION + "revoke/", decisions.revoke_page, name="revoke"),
     path(_VERSION + "read/", versions.read, name="read"),
-    path(_VERSION + "comment/", versions.comment, name="comment"),
+    path(_VERSION + "comment/", threads.comment, name="comment"),
+    path(_VERSION + "findings/new/", findings.new, name="finding-new"),
+    path("threads/<uuid:uuid>/reply/", threads.reply_page, name="thread-reply"),
+    path("threads/<uuid:uuid>/resolve/", threads.resolve, name="thread-resolve"),
+    path("comments/<int:pk>/edit/", threads.edit, name="comment-edit"),
+    path("findings/", findings.findings, name="findings"),
+    path("findings/export/", findings.export, name="findings-export"),
+    path("findings/<uuid:uuid>/", findings.finding, name="finding"),
+    path("findings/<uuid:uuid>/extend/", findings.extend, name="finding-extend"),
+    path("findings/<uuid:uuid>/<slug:step>/", findings.act, name="finding-act"),
     path("policies/", policies.policies, name="policies"),
     path("policies/draft/", policies.draft, name="policy-draft"),
     path("policies/<slug:name>/v/<int:number>/", policies.policy, name="policy"),

@@ -11,11 +11,12 @@ from access.permissions import Permission, permit
 from access.principal import Principal
 from access.requests import principal_of
 from foundation.numbers import whole_number
-from foundation.refusals import Conflict, Forbidden, NotFound
+from foundation.refusals import Conflict, Forbidden, Invalid, NotFound
 from foundation.states import look
 from registry import queries as registry
 from registry.models import Stage
 from reviews.actions import dismiss_changes_request, sign_off, withdraw_sign_off
+from reviews.condition_forms import ConditionRows, condition_from
 from reviews.evaluation import Evaluation, current_subject, examine, page_of
 from reviews.forms import ReasonForm, RevokeForm, SignForm
 from reviews.models import Round, SignOff
@@ -41,6 +42,7 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
         person=person,
         accepted=found.rules.reauthentication,
         initial=SignForm.fresh(slot.key, subject, request.GET.get("decision", "")),
+        rows=_rows(request, found, round_),
     )
     changed: list[FacetChange] = []
     status = 200
@@ -51,6 +53,8 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
         if answer.result is not None:
             return _after(request, found, answer.result, by)
         status = answer.status
+        if isinstance(answer.refusal, Invalid) and form.rows is not None:
+            form.rows.show(answer.refusal)
         if answer.refusal is not None:
             changed = [FacetChange(**change) for change in answer.refusal.extra.get("changed", [])]
     if status == 409:
@@ -70,6 +74,14 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return render(request, "reviews/sign.html", context, status=status)
 
 
+def _rows(request: HttpRequest, found: Evaluation, round_: Round) -> ConditionRows | None:
+    """Room for conditions where the policy allows them; `?thread=` writes what a thread says into the first one."""
+    if not found.rules.conditions.allowed:
+        return None
+    first = condition_from(request.GET.get("thread", ""), round_.review)
+    return ConditionRows(round_, request.POST or None, first=first)
+
+
 def _signed(request: HttpRequest, form: SignForm, round_: Round, by: Principal) -> Confirmed[SignOff]:
     earlier = SignOff.objects.filter(idempotency_key=request.POST.get("idempotency_key", "")).first()
     return confirmation(
@@ -84,6 +96,7 @@ def _signed(request: HttpRequest, form: SignForm, round_: Round, by: Principal) 
             reauthentication=proof,
             expected_subject=form.cleaned_data["expected_subject"],
             idempotency_key=form.cleaned_data["idempotency_key"],
+            conditions=form.conditions,
             by=by,
         ),
         earlier=earlier.reauthentication if earlier else None,

@@ -13,12 +13,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from access.permissions import Permission, permit
 from access.requests import principal_of
-from foundation.refusals import Conflict, NotFound, Refusal
+from foundation.refusals import Conflict, Refusal
 from registry import queries as registry
 from registry.models import ModelVersion
-from reviews.actions import mark_read, open_round, open_thread, request_review, withdraw_review
+from reviews.actions import mark_read, open_round, request_review, withdraw_review
 from reviews.evaluation import examine, page_of
-from reviews.forms import CommentForm, RequestForm, SignForm, show_refusal
+from reviews.forms import RequestForm, SignForm, show_refusal
 from reviews.models import Review
 from reviews.pages import stage_rows, version_page
 
@@ -57,7 +57,6 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     context: dict[str, Any] = {
         "page": page,
         "sign_form": None,
-        "comment_form": CommentForm(),
         "certificate": _certificate(page.found.version),
     }
     slot = page.panel.sign_slot
@@ -148,23 +147,6 @@ def read(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return redirect(f"{page_of(found)}#{section}")
 
 
-@require_http_methods(["GET", "POST"])
-def comment(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Say something about the version or one section of its evidence."""
-    by = principal_of(request)
-    found = registry.find_version(name, number, by)
-    review = _any_review(found)
-    form = CommentForm(request.POST or None, initial={"section": request.GET.get("section", "")})
-    if request.method == "POST" and form.is_valid():
-        try:
-            open_thread(review, form.cleaned_data["body"], section=form.cleaned_data["section"], by=by)
-        except Refusal as refusal:
-            show_refusal(form, refusal)
-        else:
-            return redirect(f"{page_of(found)}#discussion")
-    return render(request, "reviews/comment.html", {"form": form, "version": found}, status=400 if form.errors else 200)
-
-
 def _open_review(version: ModelVersion, stage: str) -> Review:
     reviews = (
         Review.objects.open()
@@ -175,11 +157,4 @@ def _open_review(version: ModelVersion, stage: str) -> Review:
     review = (reviews.filter(stage__name=stage) if stage else reviews).first()
     if review is None:
         raise Conflict(f"No review of {version} is open. Request one first.", code="no-review", link=page_of(version))
-    return review
-
-
-def _any_review(version: ModelVersion) -> Review:
-    review = version.reviews.select_related("version__model", "stage").order_by("-requested_at").first()
-    if review is None:
-        raise NotFound(f"{version} has no review to discuss yet. Request one first.")
     return review
