@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from access import actions, queries, stepup
 from access.forms import GroupChange, NewPerson, PeopleFilter, RoleChange, show_refusal
-from access.models import Role, User
+from access.models import Passkey, Role, User
 from access.permissions import Permission, people_with, permissions_of, permit
 from access.principal import Principal
 from foundation.refusals import Invalid, Unauthenticated
@@ -175,6 +175,7 @@ def me(request: HttpRequest) -> HttpResponse:
         "administrators": people_with(Permission.MANAGE_PEOPLE),
         "accounts": User.objects.services().filter(owner=by.user).order_by("username"),
         "entries": queries.deeds_of(by.user, limit=RECENT),
-        "method": stepup.methods_of(by.user)[0],
+        "methods": [method.label.lower() for method in stepup.methods_of(by.user)],
+        "passkeys": Passkey.objects.usable().filter(user=by.user),
     }
     return render(request, "access/me.html", context)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from access import passkeys
 from access.requests import reader_of
 from notices.queries import unread_count
 from reviews.queries import waiting_count
@@ -16,7 +17,8 @@ THEMES = frozenset({"light", "dark"})
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """Context for base.html: `principal`, `reader`, `inbox_count`, `unread_count` and `theme` (empty: as the system says).
+    """Context for base.html: `principal`, `reader`, `inbox_count`, `unread_count`, `theme` (empty: as the system says) and
+    `passkey_origin`, the one address at which passkeys work.
 
     The numbers are functions, so that a fragment, which shows none of them, does not ask for them.
     """
@@ -28,6 +30,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "inbox_count": _inbox_count(request),
         "unread_count": cache(lambda: unread_count(principal)),
         "theme": theme if theme in THEMES else "",
+        "passkey_origin": passkeys.origin(),
     }
 
 

@@ -112,7 +112,8 @@ def installation(
 def portal(installation: World) -> Iterator[str]:
     """The address of a live server on that installation."""
     server = LiveServer("localhost")
-    yield server.url
+    with override_settings(PORTAL_URL=server.url):  # the one address at which passkeys work
+        yield server.url
     server.stop()
 
 

@@ -102,6 +102,8 @@ PAGES: Final = (
     Place("account_reauthenticate", "bob"),
     Place("mfa_index", "bob"),
     Place("mfa_activate_totp", "bob"),
+    Place("mfa_list_webauthn", "bob"),
+    Place("mfa_add_webauthn", "bob"),
     Place("search", "bob"),
     Place("search", "bob", query="?q=credit"),
     Place("search", "bob", query="?q=nothing-of-that-name"),

@@ -67,7 +67,7 @@ class World:
 
 def build() -> World:
     """Everything, in the order in which it would happen."""
-    people = {username: _person(username, *rest) for username, *rest in CAST}
+    people = {username: person(username, *rest) for username, *rest in CAST}
     account, token = _account(people["erin"])
     dataset, data, recipe = _dataset(people["alice"])
     model = _model(people["alice"], "credit")
@@ -105,7 +105,7 @@ def sign(round_: Round, slot: str, person: User, *, decision: str = "approve", k
     )
 
 
-def _person(username: str, display_name: str, role: str, group: str) -> User:
+def person(username: str, display_name: str, role: str, group: str) -> User:
     operator = Principal.system("operator")
     user = access.create_person(
         username, display_name=display_name, email=f"{username}@example.org", password=PASSWORD, by=operator
