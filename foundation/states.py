@@ -41,7 +41,8 @@ LOOKS: Final[dict[str, Look]] = {
     "request_changes": Look("changes_requested", "undo", "Changes requested"),
     "reject": Look("bad", "x", "Rejected"),
     # policies
-    "published": Look("ok", "policy", "Published"),
+    "proposed": Look("warn", "pencil", "Waiting for signatures"),
+    "published": Look("ok", "policy", "In force"),
     # jobs
     "queued": Look("draft", "clock", "Queued"),
     "running": Look("info", "progress", "Running"),

@@ -13,12 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from access.models import Reauthentication
 from access.permissions import Permission, permit, visible_to
-from access.principal import Principal
 from access.requests import principal_of
-from access.stepup import reauthenticate
-from foundation.refusals import Forbidden, NotFound
+from foundation.refusals import NotFound
 from registry import queries as registry
 from registry.models import Promotion, Stage
 from reviews.actions import (
@@ -26,16 +23,21 @@ from reviews.actions import (
     draft_policy,
     open_round,
     open_thread,
-    publish_policy,
+    propose_policy,
+    rehearse_policy,
     request_review,
     sign_off,
+    sign_policy,
+    take_back_policy,
     withdraw_review,
     withdraw_sign_off,
 )
 from reviews.actions.drafts import checked
+from reviews.api_confirming import ProofIn, confirmed
 from reviews.evaluation import Evaluation, current_subject, examine
-from reviews.models import PolicyVersion, Review, Revocation, SignOff
+from reviews.models import PolicySignature, PolicyVersion, Review, Revocation, SignOff
 from reviews.promotion import promote, roll_back
+from reviews.rehearsal import read_result, visible_part
 from reviews.revocation import revoke
 
 
@@ -124,13 +126,6 @@ class ReviewIn(serializers.Serializer[Any]):
     due_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
-class ProofIn(serializers.Serializer[Any]):
-    """How the person proves that it is them, in the same request."""
-
-    method = serializers.ChoiceField(choices=Reauthentication.Method.choices, default=Reauthentication.Method.PASSWORD)
-    secret = serializers.CharField(trim_whitespace=False, write_only=True, max_length=1_000)
-
-
 class SignOffIn(ProofIn):
     """A decision. `expected_subject` is the digest that was read; when it is not the current one, 409 says what has changed."""
 
@@ -175,11 +170,18 @@ class PromotionOut(serializers.ModelSerializer[Promotion]):
     version = serializers.IntegerField(source="version.number")
     stage = serializers.CharField(source="stage.name")
     previous = serializers.IntegerField(source="previous.number", default=None, allow_null=True)
-    by = serializers.CharField(source="by.username")
+    by = serializers.CharField(source="by.username", default=None, allow_null=True, help_text="null: the clock")
 
     class Meta:
         model = Promotion
         fields = ("uuid", "model", "version", "stage", "previous", "rollback", "release_digest", "release", "by", "at")
+
+
+class RollbackIn(ProofIn):
+    """A rollback of one stage."""
+
+    stage = serializers.CharField(default="production")
+    reason = serializers.CharField(max_length=10_000)
 
 
 class RevocationIn(ProofIn):
@@ -217,6 +219,33 @@ class PolicyIn(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=63)
     content = serializers.DictField()
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=300)
+
+
+class RehearsalOut(serializers.Serializer[Any]):
+    """What a policy would change. `hidden`: cases of models that the caller may not see; `result`: see docs/guides/policies.md."""
+
+    digest = serializers.CharField()
+    at = serializers.DateTimeField()
+    hidden = serializers.IntegerField()
+    result = serializers.DictField()
+
+
+class PolicySignatureIn(ProofIn):
+    """A decision on a proposed policy. `expected_rehearsal`: the digest of the rehearsal that was read; left out: the newest."""
+
+    decision = serializers.ChoiceField(choices=PolicySignature.Decision.choices)
+    reason = serializers.CharField(max_length=10_000)
+    expected_rehearsal = serializers.CharField(required=False, default="", allow_blank=True, max_length=64)
+
+
+class PolicySignatureOut(serializers.ModelSerializer[PolicySignature]):
+    """One decision on a policy with the signed statement (DSSE) that carries it."""
+
+    person = serializers.CharField(source="person.username")
+
+    class Meta:
+        model = PolicySignature
+        fields = ("uuid", "person", "decision", "reason", "signed_at", "statement_digest", "statement")
 
 
 class ContentIn(serializers.Serializer[Any]):
@@ -304,15 +333,20 @@ class SignOffsView(APIView):
         by = principal_of(request)
         review = _review(uuid, request)
         earlier = SignOff.objects.filter(idempotency_key=values["idempotency_key"]).first()
-        given = sign_off(
-            review.current_round,
-            values["slot"],
-            decision=values["decision"],
-            reason=values["reason"],
-            reauthentication=earlier.reauthentication if earlier else _prove(values, by),
-            expected_subject=values["expected_subject"],
-            idempotency_key=values["idempotency_key"],
-            by=by,
+        given = confirmed(
+            values,
+            by,
+            lambda proof: sign_off(
+                review.current_round,
+                values["slot"],
+                decision=values["decision"],
+                reason=values["reason"],
+                reauthentication=proof,
+                expected_subject=values["expected_subject"],
+                idempotency_key=values["idempotency_key"],
+                by=by,
+            ),
+            earlier=earlier.reauthentication if earlier else None,
         )
         return Response(SignOffOut(given).data, status=status.HTTP_201_CREATED)
 
@@ -387,11 +421,15 @@ class PromotionsView(APIView):
 class RollbackView(APIView):
     """Rolling a stage back."""
 
-    @extend_schema(request=StageIn, responses={201: PromotionOut})
+    @extend_schema(request=RollbackIn, responses={201: PromotionOut})
     def post(self, request: Request, name: str) -> Response:
-        """Back to the version before, while its approval stands."""
+        """Back to the version before, while its approval stands; a signed decision."""
+        values = _given(RollbackIn, request)
         by = principal_of(request)
-        promotion = roll_back(registry.find_model(name, by), _stage(_given(StageIn, request)["stage"]), by=by)
+        model, stage = registry.find_model(name, by), _stage(values["stage"])
+        promotion = confirmed(
+            values, by, lambda proof: roll_back(model, stage, reason=values["reason"], reauthentication=proof, by=by)
+        )
         return Response(PromotionOut(promotion).data, status=status.HTTP_201_CREATED)
 
 
@@ -411,7 +449,9 @@ class RevocationsView(APIView):
         values = _given(RevocationIn, request)
         by = principal_of(request)
         version = registry.find_version(name, values["version"], by)
-        revocation = revoke(version, reason=values["reason"], reauthentication=_prove(values, by), by=by)
+        revocation = confirmed(
+            values, by, lambda proof: revoke(version, reason=values["reason"], reauthentication=proof, by=by)
+        )
         return Response(RevocationOut(revocation).data, status=status.HTTP_201_CREATED)
 
 
@@ -450,13 +490,62 @@ class PolicyCheckView(APIView):
         return Response({"digest": document.digest, "gates": len(document.gates), "slots": len(document.slots)})
 
 
-class PolicyPublishView(APIView):
-    """Publishing a policy."""
+class PolicyProposeView(APIView):
+    """Proposing a draft."""
 
     @extend_schema(request=None, responses=PolicyOut)
     def post(self, request: Request, name: str, number: int) -> Response:
-        """Put a draft in force; somebody else than its author."""
-        return Response(PolicyOut(publish_policy(_policy(name, number), by=principal_of(request))).data)
+        """Freeze a draft and put it before its signers, with a rehearsal of what it would change."""
+        return Response(PolicyOut(propose_policy(_policy(name, number), by=principal_of(request))).data)
+
+
+class PolicyTakeBackView(APIView):
+    """Taking a proposed policy back."""
+
+    @extend_schema(request=None, responses=PolicyOut)
+    def post(self, request: Request, name: str, number: int) -> Response:
+        """An author makes a proposed text a draft again."""
+        return Response(PolicyOut(take_back_policy(_policy(name, number), by=principal_of(request))).data)
+
+
+class PolicyRehearsalsView(APIView):
+    """Rehearsals of a policy."""
+
+    @extend_schema(request=None, responses={201: RehearsalOut})
+    def post(self, request: Request, name: str, number: int) -> Response:
+        """Evaluate it on open reviews and replay it over past promotions; what the caller may not see is counted, not named."""
+        by = principal_of(request)
+        kept = rehearse_policy(_policy(name, number), by=by)
+        shown = visible_part(read_result(kept.result), by)
+        return Response(
+            {"digest": kept.digest, "at": kept.at, "hidden": shown.hidden, "result": shown.found.as_dict()},
+            status=status.HTTP_201_CREATED,
+        )
+
+
+class PolicySignaturesView(APIView):
+    """Signatures under a policy."""
+
+    @extend_schema(responses=PolicySignatureOut(many=True))
+    def get(self, request: Request, name: str, number: int) -> Response:
+        """All of them, with their signed statements."""
+        rows = _policy(name, number).signatures.select_related("person")
+        return Response(PolicySignatureOut(rows, many=True).data)
+
+    @extend_schema(request=PolicySignatureIn, responses={201: PolicySignatureOut})
+    def post(self, request: Request, name: str, number: int) -> Response:
+        """Approve a proposed policy or send it back, confirming in the same request that it is you. The last approval puts it in force."""
+        values = _given(PolicySignatureIn, request)
+        by = principal_of(request)
+        given = sign_policy(
+            _policy(name, number),
+            decision=values["decision"],
+            reason=values["reason"],
+            reauthentication=_prove(values, by),
+            expected_rehearsal=values["expected_rehearsal"],
+            by=by,
+        )
+        return Response(PolicySignatureOut(given).data, status=status.HTTP_201_CREATED)
 
 
 def _given(form: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
@@ -503,12 +592,6 @@ def _stage(name: str) -> Stage:
             f"There is no stage {name}; the stages are {', '.join(Stage.objects.values_list('name', flat=True))}."
         )
     return stage
-
-
-def _prove(values: dict[str, Any], by: Principal) -> Reauthentication:
-    if by.user is None or not by.user.is_person:
-        raise Forbidden("Service accounts do not sign; a person has to.", code="not-a-person")
-    return reauthenticate(by.user, method=values["method"], secret=values["secret"], by=by)
 
 
 def _requirements(found: Evaluation) -> list[dict[str, Any]]:

@@ -24,5 +24,12 @@ urlpatterns = [
     path("policies/", api.PoliciesView.as_view(), name="api-policies"),
     path("policies/check/", api.PolicyCheckView.as_view(), name="api-policy-check"),
     path("policies/<slug:name>/<int:number>/", api.PolicyView.as_view(), name="api-policy"),
-    path("policies/<slug:name>/<int:number>/publish/", api.PolicyPublishView.as_view(), name="api-policy-publish"),
+    path("policies/<slug:name>/<int:number>/propose/", api.PolicyProposeView.as_view(), name="api-policy-propose"),
+    path("policies/<slug:name>/<int:number>/take-back/", api.PolicyTakeBackView.as_view(), name="api-policy-take-back"),
+    path(
+        "policies/<slug:name>/<int:number>/rehearsals/", api.PolicyRehearsalsView.as_view(), name="api-policy-rehearsals"
+    ),
+    path(
+        "policies/<slug:name>/<int:number>/signatures/", api.PolicySignaturesView.as_view(), name="api-policy-signatures"
+    ),
 ]

@@ -10,4 +10,4 @@ class ReviewsConfig(AppConfig):
 
     def ready(self) -> None:
         """Import what registers itself with the clock."""
-        from reviews import overdue, renewal, silence  # noqa: F401 - imported for what they register
+        from reviews import break_glass, envelopes, overdue, renewal, silence, superseding  # noqa: F401 - imported for what they register

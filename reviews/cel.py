@@ -20,6 +20,14 @@ from cel_expr_python import cel
 
 MAX_EXPRESSION: Final = 1_000
 COMPARISONS: Final = ("<=", ">=", "==", "!=", "<", ">", " in ")
+_WORDS: Final = {
+    "bool": "true or false",
+    "double": "a number",
+    "int": "a whole number",
+    "string": "text",
+    "list": "a list",
+    "map": "values by name",
+}
 _POSITION: Final = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']+)'")
 _NO_VALUE: Final = re.compile(r'No value with name "([^"]+)"')
@@ -62,6 +70,13 @@ class BadExpression(ValueError):
         """The sentence with its position."""
         return f"Line {self.line}, column {self.column}: {self.detail}" if self.line else self.detail
 
+    def marked_in(self, expression: str) -> str:
+        """The line that it is about with a caret under the place; empty where the engine named none."""
+        lines = expression.splitlines()
+        if not 0 < self.line <= len(lines):
+            return ""
+        return f"{lines[self.line - 1]}\n{' ' * max(0, self.column - 1)}^"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -99,6 +114,11 @@ class Language:
         found = compiled.return_type()
         if boolean and found != cel.Type.BOOL:
             raise BadExpression(f"This gives {found.name().lower()}; a rule must give true or false.", 1, 1)
+
+    def gives(self, expression: str) -> str:
+        """The type of an expression that fits the schema, in words."""
+        name = self._compile(expression).return_type().name().lower()
+        return _WORDS.get(name.partition("<")[0], name)
 
     def ask(self, expression: str, facts: Mapping[str, Any]) -> Answer:
         """What the expression says about `facts` (schema names to values). Numbers that are not finite count as missing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Collection
 from datetime import UTC, datetime, time
@@ -17,7 +16,7 @@ from foundation.refusals import Invalid, Refusal
 from registry.models import Stage
 from reviews.condition_forms import ConditionRows
 from reviews.conditions import Condition
-from reviews.models import PolicyVersion, SignOff
+from reviews.models import PolicySignature, SignOff
 from reviews.statements import MEANINGS
 
 PROOF_LABELS = {
@@ -206,26 +205,26 @@ class ReasonForm(forms.Form):
     )
 
 
-class PolicyForm(forms.Form):
-    """The text of a policy."""
+class PolicySignForm(ReauthenticatedForm):
+    """A decision on a proposed policy."""
 
-    name = forms.SlugField(
-        max_length=63, help_text="Small letters, digits and hyphens; it stays the same for all versions."
+    decision = forms.ChoiceField(
+        choices=PolicySignature.Decision.choices,
+        widget=forms.RadioSelect,
+        label="Meaning of your signature",
+        error_messages={"required": "Choose what your signature means."},
     )
-    text = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 30, "spellcheck": "false", "class": "mono"}),
-        max_length=200_000,
-        label="Text",
-        help_text="JSON. Every expression is type-checked when you save; the list of facts below says what a rule may use.",
+    reason = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=10_000,
+        help_text="Kept with the signature, and shown with the policy.",
+        error_messages={"required": "Give the reason for your decision."},
     )
-    note = forms.CharField(required=False, max_length=300, label="What changed and why")
-
-    @staticmethod
-    def of(version: PolicyVersion | None) -> dict[str, str]:
-        """Values that start from an earlier version."""
-        if version is None:
-            return {}
-        return {"name": version.policy.name, "text": json.dumps(version.content, indent=2, ensure_ascii=False)}
+    intent = forms.BooleanField(
+        label="I intend this electronic signature to be the equivalent of my handwritten signature.",
+        error_messages={"required": "Confirm your intent to sign."},
+    )
+    expected_rehearsal = forms.CharField(required=False, widget=forms.HiddenInput, max_length=64)
 
 
 def show_refusal(form: forms.Form, refusal: Refusal) -> None:

@@ -85,6 +85,7 @@ class SlotRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     people: int = 1
     alternates: str = ""
     delegable: bool = True
+    source: str = ""
 
 
 class Overdue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,15 +6,28 @@ from typing import Final
 
 from django.urls import path
 
-from reviews.views import decisions, findings, inbox, policies, threads, versions
+from reviews.views import (
+    decisions,
+    emergencies,
+    envelopes,
+    findings,
+    inbox,
+    packs,
+    policies,
+    policy_editor,
+    policy_publication,
+    threads,
+    versions,
+)
 
 app_name = "reviews"
 _VERSION: Final = "models/<str:name>/v/<int:number>/"
+_POLICY: Final = "policies/<slug:name>/v/<int:number>/"
 
 urlpatterns = [
     path("", inbox.show, name="inbox"),
     path("models/<str:name>/", versions.model, name="model"),
-    path("models/<str:name>/rollback/", decisions.rollback_page, name="rollback"),
+    path("models/<str:name>/rollback/", emergencies.rollback_page, name="rollback"),
     path(_VERSION, versions.version, name="version"),
     path(_VERSION + "request-review/", versions.request_page, name="request"),
     path(_VERSION + "new-round/", versions.new_round, name="round"),
@@ -24,6 +37,12 @@ urlpatterns = [
     path(_VERSION + "sign-offs/<uuid:uuid>/dismiss/", decisions.dismiss, name="dismiss"),
     path(_VERSION + "promote/", decisions.promote_page, name="promote"),
     path(_VERSION + "revoke/", decisions.revoke_page, name="revoke"),
+    path(_VERSION + "break-glass/", emergencies.ask_page, name="break-glass-ask"),
+    path("break-glass/<uuid:uuid>/", emergencies.break_glass_page, name="break-glass"),
+    path("models/<str:name>/envelope/", envelopes.envelope_page, name="envelope"),
+    path("models/<str:name>/envelope/propose/", envelopes.propose_page, name="envelope-propose"),
+    path("envelopes/<uuid:uuid>/sign/", envelopes.sign_page, name="envelope-sign"),
+    path("envelopes/<uuid:uuid>/withdraw/", envelopes.withdraw_page, name="envelope-withdraw"),
     path(_VERSION + "read/", versions.read, name="read"),
     path(_VERSION + "comment/", threads.comment, name="comment"),
     path(_VERSION + "findings/new/", findings.new, name="finding-new"),
@@ -36,7 +55,19 @@ urlpatterns = [
     path("findings/<uuid:uuid>/extend/", findings.extend, name="finding-extend"),
     path("findings/<uuid:uuid>/<slug:step>/", findings.act, name="finding-act"),
     path("policies/", policies.policies, name="policies"),
-    path("policies/draft/", policies.draft, name="policy-draft"),
-    path("policies/<slug:name>/v/<int:number>/", policies.policy, name="policy"),
-    path("policies/<slug:name>/v/<int:number>/publish/", policies.publish, name="policy-publish"),
+    path("policies/new/", policy_editor.new_policy, name="policy-new"),
+    path("policies/check/", policy_editor.check, name="policy-check"),
+    path("policies/fields/", policy_editor.fields, name="policy-fields"),
+    path("policies/packs/", packs.library, name="packs"),
+    path("policies/packs/<slug:key>/", packs.pack, name="pack"),
+    path("policies/packs/<slug:key>/<slug:name>/adopt/", packs.adopt_policy, name="pack-adopt"),
+    path("policies/<slug:name>/edit/", policy_editor.edit_policy, name="policy-edit"),
+    path("policies/<slug:name>/diff/", policies.policy_diff, name="policy-diff"),
+    path(_POLICY, policies.policy, name="policy"),
+    path(_POLICY + "export.json", policies.policy_export, name="policy-export"),
+    path(_POLICY + "propose/", policy_publication.propose, name="policy-propose"),
+    path(_POLICY + "take-back/", policy_publication.take_back, name="policy-take-back"),
+    path(_POLICY + "rehearsal/", policy_publication.rehearsal, name="policy-rehearsal"),
+    path(_POLICY + "rehearsal.csv", policy_publication.rehearsal_csv, name="policy-rehearsal-csv"),
+    path(_POLICY + "sign/", policy_publication.sign, name="policy-sign"),
 ]

@@ -78,7 +78,10 @@ def open_case(
 
 @governed(Action.ROUND_OPEN)
 def open_round(review: Review, *, by: Principal) -> Round:
-    """Another try: close the round that is under way and freeze the subject anew. Signatures of the old round do not carry over."""
+    """Another try: close the round that is under way and freeze the subject anew. Signatures of the old round do not carry over.
+
+    The clock opens one in the requester's name.
+    """
     review = locked_review(review)
     permit(by, Permission.REQUEST_REVIEW, review.version.model)
     if review.closed_at is not None:
@@ -91,7 +94,7 @@ def open_round(review: Review, *, by: Principal) -> Round:
         standing = standing_of(current, facets_of(review.version, rules), timezone.now())
         close_round(current, Round.State.CHANGES_REQUESTED if standing.changes_requests else Round.State.SUPERSEDED, by)
     _give_time(review, rules)
-    return _open(review, rules, by)
+    return _open(review, rules, by, by.user or review.requested_by)
 
 
 @governed(Action.REVIEW_WITHDRAW)

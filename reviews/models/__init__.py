@@ -15,6 +15,7 @@ from reviews.models.cases import (
 )
 from reviews.models.discussion import Comment, CommentRevision, EvidenceReading, Thread, Visit
 from reviews.models.findings import Finding, FindingEvent
+from reviews.models.rehearsals import PolicyRehearsal
 from reviews.models.standing_in import Delegation, GateException, PolicySignature
 from reviews.models.time import (
     BreakGlass,
@@ -24,6 +25,7 @@ from reviews.models.time import (
     Lapse,
     Reminder,
     RetrainingEnvelope,
+    Rollback,
 )
 
 __all__ = [
@@ -44,10 +46,12 @@ __all__ = [
     "Grace",
     "Lapse",
     "Policy",
+    "PolicyRehearsal",
     "PolicySignature",
     "PolicyVersion",
     "Reminder",
     "RetrainingEnvelope",
+    "Rollback",
     "Review",
     "Revocation",
     "Round",

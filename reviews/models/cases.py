@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
@@ -379,6 +380,22 @@ class Approval(models.Model):
             ),
             models.CheckConstraint(condition=Q(pulls_until__gte=F("valid_until")), name="pulls_end_no_earlier"),
         ]
+
+    @property
+    def remind_days(self) -> tuple[int, ...]:
+        """How many days before its end its owner is reminded, by any of the policies that it was given under; the earliest first."""
+        days = {day for policy in self.round.policies.all() for day in policy.content.get("remind_days", ())}
+        return tuple(sorted(days, reverse=True))
+
+    @property
+    def renewable_from(self) -> datetime:
+        """From when on somebody may look at it again: the day of the first reminder."""
+        return self.valid_until - timedelta(days=max(self.remind_days, default=60))
+
+    def may_be_renewed(self, now: datetime) -> bool:
+        """Whether the time has come to look at it again, because it ends, or because a policy changed and it does not meet it."""
+        ahead = self.basis == Approval.Basis.BREAK_GLASS
+        return ahead or now >= self.renewable_from or self.graces.exclude(unmet=[]).exists()
 
     def ledger_ref(self) -> Obj:
         """How the ledger names this approval."""

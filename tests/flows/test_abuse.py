@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from access.actions import assign_role
-from access.models import Role, User
+from access.models import User
 from access.permissions import Permission, grant
 from access.principal import Principal
 from foundation.refusals import Conflict, Forbidden
 from registry import actions as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
-from reviews.actions import draft_policy, open_round, publish_policy, withdraw_review
+from reviews.actions import open_round, withdraw_review
 from reviews.models import PolicyVersion, Review
 from reviews.promotion import promote, roll_back
 from reviews.queries import waiting_for
@@ -29,6 +28,8 @@ from tests.reviews.conftest import (
     sign,
 )
 from tests.reviews.evidence import CARD, evidence
+from tests.reviews.publishing import make_author, make_signer, propose
+from tests.reviews.publishing import sign as sign_policy
 from tests.serving.conftest import release
 
 __all__ = ["approved", "candidate", "make_candidate", "review"]
@@ -127,7 +128,9 @@ class TestOverruled:
         sign(ask(first, production, alice), "risk", carol, decision="reject", reason="It fails people over 65.")
 
         with pytest.raises(Conflict, match="approval"):
-            roll_back(first.model, production, by=as_(rita))
+            roll_back(
+                first.model, production, reason="It does worse.", reauthentication=proof_of(rita), by=as_(rita)
+            )
 
         assert champion(first.model) == second.number
 
@@ -146,7 +149,9 @@ class TestOverruled:
         revoke(first, reason="It fails people over 65.", reauthentication=proof_of(carol), by=as_(carol))
 
         with pytest.raises(Conflict):
-            roll_back(first.model, production, by=as_(rita))
+            roll_back(
+                first.model, production, reason="It does worse.", reauthentication=proof_of(rita), by=as_(rita)
+            )
 
         assert champion(first.model) == second.number
 
@@ -155,13 +160,13 @@ class TestOwnRules:
     """Nobody weakens the rules of their own case."""
 
     def test_a_policy_is_not_moved_off_the_case_of_whoever_publishes_it(
-        self, review: Review, alice: User, bob: User, erin: User
+        self, review: Review, alice: User, bob: User
     ) -> None:
-        assign_role(Role.objects.get(name="Risk officer"), to=alice, by=as_(erin))
-        assign_role(Role.objects.get(name="Policy author"), to=bob, by=as_(erin))
+        make_signer(alice)
+        make_author(bob)
         in_force = PolicyVersion.objects.get(policy__name="production-tier-1", status="published")
         elsewhere = {**in_force.content, "applies_to": {**in_force.content["applies_to"], "tiers": [3]}}
-        draft = draft_policy("production-tier-1", elsewhere, by=as_(bob))
+        proposed = propose("production-tier-1", elsewhere, author=bob)
 
         with pytest.raises(Forbidden, match="rules of their own round"):
-            publish_policy(draft, by=as_(alice))
+            sign_policy(proposed, alice)
