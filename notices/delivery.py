@@ -1,4 +1,4 @@
-"""Sends the mail that is due: each letter is claimed before it leaves, so that two workers never send the same one, and kept until it has left.
+"""Sends the mail that is due: a letter is claimed before it leaves, so that two workers never send the same, and kept until it has.
 
 At least once: a worker that dies between sending and noting it leaves a claim that runs out, and the same letter, with the same
 Message-ID, leaves again. A server that refuses, or that cannot be reached, holds up nobody else's mail.

@@ -1,4 +1,7 @@
-"""Tells whoever asked for long work that it is over. The rooms above say in words what their kinds of work were; kinds without words are not told of."""
+"""Tells whoever asked for long work that it is over.
+
+The rooms above put their kinds of work into words; of a kind without words nobody is told.
+"""
 
 from __future__ import annotations
 

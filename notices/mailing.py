@@ -1,4 +1,4 @@
-"""Decides which mail is due at a moment: what is urgent at once, everything else in a digest at the person's hour, nothing where none is wanted.
+"""Decides which mail is due: what is urgent at once, all else in a digest at the person's hour, nothing where none is wanted.
 
 Pure: facts in, letters out, exact to the second. `notices.delivery` reads the facts, claims the letters and sends them.
 """

@@ -5,27 +5,35 @@ Names, times and meanings come from the signed statements, not from rows that so
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from access.models import Reauthentication
 from audit.events import Obj
-from audit.queries import Head, entries_for, latest_checkpoint
-from foundation.charts import Bin, Curve, Drawing, Reliability, calibration, roc
-from foundation.refusals import Conflict, RequirementStatus
-from registry.models import Evidence, ModelVersion, Stage
+from audit.queries import Head, latest_checkpoint
+from foundation.charts import Drawing
+from foundation.refusals import Conflict, NotFound, RequirementStatus
+from registry.models import Alias, ModelVersion, Stage
 from registry.queries import evidence_of
-from reviews.models import Approval, GateResult, Revocation, SignOff
+from reports.brief import charts, measures
+from reports.signed import (
+    ConditionLine,
+    ExceptionLine,
+    SignatureLine,
+    conditions_of,
+    entry_of,
+    exceptions_in,
+    signatures_of,
+)
+from reviews.exceptions import exceptions_of
+from reviews.models import Approval, GateResult, Lapse, Revocation
+from reviews.people import deeds_of
 from reviews.promotion import requirements
 from reviews.proof import why_unsound
-from reviews.standing import standing_of
+from reviews.rulebook import rules_of
+from reviews.standing import RoundStanding, standing_of
 from reviews.subjects import frozen
-
-METHODS: Final = {method.value: str(method.label) for method in Reauthentication.Method}
-DECISIONS: Final = {decision.value: str(decision.label) for decision in SignOff.Decision}
 
 
 class Holds(StrEnum):
@@ -33,7 +41,9 @@ class Holds(StrEnum):
 
     IN_FORCE = "in_force"
     NOT_RELEASED = "not_released"
+    SUPERSEDED = "superseded"
     EXPIRED = "expired"
+    ENDED = "ended"
     REVOKED = "revoked"
     UNSOUND = "unsound"
 
@@ -43,24 +53,12 @@ class Holds(StrEnum):
         return {
             Holds.IN_FORCE: "In force",
             Holds.NOT_RELEASED: "Approved, not released",
+            Holds.SUPERSEDED: "SUPERSEDED",
             Holds.EXPIRED: "EXPIRED",
+            Holds.ENDED: "ENDED",
             Holds.REVOKED: "REVOKED",
             Holds.UNSOUND: "DOES NOT HOLD",
         }[self]
-
-
-@dataclass(frozen=True)
-class SignatureLine:
-    """One signature as it must be readable: printed name, UTC time, meaning, method (21 CFR 11.50)."""
-
-    capacity: str
-    name: str
-    decision: str
-    meaning: str
-    reason: str
-    signed_at: datetime
-    method: str
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,16 @@ class PolicyLine:
 
 @dataclass(frozen=True)
 class Receipt:
-    """Where the decision stands in the ledger; `entry` is None until the sequencer has logged it."""
+    """Where the decision stands in the ledger; an entry is None until the sequencer has logged it, or where there is none."""
 
-    entry: int | None
+    review: int | None
+    promotion: int | None
     checkpoint: Head | None
+
+    @property
+    def entry(self) -> int | None:
+        """The entry of the promotion that used the approval, else of the review."""
+        return self.promotion if self.promotion is not None else self.review
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,14 @@ class Certificate:
     approval: Approval
     holds: Holds
     why_not: str
+    notes: tuple[str, ...]
     revocation: Revocation | None
+    successor: Approval | None
     subject_digest: str
     policies: tuple[PolicyLine, ...]
     signatures: tuple[SignatureLine, ...]
+    conditions: tuple[ConditionLine, ...]
+    exceptions: tuple[ExceptionLine, ...]
     gates_passed: int
     gates_open: tuple[GateResult, ...]
     measures: tuple[tuple[str, str], ...]
@@ -111,21 +119,37 @@ class Certificate:
         """Whether it may be relied upon."""
         return self.holds in {Holds.IN_FORCE, Holds.NOT_RELEASED}
 
+    @property
+    def ahead_of_review(self) -> bool:
+        """Whether it rests on a break-glass and not on a review."""
+        return self.approval.basis == Approval.Basis.BREAK_GLASS
 
-def certificate_of(version: ModelVersion, *, at: datetime, stage: Stage | None = None) -> Certificate:
+    @property
+    def by_envelope(self) -> bool:
+        """Whether it rests on a retraining envelope, signed before this version existed."""
+        return self.approval.basis == Approval.Basis.ENVELOPE
+
+
+def certificate_of(
+    version: ModelVersion, *, at: datetime, stage: Stage | None = None, number: int | None = None
+) -> Certificate:
     """The certificate of the version's newest approval (for `stage`, else for the highest stage), as things are at `at`.
 
-    Raises `Conflict` with every unmet requirement where it was never approved.
+    `number`: of an earlier approval, as its reference names it. Raises `Conflict` with every unmet requirement where the version was
+    never approved, `NotFound` where it has no approval of that number.
     """
-    approval = _newest_approval(version, stage)
+    approval = _approval(version, stage, number)
     if approval is None:
         raise _never_approved(version, stage)
-    subject = frozen(approval.round)
+    round_ = approval.round
+    subject = frozen(round_)
     evidence = evidence_of(version)
-    other = approval.round.compared_with
-    baseline = evidence_of(other) if other else {}
-    gates = list(approval.round.gate_results.all())
+    other = round_.compared_with
+    gates = list(round_.gate_results.all())
     holds, why = _standing(approval, at)
+    # As they stood when the approval was given; what became of conditions is as of now.
+    deeds = deeds_of(version, round_.review, until=approval.approved_at)
+    standing = standing_of(round_, subject.facets, approval.approved_at, deeds=deeds)
     return Certificate(
         reference=f"C-{approval.approved_at.year}-{approval.pk:04d}",
         issued_at=at,
@@ -133,14 +157,18 @@ def certificate_of(version: ModelVersion, *, at: datetime, stage: Stage | None =
         approval=approval,
         holds=holds,
         why_not=why,
+        notes=tuple(_notes(approval, holds, at)),
         revocation=approval.revocation or version.revocations.first(),
+        successor=_successor(approval),
         subject_digest=subject.digest,
         policies=tuple(PolicyLine(one["name"], one["number"], one["digest"]) for one in subject.value["policies"]),
-        signatures=_signatures(approval),
+        signatures=signatures_of(approval, standing),
+        conditions=_conditions(approval, standing, at),
+        exceptions=exceptions_in(exceptions_of(round_, rules_of(round_), at, deeds)),
         gates_passed=sum(one.status == RequirementStatus.SATISFIED.value for one in gates),
         gates_open=tuple(one for one in gates if one.status not in _CLOSED),
-        measures=_measures(evidence),
-        charts=_charts(version, evidence, other, baseline),
+        measures=measures(evidence),
+        charts=charts(version, evidence, other, evidence_of(other) if other else {}),
         receipt=_receipt(approval),
         compared_with=other,
     )
@@ -149,18 +177,40 @@ def certificate_of(version: ModelVersion, *, at: datetime, stage: Stage | None =
 _CLOSED: Final = frozenset({RequirementStatus.SATISFIED.value, RequirementStatus.NOT_APPLICABLE.value})
 
 
-def _newest_approval(version: ModelVersion, stage: Stage | None) -> Approval | None:
+def _approval(version: ModelVersion, stage: Stage | None, number: int | None) -> Approval | None:
     approvals = Approval.objects.filter(version=version, **({"stage": stage} if stage else {}))
     related = (
         "version__model",
         "stage",
         "promotion__by",
         "revocation__by",
+        "lapse",
         "round__review__stage",
         "round__review__version__model",
         "round__compared_with__model",
+        "break_glass__version__model",
+        "break_glass__stage",
+        "envelope__model",
+        "envelope__stage",
+        "envelope__base",
     )
-    return approvals.select_related(*related).order_by("-stage__order", "-approved_at", "-pk").first()
+    found = approvals.select_related(*related).order_by("-stage__order", "-approved_at", "-pk")
+    if number is None:
+        return found.first()
+    asked = found.filter(pk=number).first()
+    if asked is None:
+        raise NotFound(f"{version} has no approval number {number}.")
+    return asked
+
+
+def _successor(approval: Approval) -> Approval | None:
+    """The newest approval of the same version for the same stage that took its place: once released, where this one was."""
+    later = Approval.objects.filter(
+        version=approval.version, stage=approval.stage, pk__gt=approval.pk, revocation=None, lapse=None
+    )
+    if approval.promotion is not None:
+        later = later.filter(promotion__isnull=False)
+    return later.order_by("-pk").first()
 
 
 def _never_approved(version: ModelVersion, stage: Stage | None) -> Conflict:
@@ -178,8 +228,14 @@ def _standing(approval: Approval, at: datetime) -> tuple[Holds, str]:
     version = approval.version
     if approval.revocation_id is not None or version.revocations.exists():
         return Holds.REVOKED, "The approval was revoked. This version must not be used."
-    if approval.valid_until <= at:
-        return Holds.EXPIRED, "The approval has run out. This version needs a new review before it is used again."
+    if later := _successor(approval):
+        given = f"{later.approved_at:%d %B %Y}"
+        return Holds.SUPERSEDED, f"A newer approval, of {given}, took its place. Rely on that one's certificate."
+    lapse = Lapse.objects.filter(approval=approval).first()
+    if lapse is not None and lapse.kind != Lapse.Kind.EXPIRED:
+        return Holds.ENDED, f"The approval ended on {lapse.at:%d %B %Y}. {lapse.reason}"
+    if lapse is not None or approval.valid_until <= at:
+        return Holds.EXPIRED, _why_expired(approval, at)
     if why := why_unsound(approval, at, released=approval.promotion is not None):
         return Holds.UNSOUND, f"The signatures behind this approval do not hold: {why}"
     if approval.promotion is None:
@@ -187,92 +243,39 @@ def _standing(approval: Approval, at: datetime) -> tuple[Holds, str]:
     return Holds.IN_FORCE, ""
 
 
-def _signatures(approval: Approval) -> tuple[SignatureLine, ...]:
-    """The signatures as they stood when the approval was given, in the order of the slots."""
-    standing = standing_of(approval.round, frozen(approval.round).facets, approval.approved_at)
-    return tuple(
-        SignatureLine(
-            capacity=str(said.predicate["slot"]["title"]),
-            name=said.reviewer_name,
-            decision=DECISIONS.get(said.decision, said.decision),
-            meaning=str(said.predicate["meaning"]),
-            reason=str(said.predicate["reason"]),
-            signed_at=said.issued,
-            method=METHODS.get(
-                said.predicate["reauthentication"]["method"], said.predicate["reauthentication"]["method"]
-            ),
-            digest=said.digest,
+def _why_expired(approval: Approval, at: datetime) -> str:
+    why = "The approval has run out. This version needs a new review before it is used again."
+    if approval.pulls_until > at and approval.promotion is not None:
+        why += (
+            f" The policy lets those who use it already pull it until {approval.pulls_until:%d %B %Y}; nothing new may."
         )
-        for one in standing.counting
-        if (said := one.said) is not None
-    )
+    return why
 
 
-def _measures(evidence: Mapping[str, Evidence]) -> tuple[tuple[str, str], ...]:
-    """The few numbers that a reader asks for first, with their intervals."""
-    metrics = _content(evidence, Evidence.Kind.METRICS).get("metrics") or {}
-    lines = [
-        (title, metrics.get(name))
-        for name, title in (("auc", "AUC"), ("brier", "Brier score"), ("ece", "Calibration error"))
-    ]
-    worst = _content(evidence, Evidence.Kind.FAIRNESS).get("worst") or {}
-    if worst:
-        lines.append(
-            (
-                f"Largest equal-opportunity gap ({worst.get('attribute')}, {worst.get('group')})",
-                worst.get("equal_opportunity_gap"),
-            )
-        )
-    return tuple(
-        (title, _estimate(value))
-        for title, value in lines
-        if isinstance(value, dict) and value.get("value") is not None
-    )
+def _notes(approval: Approval, holds: Holds, at: datetime) -> list[str]:
+    """What a reader must not miss though the approval stands."""
+    notes = []
+    alias = Alias.objects.filter(model=approval.version.model, stage=approval.stage).select_related("version").first()
+    if approval.promotion is not None and (alias is None or alias.version_id != approval.version_id):
+        live = f"version {alias.version.number} is" if alias else "nothing is"
+        notes.append(f"It is not live in {approval.stage.title.lower()} any more: {live}.")
+    if holds in {Holds.IN_FORCE, Holds.NOT_RELEASED}:
+        notes += [
+            f"A policy was tightened: it has to be met by {grace.until:%d %B %Y}. Not met: {' '.join(map(str, grace.unmet))}"
+            for grace in approval.graces.all()
+            if grace.until > at
+        ]
+    return notes
 
 
-def _estimate(value: Mapping[str, Any]) -> str:
-    low, high = value.get("low"), value.get("high")
-    interval = f", 95% interval {low:.3f} to {high:.3f}" if low is not None and high is not None else ""
-    rows = f", {value['n']:,} rows" if value.get("n") else ""
-    return f"{value['value']:.3f}{interval}{rows}"
-
-
-def _charts(
-    version: ModelVersion,
-    evidence: Mapping[str, Evidence],
-    other: ModelVersion | None,
-    baseline: Mapping[str, Evidence],
-) -> tuple[tuple[str, Drawing], ...]:
-    mine, theirs = _curve(version, evidence), _curve(other, baseline) if other else None
-    own, before = _reliability(version, evidence), _reliability(other, baseline) if other else None
-    drawn = []
-    if mine:
-        drawn.append(("ROC", roc(mine, theirs)))
-    if own:
-        drawn.append(("Calibration", calibration(own, before)))
-    return tuple(drawn)
-
-
-def _curve(version: ModelVersion, evidence: Mapping[str, Evidence]) -> Curve | None:
-    points = _content(evidence, Evidence.Kind.CURVES).get("roc")
-    area = ((_content(evidence, Evidence.Kind.METRICS).get("metrics") or {}).get("auc") or {}).get("value")
-    return Curve(f"v{version.number}", points, area) if points else None
-
-
-def _reliability(version: ModelVersion, evidence: Mapping[str, Evidence]) -> Reliability | None:
-    content = _content(evidence, Evidence.Kind.CALIBRATION)
-    bins: Sequence[Mapping[str, Any]] = content.get("bins") or []
-    drawn = [Bin(one["predicted"], one["observed"], one.get("n", 0), one.get("low"), one.get("high")) for one in bins]
-    return Reliability(f"v{version.number}", drawn, content.get("ece")) if drawn else None
-
-
-def _content(evidence: Mapping[str, Evidence], kind: Evidence.Kind) -> dict[str, Any]:
-    found = evidence.get(kind)
-    return found.content if found and isinstance(found.content, dict) else {}
+def _conditions(approval: Approval, standing: RoundStanding, at: datetime) -> tuple[ConditionLine, ...]:
+    return conditions_of(standing, at) if approval.basis == Approval.Basis.REVIEW else ()
 
 
 def _receipt(approval: Approval) -> Receipt:
-    """The entry of the promotion that used the approval, else of the review."""
-    obj: Obj = approval.promotion.ledger_ref() if approval.promotion else approval.round.review.ledger_ref()
-    logged = [one.seq for one in entries_for(obj, 20) if one.seq is not None]
-    return Receipt(entry=max(logged, default=None), checkpoint=latest_checkpoint())
+    promoted: Obj | None = approval.promotion.ledger_ref() if approval.promotion else None
+    return Receipt(
+        review=entry_of(approval.round.review.ledger_ref()),
+        promotion=entry_of(promoted) if promoted else None,
+        checkpoint=latest_checkpoint(),
+    )

@@ -1,4 +1,4 @@
-"""Reads the facts for the report of review quality: of the rounds that were opened in a period and that one may see, in seven statements."""
+"""Reads the facts for the report of review quality, of rounds opened in a period that one may see: in seven statements."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from access.permissions import Permission, visible_to
 from access.principal import Principal
 from registry.models import Promotion
 from reports.forms import Period
-from reviews.models import Approval, Revocation
+from reviews.models import Approval, Lapse, Revocation
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def decisions(period: Period, by: Principal, *, most: int = 500) -> Decisions:
     approvals = narrow(approvals, period, "version__model").filter(approved_at__gte=since, approved_at__lt=until)
     promotions = narrow(promotions, period, "model").filter(at__gte=since, at__lt=until)
     revocations = narrow(revocations, period, "version__model").filter(at__gte=since, at__lt=until)
-    lines = approvals.select_related("version__model", "stage", "promotion__by", "revocation__by").order_by(
+    lines = approvals.select_related("version__model", "stage", "promotion__by", "revocation__by", "lapse").order_by(
         "-approved_at", "-pk"
     )
     return Decisions(
@@ -56,9 +56,12 @@ def decisions(period: Period, by: Principal, *, most: int = 500) -> Decisions:
 
 
 def state_at(approval: Approval, at: datetime) -> str:
-    """`revoked`, `expired`, `in_production` (released) or `approved`, as it was just before `at`."""
+    """`revoked`, `lapsed`, `expired`, `released` or `approved`, as it was just before `at`."""
     if approval.revocation is not None and approval.revocation.at < at:
         return "revoked"
+    lapse = getattr(approval, "lapse", None)
+    if lapse is not None and lapse.kind != Lapse.Kind.EXPIRED and lapse.at < at:
+        return "lapsed"
     if approval.valid_until <= at:
         return "expired"
     if approval.promotion is not None and approval.promotion.at < at:

@@ -17,7 +17,7 @@ from audit.actions import append_alone
 from audit.events import Action
 from foundation.refusals import Invalid, NotFound, TooLarge
 from foundation.spreadsheets import Cell, csv_response
-from registry.models import Stage
+from registry.models import Promotion, Stage
 from registry.queries import find_version
 from reports import queries
 from reports.certificate import Certificate, certificate_of
@@ -95,7 +95,11 @@ def _certificate(request: HttpRequest, name: str, number: int) -> Certificate:
     stage = Stage.objects.filter(name=wanted).first()
     if wanted and stage is None:
         raise NotFound(f"There is no stage called {wanted[:60]}.")
-    return certificate_of(find_version(name, number, _principal(request)), at=timezone.now(), stage=stage)
+    asked = request.GET.get("approval", "")
+    if asked and not (asked.isdecimal() and len(asked) < 12):
+        raise NotFound(f"There is no approval numbered {asked[:20]}.")
+    version = find_version(name, number, _principal(request))
+    return certificate_of(version, at=timezone.now(), stage=stage, number=int(asked) if asked else None)
 
 
 def _brought(form: CheckForm) -> str:
@@ -136,7 +140,7 @@ def _approvals(found: queries.Decisions) -> _Table:
             one.valid_until,
             line.state,
             found.at,
-            str(one.promotion.by) if one.promotion else "",
+            _by(one.promotion) if one.promotion else "",
             one.revocation.at if one.revocation else None,
             one.revocation.reason if one.revocation else "",
         )
@@ -156,12 +160,16 @@ def _promotions(found: queries.Decisions) -> _Table:
             one.stage.name,
             one.previous.number if one.previous else None,
             "yes" if one.rollback else "no",
-            str(one.by),
+            _by(one),
             one.release_digest,
         )
         for one in found.promotions
     ]
     return columns, rows
+
+
+def _by(promotion: Promotion) -> str:
+    return str(promotion.by or "the clock")
 
 
 def _revocations(found: queries.Decisions) -> _Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -25,7 +24,7 @@ KIND, SILENT = "tests.notices", "tests.notices.silent"
 
 
 @pytest.fixture
-def kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two kinds of work: one is put into words, one is not."""
     monkeypatch.setattr(jobs_work, "_handlers", dict(jobs_work._handlers))
     monkeypatch.setattr(ends, "_words", dict(ends._words))
@@ -37,7 +36,6 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     handles(KIND)(handler)
     handles(SILENT)(handler)
     in_words(KIND)(lambda job: Words(f"Counting {job.payload['what']}", "/datasets/"))
-    yield
 
 
 def done(kind: str, alice: User, **payload: object) -> Job:

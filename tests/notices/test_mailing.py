@@ -127,7 +127,7 @@ def test_pauses_double_up_to_an_hour() -> None:
     assert [pause(n).total_seconds() for n in (1, 2, 3, 8, 60)] == [30, 60, 120, 3600, 3600]
 
 
-@given(hour=st.integers(0, 23), now=st.datetimes(timezones=st.just(UTC), min_value=datetime(2020, 1, 1)))
+@given(hour=st.integers(0, 23), now=st.datetimes(timezones=st.just(UTC), min_value=datetime(2020, 1, 1)))  # noqa: DTZ001 - hypothesis adds the zone itself
 def test_the_last_hour_is_within_a_day(hour: int, now: datetime) -> None:
     found = last_hour(hour, now)
 
