@@ -20,6 +20,7 @@ from registry.manifest import manifest_digest
 from registry.models import ModelVersion
 from registry.releases import Release, read_release
 from reviews import emergencies, within
+from reviews.conditions import owed
 from reviews.exceptions import exceptions_of
 from reviews.grounds import Ground, about, round_name
 from reviews.models import Approval, Lapse
@@ -99,7 +100,7 @@ def _signed_review(approval: Approval, at: datetime) -> Ground:
     excepted = [one.said for one in exceptions_of(round_, rules, at, deeds) if one.said and one.holds]
     grace = timedelta(days=rules.pulls_after_expiry_days)
     return Ground(
-        _why_mismatched(approval, subject, rules) or _why_too_few(standing, rules),
+        _why_mismatched(approval, subject, rules) or _why_too_few(standing, rules) or _why_overdue(standing, at),
         min([approval.valid_until, *(one.expires for one in said), *(one.ends_at for one in excepted)]),
         min([approval.pulls_until, *(one.pulls_until for one in said), *(one.ends_at + grace for one in excepted)]),
         {
@@ -143,6 +144,12 @@ def _why_too_few(standing: RoundStanding, rules: Rules) -> str:
     if not enough(needs, votes):
         return "Valid signatures do not fill every slot of the policy."
     return "Changes were requested." if standing.changes_requests else ""
+
+
+def _why_overdue(standing: RoundStanding, at: datetime) -> str:
+    """From the signed dates: a condition ends the approval at its date, whether or not the clock has been there."""
+    late = next((one for one in owed(standing.signatures, at) if one.overdue), None)
+    return f"A condition was not verified by its date: {late.title}." if late else ""
 
 
 def _why_not_released(approval: Approval, ground: Ground, at: datetime) -> str:

@@ -1,0 +1,74 @@
+"""A policy that allows conditions, and approvals that carry some."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from access.models import Reauthentication, User
+from reviews.actions import sign_off
+from reviews.conditions import Condition
+from reviews.evaluation import current_subject
+from reviews.models import Finding, PolicyVersion, Review, SignOff
+from reviews.policies import parse
+from tests.conftest import as_
+from tests.reviews.conftest import proof_of
+
+
+def allow_conditions(*, days: int = 30, name: str = "production-tier-1") -> PolicyVersion:
+    """The published policy, replaced by one that allows conditions due within `days`."""
+    old = PolicyVersion.objects.get(policy__name=name, status=PolicyVersion.Status.PUBLISHED)
+    document = parse(old.content | {"conditions": {"allowed": True, "at_most_days": days}})
+    PolicyVersion.objects.filter(pk=old.pk).update(status=PolicyVersion.Status.RETIRED)
+    return PolicyVersion.objects.create(
+        policy=old.policy,
+        number=old.number + 1,
+        status=PolicyVersion.Status.PUBLISHED,
+        content=document.as_dict(),
+        digest=document.digest,
+        published_at=timezone.now(),
+    )
+
+
+def condition(owner: User, *, days: float = 10, slot: str = "validator", **changes: Any) -> Condition:
+    """Something that `owner` has to do within `days`."""
+    values = {
+        "title": "Explain the gap under 25",
+        "detail": "By slice, with intervals.",
+        "severity": "major",
+        "owner": owner.username,
+        "due_at": timezone.now() + timedelta(days=days),
+        "verifying_slot": slot,
+    }
+    return Condition(**(values | changes))
+
+
+def sign_with(
+    review: Review,
+    slot: str,
+    user: User,
+    *conditions: Condition,
+    decision: str = "approve_with_conditions",
+    proof: Reauthentication | None = None,
+) -> SignOff:
+    """Sign an approval that carries `conditions`."""
+    round_ = review.current_round
+    return sign_off(
+        round_,
+        slot,
+        decision=decision,
+        reason="Good enough, once this is done.",
+        reauthentication=proof or proof_of(user),
+        expected_subject=current_subject(round_).digest,
+        idempotency_key=uuid.uuid4().hex,
+        conditions=conditions,
+        by=as_(user),
+    )
+
+
+def only_finding() -> Finding:
+    """The one finding that there is, with what actions and pages read of it."""
+    return Finding.objects.select_related("owner", "version__model", "sign_off__round__review").get()
