@@ -77,6 +77,11 @@ class _Slices(msgspec.Struct):
     slices: list[_Slice] = []
 
 
+class _Ends(msgspec.Struct):
+    low: float
+    high: float
+
+
 class _Group(msgspec.Struct):
     group: str | int | float
     n: Number = None
@@ -86,6 +91,7 @@ class _Group(msgspec.Struct):
     fpr: Estimate = None
     equal_opportunity_gap: Estimate = None
     sufficient: bool | None = None
+    simultaneous: _Ends | None = None
 
 
 class _Attribute(msgspec.Struct):
@@ -100,10 +106,45 @@ class _Worst(msgspec.Struct):
     equal_opportunity_gap: Estimate = None
 
 
+class _Summary(msgspec.Struct):
+    cutoff: Number = None
+    auc: Estimate = None
+    accuracy: Estimate = None
+    selection_rate: Estimate = None
+    worst_gap: Estimate = None
+    worst_group: str = ""
+
+
+class _Threshold(msgspec.Struct):
+    asked: float
+    chosen: float
+    rows: Number = None
+
+
+class _Weight(msgspec.Struct):
+    group: str
+    outcome: int
+    rows: Number
+    weight: Number
+
+
+class _Mitigation(msgspec.Struct):
+    method: str = "none"
+    attributes: list[str] = []
+    parameters: dict[str, Any] = {}
+    weights: list[_Weight] = []
+    threshold: _Threshold | None = None
+    before: _Summary | None = None
+    after: _Summary | None = None
+
+
 class _Fairness(msgspec.Struct):
     attributes: dict[str, _Attribute] = {}
+    intersections: dict[str, _Attribute] = {}
     overall_tpr: Estimate = None
     worst: _Worst | None = None
+    worst_intersection: _Worst | None = None
+    mitigation: _Mitigation | None = None
 
 
 class _Feature(msgspec.Struct):
@@ -146,10 +187,23 @@ class _Flips(msgspec.Struct):
     to_negative: Number = None
 
 
+class _GroupFlips(msgspec.Struct):
+    attribute: str
+    group: str | int | float
+    rows: Number = None
+    to_positive: Number = None
+    to_negative: Number = None
+
+
 class _Comparison(msgspec.Struct):
     against: int | None = None
+    against_digest: str = ""
     auc_difference: Estimate = None
+    differences: dict[str, Estimate] = {}
+    other: dict[str, Estimate] = {}
+    worst_gap_difference: Estimate = None
     decision_flips: _Flips | None = None
+    flips_by_group: list[_GroupFlips] = []
 
 
 SHAPES: Final[Mapping[str, type[msgspec.Struct]]] = {

@@ -51,7 +51,7 @@ class _Sheet:
     css: str
 
 
-WIDE: Final = _Sheet(width=950, names=210, row=26, right=150, characters=24, css="only-wide")
+WIDE: Final = _Sheet(width=950, names=372, row=26, right=150, characters=48, css="only-wide")
 NARROW: Final = _Sheet(width=380, names=104, row=25, right=14, characters=15, css="only-narrow")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foundation.charts import Drawing, Weight, importance
+from reviews.sections.fairness import Mitigation, mitigation
 from reviews.sections.measured import Measured
 
 
@@ -34,7 +35,34 @@ class Flips:
     changed: int
     to_positive: int
     to_negative: int
-    by_group: Sequence[Mapping[str, Any]]
+    by_group: Sequence[GroupFlips]
+    to_right: int | None = None
+
+    @property
+    def share(self) -> float:
+        """The share of all rows."""
+        return self.changed / self.rows
+
+
+@dataclass(frozen=True)
+class GroupFlips:
+    """The same for one group."""
+
+    attribute: str
+    group: str
+    rows: int
+    to_positive: int
+    to_negative: int
+
+    @property
+    def changed(self) -> int:
+        """In either direction."""
+        return self.to_positive + self.to_negative
+
+    @property
+    def share(self) -> float | None:
+        """The share of the group's rows; None where they were not counted."""
+        return self.changed / self.rows if self.rows else None
 
 
 @dataclass(frozen=True)
@@ -45,6 +73,8 @@ class Changes:
     importance: Drawing
     importance_rows: Sequence[Sequence[str]]
     flips: Flips | None
+    mitigation: Mitigation | None
+    stale_against: int | None
 
     @property
     def differences(self) -> int:
@@ -65,7 +95,15 @@ def changes(new: Measured, old: Measured | None) -> Changes:
         importance(weights, candidate=new.name, baseline=old.name if old else ""),
         [[weight.feature, f"{weight.value:.4f}"] for weight in weights],
         _flips(new, old),
+        mitigation(new.content("fairness")),
+        _stale_against(new, old),
     )
+
+
+def _stale_against(new: Measured, old: Measured | None) -> int | None:
+    """The version that it was compared with, where that is not the one it stands beside."""
+    against = new.content("comparison").get("against")
+    return int(against) if old and against is not None and against != old.version.number else None
 
 
 def _mean(found: Mapping[str, Any] | None) -> float | None:
@@ -88,6 +126,9 @@ def _pairs(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> It
 def _parameters(side: Measured) -> dict[str, str]:
     metrics = side.content("metrics")
     found = {"flavour": side.version.flavour, "cut-off": str(metrics.get("cutoff", ""))}
+    done = side.content("fairness").get("mitigation") or {}
+    if done:
+        found["mitigation"] = ", ".join([str(done.get("method", "none")), *map(str, done.get("attributes") or [])])
     parameters = metrics.get("parameters") or side.content("data").get("parameters") or {}
     return found | {str(name): _text(value) for name, value in parameters.items()}
 
@@ -126,9 +167,22 @@ def _flips(new: Measured, old: Measured | None) -> Flips | None:
     found = comparison.get("decision_flips") or {}
     if not old or comparison.get("against") != old.version.number or not found.get("rows"):
         return None
-    groups = [one for one in comparison.get("flips_by_group") or [] if one.get("to_positive") or one.get("to_negative")]
+    groups = [
+        GroupFlips(
+            str(one.get("attribute")),
+            str(one.get("group")),
+            *(int(one.get(name) or 0) for name in ("rows", "to_positive", "to_negative")),
+        )
+        for one in comparison.get("flips_by_group") or []
+    ]
+    right = found.get("to_right")
     return Flips(
-        int(found["rows"]), int(found["changed"]), int(found["to_positive"]), int(found["to_negative"]), groups
+        rows=int(found["rows"]),
+        changed=int(found.get("changed") or 0),
+        to_positive=int(found.get("to_positive") or 0),
+        to_negative=int(found.get("to_negative") or 0),
+        by_group=sorted((one for one in groups if one.changed), key=lambda one: -(one.share or 0.0)),
+        to_right=int(right) if isinstance(right, int | float) else None,
     )
 
 

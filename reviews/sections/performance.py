@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from foundation.charts import Bin, Curve, Drawing, Reliability, calibration, pr, roc
 from reviews.facts import METRICS, estimate
@@ -111,7 +111,11 @@ def _note(new: Measured, old: Measured) -> str:
     if own.get("scores") == other.get("scores") and own.get("rows") == other.get("rows"):
         return ""
     rows = f"{other['rows']:,} " if other.get("rows") else ""
-    both = f"AUC is of both versions on the rows of {new.name}. " if _compared(new, old) else ""
+    table = metric_rows(new, old)
+    together = [row.name for row in table if row.change and row.change.paired]
+    if table and len(together) == len(table):
+        return f"Values and changes are of both versions on the held-out rows of {new.name}, with the same resamples."
+    both = f"{', '.join(together)}: of both versions on the rows of {new.name}. " if together else ""
     return (
         f"{both}The other values of {old.name} are from its own {rows}held-out rows, "
         "so those changes also hold what differs between the rows."
@@ -144,18 +148,27 @@ def metric_rows(new: Measured, old: Measured | None) -> Sequence[MetricRow]:
 
 
 def metric_change(new: Measured, old: Measured | None, key: str) -> Change | None:
-    """The change of one metric; on the same rows where training compared exactly these two."""
+    """The change of one metric; on the same rows, with the same resamples, where a worker compared exactly these two."""
     if old is None:
         return None
-    if key == "auc" and _compared(new, old):
-        return paired(estimate(new.content("comparison"), "auc_difference"))
+    if found := _paired_change(new, old, key):
+        return found
     own, other = (estimate(side.content("metrics").get("metrics") or {}, key) for side in (new, old))
     found = change(own, other, lower_is_better=key in LOWER)
     return found and Change(found.value, found.low, found.high, None if key in NEITHER else found.better)
 
 
-def _compared(new: Measured, old: Measured) -> bool:
-    """Whether training scored both on the same rows."""
+def _paired_change(new: Measured, old: Measured, key: str) -> Change | None:
+    if not compared(new, old):
+        return None
+    comparison = new.content("comparison")
+    differences = {"auc": comparison.get("auc_difference")} | dict(comparison.get("differences") or {})
+    found = paired(estimate(differences, key), lower_is_better=key in LOWER)
+    return replace(found, better=None) if found and key in NEITHER else found
+
+
+def compared(new: Measured, old: Measured) -> bool:
+    """Whether a worker scored both on the same rows."""
     return new.content("comparison").get("against") == old.version.number
 
 
