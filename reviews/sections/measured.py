@@ -29,13 +29,8 @@ class Measured:
         return cls.known(registry.records_of([version])[version.pk])
 
     @classmethod
-    def known(cls, record: registry.Record) -> Measured:
-        """From what was read already."""
-        return cls(record.version, record.evidence, record.card)
-
-    @classmethod
-    def from_record(cls, record: registry.Record, evidence: Counted | None = None) -> Measured:
-        """The same from what was read already; without `evidence` everybody's counts."""
+    def known(cls, record: registry.Record, evidence: Counted | None = None) -> Measured:
+        """From what was read already; without `evidence` everybody's counts."""
         found = evidence or Counted(record.evidence)
         return cls(record.version, found.evidence, record.card, found.discounted)
 
