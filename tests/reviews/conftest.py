@@ -93,6 +93,8 @@ def sign(
     expected: str = "",
     key: str = "",
     proof: Reauthentication | None = None,
+    on_behalf_of: str = "",
+    expected_round: int | None = None,
 ) -> SignOff:
     """Sign as the page does: what the person sees is the subject as it is now."""
     round_ = review if isinstance(review, Round) else review.current_round
@@ -104,6 +106,8 @@ def sign(
         reauthentication=proof or proof_of(user),
         expected_subject=expected or current_subject(round_).digest,
         idempotency_key=key or uuid.uuid4().hex,
+        on_behalf_of=on_behalf_of,
+        expected_round=expected_round,
         by=as_(user),
     )
 
