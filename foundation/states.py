@@ -40,6 +40,14 @@ LOOKS: Final[dict[str, Look]] = {
     "approve_with_conditions": Look("approved", "check-circle", "Approved with conditions"),
     "request_changes": Look("changes_requested", "undo", "Changes requested"),
     "reject": Look("bad", "x", "Rejected"),
+    # emergencies and envelopes
+    "asked": Look("warn", "clock", "Waits for the second person"),
+    "in_force": Look("bad", "alert", "In force"),
+    "rolled_back": Look("draft", "undo", "Rolled back"),
+    "declined": Look("draft", "x", "Declined"),
+    "lapsed": Look("expired", "hourglass", "Lapsed"),
+    "proposed": Look("warn", "clock", "Waits for signatures"),
+    "signed": Look("ok", "check-circle", "Signed"),
     # policies
     "proposed": Look("warn", "pencil", "Waiting for signatures"),
     "published": Look("ok", "policy", "In force"),

@@ -5,9 +5,10 @@ The page, the API, the refusal of a promotion and the promotion itself ask this 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeGuard
 
 from django.db.models import Exists, OuterRef
 from django.urls import reverse
@@ -22,7 +23,7 @@ from reviews.facts import Facts, VersionFacts, facts_for
 from reviews.gates import GateOutcome, evaluate
 from reviews.holding import condition_requirements, thread_requirements
 from reviews.independence import Deed, unfillable
-from reviews.models import APPROVED, APPROVING, Approval, Review, Round, SignOff, Slot
+from reviews.models import APPROVED, APPROVING, Approval, GateException, Review, Round, SignOff, Slot
 from reviews.people import Seating, deeds_of, group_names
 from reviews.policies import Rules, SlotRule
 from reviews.rulebook import rules_for
@@ -106,14 +107,14 @@ def examine(
     standing = standing_of(round_, facets, now, deeds=deeds) if round_ else None
     seating = _seating(rules, standing, deeds)
     against = production.number if production else None
-    exceptions = now_applying(exceptions_of(round_, rules, now, deeds), facets, against) if round_ else ()
+    exceptions = now_applying(exceptions_of(round_, rules, now, deeds), facets, against) if _excepts(round_) else ()
     gates = excepted(evaluate(rules.gates, facts, evidence.reasons), exceptions)
     approval = _approval_of(round_) if round_ else None
     link = page_of(version)
     requirements = (
         *_version_requirements(version, rules, link),
         *(outcome.requirement(link) for outcome in gates if not outcome.gate.warning),
-        *_signature_requirements(rules, standing, seating, link),
+        *_signature_requirements(rules, standing, seating, link, signed_in_advance(approval)),
         *(thread_requirements(review, link) if review else ()),
         *(condition_requirements(standing, now) if standing else ()),
         *_round_requirements(rules, round_, standing, approval, now, link),
@@ -139,9 +140,23 @@ def examine(
     )
 
 
+def _excepts(round_: Round | None) -> TypeGuard[Round]:
+    """Whether any exception was given in the round; asked anew where it was not read by `rounds_of`."""
+    return round_ is not None and bool(getattr(round_, "excepting", True))
+
+
 def _approval_of(round_: Round) -> Approval | None:
-    rows = round_.approvals.filter(basis=Approval.Basis.REVIEW)
-    return rows.select_related("revocation", "lapse").first()
+    rows = round_.approvals.exclude(basis=Approval.Basis.BREAK_GLASS)
+    return rows.select_related("revocation", "lapse", "envelope").first()
+
+
+def signed_in_advance(approval: Approval | None) -> dict[str, list[str]]:
+    """Who signed the retraining envelope that an approval rests on, by the key of the slot; nobody for any other approval."""
+    found: dict[str, list[str]] = {}
+    if approval is not None and approval.envelope is not None:
+        for row in approval.envelope.signatures.select_related("person"):
+            found.setdefault(row.slot_key, []).append(str(row.person))
+    return found
 
 
 def _seating(rules: Rules, standing: RoundStanding | None, deeds: list[Deed]) -> Seating:
@@ -159,6 +174,7 @@ def version_facts(record: registry.Record, evidence: Counted) -> VersionFacts:
         {kind: row.content for kind, row in evidence.evidence.items()},
         record.card.sections if record.card else {},
         evidence.reasons,
+        evidence.measured_after_policy,
     )
 
 
@@ -173,7 +189,7 @@ def rounds_of(version: ModelVersion, stage: Stage | None = None) -> list[Round]:
             *("review__version__model", "review__stage", "review__requested_by__owner"),
             *("compared_with__model", "opened_by"),
         )
-        .annotate(objected=Exists(objections))
+        .annotate(objected=Exists(objections), excepting=Exists(GateException.objects.filter(round=OuterRef("pk"))))
         .order_by("-opened_at", "-number")
     )
     return list(rounds.filter(review__stage=stage) if stage else rounds)
@@ -239,14 +255,24 @@ def _version_requirements(version: ModelVersion, rules: Rules, link: str) -> Ite
 
 
 def _signature_requirements(
-    rules: Rules, standing: RoundStanding | None, seating: Seating, link: str
+    rules: Rules, standing: RoundStanding | None, seating: Seating, link: str, in_advance: Mapping[str, list[str]]
 ) -> Iterable[Requirement]:
     if standing is None:
         for rule in rules.slots:
             yield _waiting(rule, 0, seating, link, "No review was requested yet.")
         return
     for slot in standing.slots:
-        if slot.lacking:
+        if len(ahead := in_advance.get(slot.slot.key, [])) >= slot.slot.people:
+            yield Requirement(
+                f"slot-{slot.slot.key}",
+                f"{slot.slot.title} sign-off",
+                RequirementStatus.SATISFIED,
+                measured=_of(len(ahead), slot.slot.people),
+                required=_signatures(slot.slot),
+                explanation=f"Signed in advance by {', '.join(ahead)}, under the retraining envelope.",
+                link=f"{link}#signoff",
+            )
+        elif slot.lacking:
             yield _waiting(slot.slot, slot.signed, seating, link, _why_lacking(slot))
         else:
             names = ", ".join(one.sign_off.who for one in slot.signatures if one.approves)

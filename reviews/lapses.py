@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
@@ -13,11 +12,11 @@ from foundation.refusals import Conflict
 from notices.actions import tell
 from notices.models import Notification
 from registry.lifecycle import can_move, move
-from registry.models import Alias, ModelVersion
+from registry.models import Alias, ModelVersion, Stage
 from registry.releases import drop_stage_aliases
 from reviews.evaluation import page_of
 from reviews.locking import locked_version
-from reviews.models import Approval, Lapse, Review
+from reviews.models import Approval, BreakGlass, Lapse, Review
 from reviews.queries import approval_in_force
 
 
@@ -27,10 +26,10 @@ def lapse(approval: Approval, kind: Lapse.Kind, reason: str, now: datetime, *, b
 
     The stage's alias drops when the version holds it by this approval and no other one of it is in force there. When it was the
     version's last approval, the version expires, or is in review again where a review of it is open. Raises `Conflict` for an
-    approval that was revoked: that ended it already, and for good.
+    approval that was revoked: that ended it already, and for good. Asks for no permission of its own: it can only take away, and what
+    leads to it is time, or a decision that was permitted.
     """
     version = locked_version(approval.version)
-    permit(by, Permission.PROMOTE_VERSION, version.model)
     approval = (
         Approval.objects.select_for_update(of=("self",)).select_related("stage", "round__review").get(pk=approval.pk)
     )
@@ -52,7 +51,8 @@ def lapse(approval: Approval, kind: Lapse.Kind, reason: str, now: datetime, *, b
         before={"state": "standing"},
         after={"kind": str(kind), "stage": approval.stage.name, "aliases_dropped": [alias.name for alias in dropped]},
     )
-    _tell(found)
+    if approval_in_force(version, approval.stage, now) is None:
+        _tell(found)
     return found
 
 
@@ -87,3 +87,40 @@ def _tell(found: Lapse) -> None:
         body=found.reason,
         link=page_of(version),
     )
+
+
+@governed(Action.BREAK_GLASS_END)
+def end_break_glass(
+    version: ModelVersion,
+    stage: Stage,
+    reason: str,
+    now: datetime,
+    *,
+    state: BreakGlass.State = BreakGlass.State.ROLLED_BACK,
+    by: Principal,
+) -> BreakGlass | None:
+    """End the break-glass that is in force for `version` at `stage`, with its approval; None where there is none.
+
+    Inside the transaction of what ended it: a rollback, a revocation, an approval that took its place.
+    """
+    version = locked_version(version)
+    in_force = BreakGlass.objects.select_for_update(of=("self",)).filter(
+        version=version, stage=stage, state=BreakGlass.State.IN_FORCE
+    )
+    case = in_force.select_related("stage").first()
+    if case is None:
+        return None
+    case.version, case.state, case.ended_at = version, state, now
+    case.save(update_fields=["state", "ended_at"])
+    approval = Approval.objects.filter(break_glass=case).first()
+    if approval is not None and approval.revocation_id is None:
+        lapse(approval, Lapse.Kind.BREAK_GLASS, reason, now, by=by)
+    append(
+        Action.BREAK_GLASS_END,
+        by=by,
+        obj=case.ledger_ref(),
+        why=reason,
+        before={"state": BreakGlass.State.IN_FORCE},
+        after={"state": str(state)},
+    )
+    return case

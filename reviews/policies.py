@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -384,6 +385,8 @@ class Rules:
     """All policies that apply to one decision, taken together: everything that any of them asks for is asked for."""
 
     policies: tuple[tuple[PolicyRef, PolicyDocument], ...]
+    since: datetime | None = None
+    """When the newest of them came into force; None: not known, or a text that is only rehearsed."""
 
     @property
     def refs(self) -> tuple[PolicyRef, ...]:

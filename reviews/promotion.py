@@ -5,29 +5,33 @@ Everything is asked again in the transaction that moves it, and a refusal lists 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
 
 from django.utils import timezone
 
 from access.permissions import Permission, permit
 from access.principal import Principal
+from access.stepup import Confirmation, prove
 from audit.actions import Receipt, append
 from audit.events import Action
 from audit.governed import governed
-from foundation.dsse import Envelope, seal, statement
+from foundation.dsse import Envelope, envelope_digest, seal, statement
 from foundation.keys import registry_signer
-from foundation.refusals import Conflict, Requirement
-from registry.models import ModelVersion, Promotion, RegisteredModel, Stage
+from foundation.refusals import Conflict, Invalid, Requirement
+from registry.models import Alias, ModelVersion, Promotion, RegisteredModel, Stage
 from registry.releases import RELEASE_TYPE, place_stage_alias
 from reviews.actions.cases import close_review, person_of
 from reviews.evaluation import Evaluation, examine, overruled, page_of
+from reviews.grounds import about
+from reviews.lapses import end_break_glass
 from reviews.locking import locked_review, locked_version
-from reviews.models import Approval, Review
-from reviews.proof import round_name, why_unsound
+from reviews.models import Approval, Review, Rollback
+from reviews.proof import ground_of, why_unsound
 from reviews.queries import approval_in_force
-from reviews.rulebook import rules_of
-from reviews.standing import standing_of
-from reviews.subjects import frozen
+from reviews.rulebook import rules_for
+from reviews.statements import MAX_REASON, seal_rollback
 
 
 class _AsReviewed:
@@ -55,19 +59,16 @@ def promote(
     """
     version = locked_version(version)
     permit(by, Permission.PROMOTE_VERSION, version.model)
-    person_of(by)
     for review in Review.objects.open().of(version, stage):
         locked_review(review)
     found = examine(version, stage)
-    if found.holder == version:
+    if found.holder == version and not _renews(found):
         raise Conflict(f"{version} holds {stage} already.", code="already-live", link=page_of(version))
     if found.unmet:
         raise refusal(found)
     approval = _sound_approval(found)
     _compare(found, expected_previous)
-    envelope = _release(approval, found.holder, by=by)
-    promotion = place_stage_alias(version.model, stage, version, release=envelope, by=by)
-    Approval.objects.filter(pk=approval.pk).update(promotion=promotion)
+    promotion = place(approval, found.holder, by=by)
     if found.review is not None and found.review.closed_at is None:
         close_review(found.review)
     promotion.receipt = _record(Action.VERSION_PROMOTE, promotion, by)  # type: ignore[attr-defined]  # transient, for the page
@@ -75,32 +76,112 @@ def promote(
 
 
 @governed(Action.VERSION_ROLL_BACK)
-def roll_back(model: RegisteredModel, stage: Stage, *, by: Principal) -> Promotion:
-    """Move the stage's alias back to the version that the last promotion replaced, while that version's approval stands."""
+def roll_back(
+    model: RegisteredModel, stage: Stage, *, reason: str, reauthentication: Confirmation, by: Principal
+) -> Promotion:
+    """Move the stage's alias back to the version that held it before, while that version's approval stands; a signed decision.
+
+    Uses up `reauthentication`. A break-glass that put the version live which is left ends with it.
+    """
     model = RegisteredModel.objects.locked(model.pk)
     permit(by, Permission.PROMOTE_VERSION, model)
+    person = person_of(by)
+    if not reason.strip() or len(reason) > MAX_REASON:
+        sentence = "Give the reason: it is signed, and kept with the rollback."
+        raise Invalid(sentence, errors={"reason": sentence})
     alias = model.aliases.filter(stage=stage).select_related("promotion__previous", "version").first()
+    approval = _to_go_back_to(model, stage, alias)
+    proof = prove(reauthentication, user=person, accepted=rules_for(model.tier, stage).reauthentication)
+    left = alias.version if alias else None
+    statement_ = seal_rollback(
+        approval.version, stage, proof, reason=reason.strip(), left=left.number if left else None
+    )
+    digest = envelope_digest(statement_)
+    promotion = place(approval, left, by=by, rollback=True, cites={"rollback": digest})
+    Rollback.objects.create(
+        promotion=promotion,
+        person=person,
+        reason=reason.strip(),
+        statement=dict(statement_),
+        statement_digest=digest,
+        reauthentication=proof.reauthentication,
+        signed_at=proof.at,
+    )
+    if left is not None:
+        end_break_glass(left, stage, f"{person} rolled it back: {reason.strip()}", proof.at, by=by)
+    promotion.receipt = _record(Action.VERSION_ROLL_BACK, promotion, by)  # type: ignore[attr-defined]  # transient, for the page
+    return promotion
+
+
+def champion_before(alias: Alias) -> ModelVersion | None:
+    """The version that held the stage before the one that holds it now; renewals of its own approval do not count."""
+    moves = (
+        Promotion.objects.filter(model=alias.model_id, stage=alias.stage_id)
+        .select_related("previous")
+        .order_by("-at", "-pk")
+    )
+    for one in moves:
+        if one.version_id != alias.version_id:
+            return None
+        if one.previous_id != one.version_id:
+            return one.previous
+    return None
+
+
+def place(
+    approval: Approval,
+    previous: ModelVersion | None,
+    *,
+    by: Principal,
+    rollback: bool = False,
+    cites: Mapping[str, Any] | None = None,
+) -> Promotion:
+    """Move the alias by `approval`, with a release of its own that also says `cites`; inside the transaction of what decided it."""
+    version = approval.version
+    release = _release(approval, previous, by=by, cites=cites or {})
+    promotion = place_stage_alias(version.model, approval.stage, version, release=release, rollback=rollback, by=by)
+    Approval.objects.filter(pk=approval.pk).update(promotion=promotion)
+    approval.promotion = promotion
+    return promotion
+
+
+def _renews(found: Evaluation) -> bool:
+    """Whether the version holds the stage by another approval than the one that its newest review gave."""
+    return found.approval is not None and found.approval.promotion_id is None and not found.unmet
+
+
+def _to_go_back_to(model: RegisteredModel, stage: Stage, alias: Alias | None) -> Approval:
     if alias is None or alias.promotion is None:
         raise Conflict(f"No version of {model} holds {stage}; there is nothing to roll back.", code="nothing-live")
-    previous = alias.promotion.previous
+    previous = champion_before(alias)
     if previous is None:
         raise Conflict(
             f"{alias.version} was the first in {stage}; there is no earlier version to roll back to.",
             code="no-previous",
         )
     previous = locked_version(previous)
-    approval = approval_in_force(previous, stage, timezone.now())
-    if approval is None or overruled(approval):
+    approval = approval_to_return_to(previous, stage, timezone.now())
+    if approval is None:
         raise Conflict(
             f"The approval of {previous} for {stage} does not stand any more, so there is no rollback to it. It needs a new review.",
             code="approval-not-standing",
             link=page_of(previous),
         )
-    envelope = _release(approval, alias.version, by=by)
-    promotion = place_stage_alias(model, stage, previous, release=envelope, rollback=True, by=by)
-    Approval.objects.filter(pk=approval.pk).update(promotion=promotion)
-    promotion.receipt = _record(Action.VERSION_ROLL_BACK, promotion, by)  # type: ignore[attr-defined]  # transient, for the page
-    return promotion
+    return approval
+
+
+def approval_to_return_to(previous: ModelVersion, stage: Stage, now: datetime) -> Approval | None:
+    """The approval by which a rollback to `previous` is possible at `now`: in force, valid for a promotion, and by a review or envelope."""
+    approval = approval_in_force(previous, stage, now)
+    if (
+        approval is None
+        or approval.valid_until <= now
+        or approval.basis == Approval.Basis.BREAK_GLASS
+        or overruled(approval)
+    ):
+        return None
+    approval.version = previous
+    return approval
 
 
 def refusal(found: Evaluation) -> Conflict:
@@ -133,6 +214,8 @@ def _sound_approval(found: Evaluation) -> Approval:
 
 
 def _compare(found: Evaluation, expected: int | _AsReviewed | None) -> None:
+    if found.holder == found.version:
+        return
     holder = found.holder.number if found.holder else None
     if isinstance(expected, _AsReviewed):
         compared = found.round.compared_with if found.round else None
@@ -149,26 +232,21 @@ def _compare(found: Evaluation, expected: int | _AsReviewed | None) -> None:
     )
 
 
-def _release(approval: Approval, previous: ModelVersion | None, *, by: Principal) -> Envelope:
+def _release(approval: Approval, previous: ModelVersion | None, *, by: Principal, cites: Mapping[str, Any]) -> Envelope:
     """The registry's signed permission for one move of one alias."""
-    round_, version = approval.round, approval.version
-    rules = rules_of(round_)
-    subject = frozen(round_)
+    version = approval.version
     now = timezone.now()
-    standing = standing_of(round_, subject.facets, now)
-    ends = [signature.said.expires for signature in standing.counting if signature.said]
+    ground = ground_of(approval, now)
+    if ground.problem:
+        raise Conflict(f"The approval of {version} does not hold: {ground.problem}", code="approval-unsound")
     predicate = {
-        "model": version.model.name,
-        "version": version.number,
-        "stage": approval.stage.name,
-        "digest": version.digest,
-        "round": round_name(round_),
-        "subject_digest": subject.digest,
-        "sign_offs": sorted(signature.sign_off.statement_digest for signature in standing.counting),
-        "policies": [ref.as_dict() for ref in rules.refs],
+        **about(version, approval.stage),
+        **ground.cites,
+        **cites,
         "previous": previous.number if previous else None,
-        "valid_until": min([approval.valid_until, *ends]).isoformat(),
-        "promoted_by": str(person_of(by).uuid),
+        "valid_until": ground.valid_until.isoformat(),
+        "pulls_until": ground.pulls_until.isoformat(),
+        "promoted_by": str(by.user.uuid) if by.user else by.part,
         "at": now.isoformat(),
     }
     name = f"{version.model.name}/{version.number}"

@@ -25,7 +25,13 @@ def approval_in_force(version: ModelVersion, stage: Stage, at: datetime) -> Appr
         )
         .select_related(
             *("version__model", "stage", "promotion", "round__review__version__model", "round__review__stage"),
-            *("break_glass__version__model", "break_glass__stage", "envelope__model", "envelope__stage", "envelope__base"),
+            *(
+                "break_glass__version__model",
+                "break_glass__stage",
+                "envelope__model",
+                "envelope__stage",
+                "envelope__base",
+            ),
         )
         .order_by("-approved_at")
     )

@@ -14,8 +14,9 @@ from registry.models import ModelVersion
 from registry.releases import drop_stage_aliases
 from reviews.actions.cases import close_review, close_round, person_of
 from reviews.actions.signatures import MAX_REASON
+from reviews.lapses import end_break_glass
 from reviews.locking import locked_version
-from reviews.models import Approval, Review, Revocation, Round, Slot
+from reviews.models import Approval, BreakGlass, Review, Revocation, Round, Slot
 from reviews.people import candidate
 from reviews.statements import seal_revocation
 
@@ -49,6 +50,8 @@ def revoke(version: ModelVersion, *, reason: str, reauthentication: Confirmation
     standing.update(revocation=revocation)
     _close_cases(version, by)
     dropped = drop_stage_aliases(version, by=by)
+    for case in version.break_glasses.filter(state=BreakGlass.State.IN_FORCE).select_related("stage"):
+        end_break_glass(version, case.stage, f"Revoked: {revocation.reason}", proof.at, by=by)
     move(version, "revoke", by=by, decision=revocation)
     revocation.receipt = append(
         Action.VERSION_REVOKE,

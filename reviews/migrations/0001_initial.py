@@ -1272,6 +1272,13 @@ class Migration(migrations.Migration):
                 ("at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("before", models.DateTimeField(blank=True, help_text="the visit before this one", null=True)),
                 (
+                    "gates",
+                    models.JSONField(
+                        default=dict, help_text="how each gate stood when it was last opened: key to status"
+                    ),
+                ),
+                ("gates_before", models.JSONField(default=dict, help_text="the same at the visit before")),
+                (
                     "person",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from access.permissions import Permission, permit
+from access.permissions import Permission
 from access.principal import Principal
 from access.requests import principal_of
 from foundation.numbers import whole_number
@@ -21,7 +21,7 @@ from reviews.evaluation import Evaluation, current_subject, examine, page_of
 from reviews.forms import ReasonForm, RevokeForm, SignForm
 from reviews.models import Round, SignOff
 from reviews.panel import SlotRow, panel_of
-from reviews.promotion import promote, roll_back
+from reviews.promotion import promote
 from reviews.queries import waiting_for
 from reviews.revocation import may_revoke, revoke
 from reviews.subjects import FacetChange
@@ -193,27 +193,6 @@ def promote_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
     verdict = panel_of(found, by)
     context = {"found": found, "panel": verdict, "allowed": by.allows(Permission.PROMOTE_VERSION, version.model)}
     return render(request, "reviews/promote.html", context)
-
-
-@require_http_methods(["GET", "POST"])
-def rollback_page(request: HttpRequest, name: str) -> HttpResponse:
-    """Back to the version before, while its approval stands."""
-    by = principal_of(request)
-    model = registry.find_model(name, by)
-    permit(by, Permission.PROMOTE_VERSION, model)
-    stage = _stage(request)
-    alias = model.aliases.filter(stage=stage).select_related("version", "promotion__previous").first()
-    previous = alias.promotion.previous if alias and alias.promotion else None
-    if request.method == "POST":
-        promotion = roll_back(model, stage, by=by)
-        messages.success(
-            request,
-            f"{promotion.version} is live in {stage.title.lower()} again. {receipt_sentence(getattr(promotion, 'receipt', None))}",
-        )
-        return redirect("reviews:model", model.name)
-    return render(
-        request, "reviews/rollback.html", {"model": model, "stage": stage, "alias": alias, "previous": previous}
-    )
 
 
 @require_http_methods(["GET", "POST"])

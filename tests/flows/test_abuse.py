@@ -128,9 +128,7 @@ class TestOverruled:
         sign(ask(first, production, alice), "risk", carol, decision="reject", reason="It fails people over 65.")
 
         with pytest.raises(Conflict, match="approval"):
-            roll_back(
-                first.model, production, reason="It does worse.", reauthentication=proof_of(rita), by=as_(rita)
-            )
+            roll_back(first.model, production, reason="It does worse.", reauthentication=proof_of(rita), by=as_(rita))
 
         assert champion(first.model) == second.number
 
@@ -149,9 +147,7 @@ class TestOverruled:
         revoke(first, reason="It fails people over 65.", reauthentication=proof_of(carol), by=as_(carol))
 
         with pytest.raises(Conflict):
-            roll_back(
-                first.model, production, reason="It does worse.", reauthentication=proof_of(rita), by=as_(rita)
-            )
+            roll_back(first.model, production, reason="It does worse.", reauthentication=proof_of(rita), by=as_(rita))
 
         assert champion(first.model) == second.number
 

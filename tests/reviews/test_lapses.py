@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from access.models import User
 from audit.models import Pending
-from foundation.refusals import Conflict, Forbidden
+from foundation.refusals import Conflict
 from notices.models import Notification
 from registry.models import Alias, ModelVersion, Stage
 from reviews.clock import CLOCK
@@ -112,14 +112,6 @@ def test_revoked_approval_cannot_lapse(standing: Approval, carol: User) -> None:
 
     with pytest.raises(Conflict, match="was revoked"):
         end(standing)
-
-
-@pytest.mark.parametrize("who", ["alice", "bob", "dave", "erin", "root"])
-def test_nobody_ends_an_approval_by_hand(standing: Approval, who: str, request: pytest.FixtureRequest) -> None:
-    with pytest.raises(Forbidden):
-        lapse(standing, Kind.EXPIRED, "Now.", timezone.now(), by=as_(request.getfixturevalue(who)))
-
-    assert not Lapse.objects.exists()
 
 
 def entries(action: str) -> list[str]:

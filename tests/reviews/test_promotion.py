@@ -37,6 +37,11 @@ def live(version: ModelVersion, stage: Stage) -> bool:
     return Alias.objects.filter(stage=stage, version=version).exists()
 
 
+def signed(user: User) -> dict[str, Any]:
+    """A rollback's reason and confirmation."""
+    return {"reason": "It does worse.", "reauthentication": proof_of(user), "by": as_(user)}
+
+
 @pytest.fixture
 def in_production(approved: Review, production: Stage, rita: User) -> ModelVersion:
     promote(approved.version, production, by=as_(rita))
@@ -246,7 +251,7 @@ def test_rollback_returns_to_the_version_before(
 ) -> None:
     promote(second, production, by=as_(rita))
 
-    promotion = roll_back(second.model, production, by=as_(rita))
+    promotion = roll_back(second.model, production, **signed(rita))
 
     assert promotion.rollback
     assert live(in_production, production)
@@ -260,14 +265,14 @@ def test_no_rollback_to_a_revoked_version(
     revoke(in_production, reason="Wrong label.", reauthentication=proof_of(carol), by=as_(carol))
 
     with pytest.raises(Conflict, match="does not stand any more"):
-        roll_back(second.model, production, by=as_(rita))
+        roll_back(second.model, production, **signed(rita))
 
     assert live(second, production)
 
 
 def test_first_version_has_nothing_to_roll_back_to(in_production: ModelVersion, production: Stage, rita: User) -> None:
     with pytest.raises(Conflict, match="no earlier version"):
-        roll_back(in_production.model, production, by=as_(rita))
+        roll_back(in_production.model, production, **signed(rita))
 
 
 def test_revocation_drops_the_alias_and_ends_the_approval(
