@@ -45,8 +45,6 @@ LOOKS: Final[dict[str, Look]] = {
     "in_force": Look("bad", "alert", "In force"),
     "rolled_back": Look("draft", "undo", "Rolled back"),
     "declined": Look("draft", "x", "Declined"),
-    "lapsed": Look("expired", "hourglass", "Lapsed"),
-    "proposed": Look("warn", "clock", "Waits for signatures"),
     "signed": Look("ok", "check-circle", "Signed"),
     # policies
     "proposed": Look("warn", "pencil", "Waiting for signatures"),
