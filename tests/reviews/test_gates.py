@@ -157,3 +157,74 @@ def test_missing_evidence_fails_the_gate_that_needs_it(kind: str, key: str) -> N
     outcomes = evaluate(document.gates, facts_for(VersionFacts(1, 1, found, CARD), None))
 
     assert key in [outcome.gate.key for outcome in outcomes if outcome.blocks]
+
+
+def sized(positives: int) -> dict[str, dict[str, object]]:
+    found = evidence()
+    for group in found["fairness"]["attributes"]["sex"]["groups"]:
+        group["positives"] = positives
+    return found
+
+
+def test_small_group_is_insufficient_evidence_and_no_pass() -> None:
+    rule = gate(
+        "fairness.gaps_high['sex'] <= 0.15", enough="fairness.smallest_positives['sex'] >= 30", unit=Unit.POINTS
+    )
+
+    (outcome,) = evaluate([rule], facts_for(VersionFacts(1, 1, sized(12)), None))
+
+    assert outcome.status is RequirementStatus.UNSATISFIED
+    assert outcome.insufficient
+    assert outcome.blocks
+    assert outcome.measured == "insufficient evidence: 12, at least 30 needed"
+    assert "no pass" in outcome.explanation
+    (outcome,) = evaluate([rule], facts_for(VersionFacts(1, 1, sized(30)), None))
+    assert outcome.status is RequirementStatus.SATISFIED
+    assert not outcome.insufficient
+
+
+def test_too_little_evidence_for_a_warning_only_warns() -> None:
+    (outcome,) = evaluate(
+        [gate("true", enough="fairness.smallest_positives['sex'] >= 30", warning=True)],
+        facts_for(VersionFacts(1, 1, sized(3)), None),
+    )
+
+    assert outcome.warns
+    assert not outcome.blocks
+
+
+def test_gate_that_cannot_say_whether_there_is_enough_is_an_error() -> None:
+    (outcome,) = evaluate(
+        [gate("true", enough="fairness.smallest_positives['race'] >= 30")],
+        facts_for(VersionFacts(1, 1, evidence()), None),
+    )
+
+    assert outcome.status is RequirementStatus.ERROR
+    assert outcome.blocks
+
+
+@given(st.booleans(), st.booleans(), st.booleans(), st.booleans())
+def test_nothing_passes_that_has_not_enough(applies: bool, enough: bool, passes: bool, warning: bool) -> None:
+    word = {True: "true", False: "false"}
+
+    (outcome,) = evaluate(
+        [gate(word[passes], when=word[applies], enough=word[enough], warning=warning)],
+        facts_for(VersionFacts(1, 1), None),
+    )
+
+    assert (outcome.status is RequirementStatus.SATISFIED) is (applies and enough and passes)
+    assert outcome.insufficient is (applies and not enough)
+
+
+def test_gate_without_its_evidence_says_why_it_does_not_count() -> None:
+    facts = facts_for(VersionFacts(1, 1), None)
+
+    (mine, other) = evaluate(
+        [gate("metrics.auc >= 0.75"), gate("production.metrics.auc >= 0.7 || slices.worst_auc > 0.5")],
+        facts,
+        {"metrics": "Metrics was attached by Mallory, whom the policy does not list."},
+    )
+
+    assert mine.status is RequirementStatus.ERROR
+    assert mine.explanation.startswith("Metrics was attached by Mallory")
+    assert "Mallory" not in other.explanation

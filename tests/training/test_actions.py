@@ -15,7 +15,7 @@ from registry.actions import archive_model, create_model
 from registry.models import RegisteredModel
 from tests.conftest import MakeVersion, as_
 from tests.datasets.made import prepared, registered, versioned
-from training.actions import cancel_training, default_split, retrain, retry_training, start_training
+from training.actions import cancel_training, compare_again, default_split, retrain, retry_training, start_training
 from training.models import TrainingJob
 
 pytestmark = pytest.mark.django_db
@@ -125,3 +125,40 @@ def test_a_finished_training_has_nothing_to_cancel(training: TrainingJob, alice:
 
     with pytest.raises(Conflict):
         cancel_training(training, by=as_(alice))
+
+
+def test_a_mitigation_is_kept_and_repeated_by_a_retraining(
+    model: RegisteredModel, data: DatasetVersion, recipe: Recipe, alice: User, make_version: MakeVersion
+) -> None:
+    asked = {"reweighing": ["sex"], "threshold": ["age"]}
+    first = start_training(model, dataset_version=data, recipe=recipe, mitigation=asked, by=as_(alice))
+    version = make_version(model, by=alice)
+    TrainingJob.objects.filter(pk=first.pk).update(version=version)
+
+    again = retrain(version, dataset_version=data, by=as_(alice))
+
+    assert again.mitigation == first.mitigation == asked | {"max_accuracy_loss": 0.02}
+
+
+def test_a_mitigation_for_a_column_that_is_not_protected_is_refused_beside_its_field(
+    model: RegisteredModel, data: DatasetVersion, recipe: Recipe, alice: User
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        start_training(model, dataset_version=data, recipe=recipe, mitigation={"reweighing": ["income"]}, by=as_(alice))
+
+    assert "income is not a protected attribute" in refused.value.errors["mitigation"]
+    assert not Job.objects.filter(kind="training.train").exists()
+
+
+def test_nothing_is_compared_again_without_a_training_and_another_version_in_production(
+    training: TrainingJob, model: RegisteredModel, make_version: MakeVersion, alice: User, bob: User
+) -> None:
+    version = make_version(model, by=alice)
+
+    with pytest.raises(Conflict, match="was not trained here"):
+        compare_again(version, by=as_(alice))
+    TrainingJob.objects.filter(pk=training.pk).update(version=version)
+    with pytest.raises(Conflict, match="No other version is in production"):
+        compare_again(version, by=as_(alice))
+    with pytest.raises(Forbidden):
+        compare_again(version, by=as_(bob))

@@ -22,7 +22,7 @@ from access.models import User
 from datasets import store as data_store
 from datasets.models import DatasetVersion, Recipe
 from jobs import work
-from jobs.actions import request_cancel
+from jobs.actions import enqueue, request_cancel
 from jobs.models import Job
 from registry.models import Evidence, ModelVersion, RegisteredModel
 from registry.queries import evidence_of
@@ -31,7 +31,7 @@ from tests.conftest import as_
 from tests.datasets.frames import RECIPE, loans
 from tests.datasets.made import parquet, versioned
 from training import tasks, worker
-from training.actions import retrain, start_training
+from training.actions import COMPARE_JOB, TRAIN_JOB, retrain, start_training
 from training.models import TrainingJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -263,3 +263,35 @@ def test_the_recipe_of_these_tests_holds_sex_back(recipe: Recipe) -> None:
 
 def void(value: object) -> None:
     """An action's answer that nobody needs."""
+
+
+def test_a_version_is_compared_again_as_evidence_of_the_worker(training: TrainingJob, alice: User) -> None:
+    work.perform(training.job.uuid, worker="tests")
+    before = finished(training).version
+    assert before is not None
+    again = retrain(before, dataset_version=training.dataset_version, split=training.split, by=as_(alice))
+    TrainingJob.objects.filter(pk=again.pk).update(parameters={**again.parameters, "C": 0.01}, retrain_of=None)
+    work.perform(again.job.uuid, worker="tests")
+    version = finished(again).version
+    assert version is not None
+    assert "comparison" not in evidence_of(version)
+
+    job = enqueue(COMPARE_JOB, {"version": version.pk, "champion": before.pk}, by=as_(alice))
+    work.perform(job.uuid, worker="tests")
+
+    job.refresh_from_db()
+    assert job.state == Job.State.SUCCEEDED, job.error
+    comparison = evidence_of(version)["comparison"]
+    assert comparison.job_kind == COMPARE_JOB
+    assert comparison.produced_via == f"job:{job.uuid}"
+    assert (comparison.content["against"], comparison.content["against_digest"]) == (1, before.digest)
+    assert comparison.content["resamples"] >= 1_000
+    assert folders() == []
+
+
+def test_evidence_of_a_training_names_the_kind_of_job(training: TrainingJob) -> None:
+    work.perform(training.job.uuid, worker="tests")
+
+    version = finished(training).version
+    assert version is not None
+    assert {row.job_kind for row in evidence_of(version).values()} == {TRAIN_JOB}
