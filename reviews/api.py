@@ -34,7 +34,7 @@ from reviews.actions import (
 )
 from reviews.actions.drafts import checked
 from reviews.api_confirming import ProofIn, confirmed
-from reviews.evaluation import Evaluation, current_subject, examine
+from reviews.evaluation import Evaluation, current_subject, deadlocks, examine
 from reviews.models import PolicySignature, PolicyVersion, Review, Revocation, SignOff
 from reviews.promotion import promote, roll_back
 from reviews.rehearsal import read_result, visible_part
@@ -60,6 +60,7 @@ class SignOffOut(serializers.ModelSerializer[SignOff]):
 
     slot = serializers.CharField(source="slot.key")
     person = serializers.CharField(source="person.username")
+    on_behalf_of = serializers.CharField(source="delegation.delegator.username", default=None, allow_null=True)
     round = serializers.IntegerField(source="round.number")
 
     class Meta:
@@ -69,6 +70,7 @@ class SignOffOut(serializers.ModelSerializer[SignOff]):
             "round",
             "slot",
             "person",
+            "on_behalf_of",
             "decision",
             "reason",
             "signed_at",
@@ -106,6 +108,13 @@ class ReviewOut(serializers.ModelSerializer[Review]):
         )
 
 
+class NobodyOut(serializers.Serializer[Any]):
+    """A sign-off that nobody can give as things are, and why. The rule is never relaxed for it."""
+
+    slot = serializers.CharField()
+    why = serializers.CharField()
+
+
 class ReviewDetail(serializers.Serializer[Any]):
     """A review with everything that its stage asks for, met or not, and the subject that a signature given now would sign."""
 
@@ -113,6 +122,7 @@ class ReviewDetail(serializers.Serializer[Any]):
     subject_digest = serializers.CharField()
     subject = serializers.CharField(help_text="canonical JSON (RFC 8785)")
     requirements = RequirementOut(many=True)
+    nobody_eligible = NobodyOut(many=True)
     sign_offs = SignOffOut(many=True)
 
 
@@ -133,6 +143,20 @@ class SignOffIn(ProofIn):
     decision = serializers.ChoiceField(choices=SignOff.Decision.choices)
     reason = serializers.CharField(max_length=10_000)
     expected_subject = serializers.CharField(max_length=64)
+    expected_round = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        default=None,
+        min_value=1,
+        help_text="number of the round that was read; 409 when another is open",
+    )
+    on_behalf_of = serializers.CharField(
+        required=False,
+        default="",
+        allow_blank=True,
+        max_length=150,
+        help_text="user name or uuid of who gave a delegation",
+    )
     idempotency_key = serializers.CharField(min_length=8, max_length=64)
 
 
@@ -343,6 +367,8 @@ class SignOffsView(APIView):
                 reason=values["reason"],
                 reauthentication=proof,
                 expected_subject=values["expected_subject"],
+                expected_round=values["expected_round"],
+                on_behalf_of=values["on_behalf_of"],
                 idempotency_key=values["idempotency_key"],
                 by=by,
             ),
@@ -603,11 +629,14 @@ def _detail(review: Review) -> dict[str, Any]:
     round_ = review.current_round
     round_.review = review
     subject = current_subject(round_) if round_.is_open else None
-    sign_offs = SignOff.objects.filter(round__review=review).select_related("slot", "person", "round")
+    sign_offs = SignOff.objects.filter(round__review=review).select_related(
+        "slot", "person", "round", "delegation__delegator"
+    )
     return {
         "review": ReviewOut(review).data,
         "subject_digest": subject.digest if subject else round_.subject_digest,
         "subject": subject.text if subject else round_.subject,
         "requirements": _requirements(found),
+        "nobody_eligible": [{"slot": slot, "why": why} for slot, why in deadlocks(found)] if round_.is_open else [],
         "sign_offs": SignOffOut(sign_offs, many=True).data,
     }

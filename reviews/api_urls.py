@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from reviews import api
+from reviews import api, api_standing_in
 
 urlpatterns = [
     path("reviews/", api.ReviewsView.as_view(), name="api-reviews"),
@@ -13,6 +13,15 @@ urlpatterns = [
     path("reviews/<uuid:uuid>/withdraw/", api.WithdrawView.as_view(), name="api-review-withdraw"),
     path("reviews/<uuid:uuid>/sign-offs/", api.SignOffsView.as_view(), name="api-sign-offs"),
     path("reviews/<uuid:uuid>/comments/", api.CommentsView.as_view(), name="api-comments"),
+    path("reviews/<uuid:uuid>/sign-again/", api_standing_in.SignAgainView.as_view(), name="api-sign-again"),
+    path("reviews/<uuid:uuid>/exceptions/", api_standing_in.ExceptionsView.as_view(), name="api-exceptions"),
+    path(
+        "exceptions/<uuid:uuid>/withdraw/",
+        api_standing_in.ExceptionWithdrawView.as_view(),
+        name="api-exception-withdraw",
+    ),
+    path("delegations/", api_standing_in.DelegationsView.as_view(), name="api-delegations"),
+    path("delegations/<uuid:uuid>/end/", api_standing_in.DelegationEndView.as_view(), name="api-delegation-end"),
     path("sign-offs/<uuid:uuid>/withdraw/", api.SignOffWithdrawView.as_view(), name="api-sign-off-withdraw"),
     path("sign-offs/<uuid:uuid>/dismiss/", api.DismissView.as_view(), name="api-sign-off-dismiss"),
     path(
@@ -27,9 +36,13 @@ urlpatterns = [
     path("policies/<slug:name>/<int:number>/propose/", api.PolicyProposeView.as_view(), name="api-policy-propose"),
     path("policies/<slug:name>/<int:number>/take-back/", api.PolicyTakeBackView.as_view(), name="api-policy-take-back"),
     path(
-        "policies/<slug:name>/<int:number>/rehearsals/", api.PolicyRehearsalsView.as_view(), name="api-policy-rehearsals"
+        "policies/<slug:name>/<int:number>/rehearsals/",
+        api.PolicyRehearsalsView.as_view(),
+        name="api-policy-rehearsals",
     ),
     path(
-        "policies/<slug:name>/<int:number>/signatures/", api.PolicySignaturesView.as_view(), name="api-policy-signatures"
+        "policies/<slug:name>/<int:number>/signatures/",
+        api.PolicySignaturesView.as_view(),
+        name="api-policy-signatures",
     ),
 ]

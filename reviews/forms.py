@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -17,6 +17,7 @@ from registry.models import Stage
 from reviews.condition_forms import ConditionRows
 from reviews.conditions import Condition
 from reviews.models import PolicySignature, SignOff
+from reviews.people import Choice
 from reviews.statements import MEANINGS
 
 PROOF_LABELS = {
@@ -122,16 +123,48 @@ class SignForm(ReauthenticatedForm):
     slot = forms.CharField(widget=forms.HiddenInput)
     expected_subject = forms.CharField(widget=forms.HiddenInput, max_length=64)
     idempotency_key = forms.CharField(widget=forms.HiddenInput, min_length=8, max_length=64)
+    expected_round = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    on_behalf_of = forms.ChoiceField(required=False, widget=forms.RadioSelect, label="In whose name")
 
     @staticmethod
-    def fresh(slot: str, subject: str, decision: str = "") -> dict[str, str]:
+    def fresh(slot: str, subject: str, decision: str = "", *, round_number: int | None = None) -> dict[str, Any]:
         """Values for a form that is shown for the first time."""
         known = decision if decision in SignOff.Decision.values else ""
-        return {"slot": slot, "expected_subject": subject, "idempotency_key": uuid.uuid4().hex, "decision": known}
+        return {
+            "slot": slot,
+            "expected_subject": subject,
+            "idempotency_key": uuid.uuid4().hex,
+            "decision": known,
+            "expected_round": round_number,
+        }
 
-    def __init__(self, *args: Any, rows: ConditionRows | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, rows: ConditionRows | None = None, choices: Sequence[Choice] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.rows = rows
+        self.choices = choices
+        names = [(str(one.delegation.delegator.uuid) if one.delegation else "") for one in choices]
+        self.fields["on_behalf_of"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]  # a ChoiceField
+        self.fields["on_behalf_of"].initial = next(iter(names), "")
+
+    @property
+    def names(self) -> list[tuple[str, str, str, bool]]:
+        """In whose name the person may sign, where that is not theirs alone: value, words, sentence, and whether it is chosen."""
+        if not any(one.delegation for one in self.choices):
+            return []
+        chosen = self["on_behalf_of"].value() or ""
+        return [
+            (
+                str(one.delegation.delegator.uuid) if one.delegation else "",
+                f"For {one.delegation.delegator}" if one.delegation else "In your own name",
+                f"As {one.delegation.group.name}, until {one.delegation.ends_at:%d %b %Y}. The record says that you signed for them."
+                if one.delegation
+                else one.eligibility.reason,
+                chosen == (str(one.delegation.delegator.uuid) if one.delegation else ""),
+            )
+            for one in self.choices
+        ]
 
     @property
     def meanings(self) -> list[tuple[str, str, str]]:

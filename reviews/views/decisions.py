@@ -41,8 +41,9 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
         request.POST or None,
         person=person,
         accepted=found.rules.reauthentication,
-        initial=SignForm.fresh(slot.key, subject, request.GET.get("decision", "")),
+        initial=SignForm.fresh(slot.key, subject, request.GET.get("decision", ""), round_number=round_.number),
         rows=_rows(request, found, round_),
+        choices=slot.choices,
     )
     changed: list[FacetChange] = []
     status = 200
@@ -60,7 +61,11 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
     if status == 409:
         posted = request.POST.copy()
         posted.update(
-            {"expected_subject": subject, "idempotency_key": SignForm.fresh(slot.key, subject)["idempotency_key"]}
+            {
+                "expected_subject": subject,
+                "expected_round": round_.number,
+                "idempotency_key": SignForm.fresh(slot.key, subject)["idempotency_key"],
+            }
         )
         form.data = posted
     context = {
@@ -97,6 +102,8 @@ def _signed(request: HttpRequest, form: SignForm, round_: Round, by: Principal) 
             expected_subject=form.cleaned_data["expected_subject"],
             idempotency_key=form.cleaned_data["idempotency_key"],
             conditions=form.conditions,
+            on_behalf_of=form.cleaned_data["on_behalf_of"],
+            expected_round=form.cleaned_data["expected_round"],
             by=by,
         ),
         earlier=earlier.reauthentication if earlier else None,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -12,15 +10,16 @@ from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from access.permissions import Permission, permit
-from access.requests import principal_of
+from access.requests import principal_of, reader_of
+from foundation.numbers import moment
 from foundation.refusals import Conflict, Refusal
 from registry import queries as registry
 from registry.models import ModelVersion
 from reviews.actions import mark_read, open_round, request_review, withdraw_review
-from reviews.evaluation import examine, page_of
-from reviews.forms import RequestForm, SignForm, show_refusal
+from reviews.evaluation import deadlocks, examine, page_of
+from reviews.forms import RequestForm, show_refusal
 from reviews.models import Review
-from reviews.pages import stage_rows, version_page
+from reviews.pages import history_of, stage_rows, version_page
 
 PER_PAGE = 25
 
@@ -47,26 +46,24 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
 @require_GET
 def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The evidence of one version beside the one in production, and the sign-off panel."""
-    by = principal_of(request)
+    by = reader_of(request)
     page = version_page(
         registry.find_version(name, number, by),
         by,
         stage=request.GET.get("stage", ""),
         base=request.GET.get("base", ""),
+        visiting=request.method == "GET",
     )
-    context: dict[str, Any] = {
-        "page": page,
-        "sign_form": None,
-        "certificate": _certificate(page.found.version),
-    }
-    slot = page.panel.sign_slot
-    if slot is not None and by.user is not None:
-        context["sign_form"] = SignForm(
-            person=by.user,
-            accepted=page.found.rules.reauthentication,
-            initial=SignForm.fresh(slot.key, page.subject_digest),
-        )
-    return render(request, "reviews/version.html", context)
+    return render(request, "reviews/version.html", {"page": page, "certificate": _certificate(page.found.version)})
+
+
+@require_GET
+def history(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """What the ledger says about the version; the review page loads the list when it comes into sight."""
+    found = registry.find_version(name, number, reader_of(request))
+    template = "reviews/history.html#list" if getattr(request, "htmx", False) else "reviews/history.html"
+    since = moment(request.GET.get("since", ""))
+    return render(request, template, {"version": found, "history": history_of(found), "since": since})
 
 
 def _certificate(version: ModelVersion) -> str:
@@ -93,7 +90,8 @@ def request_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
         else:
             _say_who_is_asked(request, review)
             return redirect(page_of(found))
-    previews = [examine(found, stage) for stage in form.fields["stage"].queryset]  # type: ignore[attr-defined]  # a ModelChoiceField
+    stages = form.fields["stage"].queryset  # type: ignore[attr-defined]  # a ModelChoiceField
+    previews = [(one, deadlocks(one)) for one in (examine(found, stage) for stage in stages)]
     return render(
         request,
         "reviews/request.html",
@@ -103,14 +101,17 @@ def request_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 
 def _say_who_is_asked(request: HttpRequest, review: Review) -> None:
-    waiting = [one for one in examine(review.version, review.stage).unmet if one.key.startswith("slot-")]
-    nobody = [one for one in waiting if "Nobody eligible" in one.explanation]
-    for one in nobody:
-        messages.warning(request, f"{one.title}: {one.explanation} {one.cleared_by}.")
-    messages.success(
-        request,
-        f"The review is open. Asked: {'; '.join(one.cleared_by for one in waiting if one not in nobody) or 'nobody yet'}.",
-    )
+    found = examine(review.version, review.stage)
+    stuck = deadlocks(found)
+    for title, why in stuck:
+        messages.warning(
+            request,
+            f"{title}: {why} The rule is not relaxed; an administrator can add somebody independent to the group.",
+        )
+    slots = found.standing.slots if found.standing else ()
+    asked = [person for one in slots for person in found.seating.eligible(one.slot)]
+    names = ", ".join(dict.fromkeys(map(str, asked)))
+    messages.success(request, f"The review is open. Asked: {names or 'nobody yet'}.")
 
 
 @require_POST
