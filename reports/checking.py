@@ -18,6 +18,7 @@ from registry.models import ModelVersion
 from reports.certificate import Holds, certificate_of
 from reviews.models import Approval
 from serving.attestations import current_status
+from serving.bundles import BUNDLE_TYPE, Check, report_on
 from serving.verification import NotVerified, VerifiedRelease, check_standing, verify, verify_status
 
 LARGEST_BYTES: Final = 5 * 1024**2
@@ -32,6 +33,7 @@ class Signer:
     name: str
     slot: str
     signed_at: str
+    method: str
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,14 @@ class Checked:
     release: VerifiedRelease | None = None
     signers: tuple[Signer, ...] = ()
     versions: tuple[tuple[ModelVersion, str], ...] = ()
+    checks: tuple[Check, ...] = ()
 
 
 def check(text: str, *, by: Principal, at: datetime) -> Checked:
-    """What `text` is worth: a release attestation (JSON), or the SHA-256 of a version's manifest. Raises `Invalid` for anything else."""
+    """What `text` is worth: a release attestation or a sign-off bundle (JSON), or the SHA-256 of a version's manifest.
+
+    Raises `Invalid` for anything else.
+    """
     text = text.strip()
     if not text:
         raise Invalid(
@@ -55,7 +61,8 @@ def check(text: str, *, by: Principal, at: datetime) -> Checked:
         )
     if found := DIGEST.fullmatch(text.lower()):
         return _digest(found.group(1), by=by, at=at)
-    return _attestation(_parsed(text), at=at)
+    value = _parsed(text)
+    return _bundle(value, at=at) if value.get("type") == BUNDLE_TYPE else _attestation(value, at=at)
 
 
 def _parsed(text: str) -> dict[str, object]:
@@ -74,6 +81,13 @@ def _parsed(text: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise Invalid("An attestation is a JSON object.", errors={"text": "This JSON is no object."})
     return value
+
+
+def _bundle(value: dict[str, object], *, at: datetime) -> Checked:
+    key = registry_signer().public
+    report = report_on(value, key, at=at)
+    sentence = "This signature holds." if report.holds else "This signature does not hold."
+    return Checked(report.holds, sentence, key=key_id(key), checks=report.checks)
 
 
 def _attestation(value: dict[str, object], *, at: datetime) -> Checked:
@@ -96,7 +110,8 @@ def _attestation(value: dict[str, object], *, at: datetime) -> Checked:
         key=key_id(key),
         release=release,
         signers=tuple(
-            Signer(names.get(one.reviewer, one.reviewer), one.slot, one.signed_at) for one in release.sign_offs
+            Signer(names.get(one.reviewer, one.reviewer), one.slot, one.signed_at, one.method.replace("_", " "))
+            for one in release.sign_offs
         ),
     )
 

@@ -44,7 +44,7 @@ class CheckForm(forms.Form):
         required=False,
         max_length=5_000_000,
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
-        help_text="The JSON of a release attestation, or the artifact's SHA-256 as the certificate prints it.",
+        help_text="The JSON of a release attestation or of one signature, or the artifact's SHA-256 as the certificate prints it.",
     )
     file = forms.FileField(
         label="or a file", required=False, widget=forms.ClearableFileInput(attrs={"accept": ".json,application/json"})

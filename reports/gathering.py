@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from access.models import User
 from access.permissions import Permission, visible_to
@@ -13,7 +13,7 @@ from access.principal import Principal
 from reports.forms import Period
 from reports.quality import Facts, FindingFact, ReadingFact, RoundFact, SeatFact, VoteFact
 from reports.queries import bounds, narrow
-from reviews.models import EvidenceReading, Finding, Round, SignOff, Slot
+from reviews.models import Approval, Escalation, EvidenceReading, Finding, Round, SignOff, Slot
 from reviews.reading import SECTIONS
 
 MOST = 20_000
@@ -25,7 +25,10 @@ def facts_of(period: Period, by: Principal) -> Facts:
     since, until = bounds(period)
     rounds = visible_to(Round.objects.all(), by, Permission.SEE_MODEL, through="review__version__model")
     rounds = narrow(rounds, period, "review__version__model").filter(opened_at__gte=since, opened_at__lt=until)
-    rounds = rounds.order_by("-opened_at", "-pk")[:MOST]
+    # What a retraining envelope let through was decided by nobody in that moment, and would make deciding look quick.
+    rounds = rounds.exclude(approvals__basis=Approval.Basis.ENVELOPE)
+    escalated = Escalation.objects.filter(round=OuterRef("pk"), at__lt=until)
+    rounds = rounds.annotate(escalated=Exists(escalated)).order_by("-opened_at", "-pk")[:MOST]
     inside = rounds.values("pk")
     votes = [
         VoteFact(*row)
@@ -65,12 +68,11 @@ def _rounds(rounds: QuerySet[Round], until: datetime) -> list[RoundFact]:
         "review__due_at",
         "closed_at",
         "state",
-        "escalation__at",
+        "escalated",
     )
     found = []
-    for *row, closed_at, state, escalated_at in rows:
+    for *row, closed_at, state, escalated in rows:
         closed = closed_at is not None and closed_at < until
-        escalated = escalated_at is not None and escalated_at < until
         found.append(RoundFact(*row, closed_at if closed else None, state if closed else "open", escalated))
     return found
 

@@ -9,7 +9,13 @@ app_name = "reports"
 urlpatterns = [
     path("models/<str:name>/v/<int:number>/certificate/", views.certificate, name="certificate"),
     path("models/<str:name>/v/<int:number>/certificate.pdf", views.certificate_pdf, name="certificate_pdf"),
+    re_path(
+        r"^models/(?P<name>[^/]+)/v/(?P<number>[0-9]{1,9})/sign-offs/(?P<digest>[0-9a-f]{64})\.json$",
+        views.sign_off_bundle,
+        name="sign_off_bundle",
+    ),
     path("verify/", views.verify, name="verify"),
+    path("verify/registry.pub", views.registry_key, name="registry_key"),
     path("reports/", views.index, name="index"),
     re_path(r"^reports/(?P<what>approvals|promotions|revocations)\.csv$", views.export, name="export"),
     path("reports/attention/", governance_views.needs_attention, name="attention"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
@@ -15,11 +15,13 @@ from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.actions import append_alone
 from audit.events import Action
+from foundation.keys import public_pem, registry_signer
 from foundation.refusals import Invalid, NotFound, TooLarge
 from foundation.spreadsheets import Cell, csv_response
 from registry.models import Promotion, Stage
 from registry.queries import find_version
 from reports import queries
+from reports.bundles import bundle_of
 from reports.certificate import Certificate, certificate_of
 from reports.checking import LARGEST_BYTES, check
 from reports.forms import CheckForm, PeriodForm
@@ -53,6 +55,24 @@ def certificate_pdf(request: HttpRequest, name: str, number: int) -> HttpRespons
     response = HttpResponse(data, content_type="application/pdf")
     model = re.sub(r"[^A-Za-z0-9.-]+", "-", name)
     response["Content-Disposition"] = f'inline; filename="{found.reference}-{model}-v{number}.pdf"'
+    return response
+
+
+@require_GET
+def sign_off_bundle(request: HttpRequest, name: str, number: str, digest: str) -> HttpResponse:
+    """One signature with all that proves it, as a file to check anywhere."""
+    bundle = bundle_of(find_version(name, int(number), _principal(request)), digest)
+    response = JsonResponse(bundle, json_dumps_params={"indent": 1})
+    response["Content-Disposition"] = f'attachment; filename="sign-off-{digest[:12]}.json"'
+    return response
+
+
+@login_not_required
+@require_GET
+def registry_key(request: HttpRequest) -> HttpResponse:
+    """The registry's public key, to be pinned by whoever checks; compare its id over another channel."""
+    response = HttpResponse(public_pem(registry_signer().public), content_type="application/x-pem-file")
+    response["Content-Disposition"] = 'attachment; filename="registry.pub"'
     return response
 
 

@@ -146,6 +146,11 @@ PAGES: Final = (
     Place("reports:certificate", "bob", _live),
     Place("reports:verify", ""),
     Place("reports:index", "dave"),
+    Place("reports:attention", "dave"),
+    Place("reports:quality", "dave"),
+    Place("notices:list", "bob"),
+    Place("notices:list", "bob", query="?kind=job"),
+    Place("notices:list", "dave"),
     Place("audit:log", "dave"),
     Place("access:people", "erin"),
     Place("access:new-person", "erin"),
@@ -168,6 +173,13 @@ NOT_PAGES: Final = {
     "api-docs": "drawn by Swagger UI, which is not ours",
     "reports:certificate_pdf": "a download",
     "reports:export": "a download",
+    "reports:attention_export": "a download",
+    "reports:quality_export": "a download",
+    "notices:open": "leads to the page that a notification is about",
+    "notices:read": "posted by the list of notifications",
+    "notices:read-all": "posted by the list of notifications",
+    "notices:preference": "posted by the page of one's own account",
+    "notices:test": "posted by the page of one's own account",
     "monitoring:evaluate": "posted by the deployment's page",
     "monitoring:thresholds": "posted by the deployment's page",
     "monitoring:outcomes": "posted by the deployment's page",
@@ -207,7 +219,7 @@ def _names(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterat
 
 
 def test_no_page_of_the_portal_is_forgotten() -> None:
-    rooms = {"reviews", "registry", "datasets", "training", "serving", "monitoring", "reports", "audit", "access"}
+    rooms = {"reviews", "registry", "datasets", "training", "serving", "monitoring", "reports", "audit", "access", "notices"}
     known = {place.name for place in PAGES} | set(NOT_PAGES)
     ours = {name for name in _names(get_resolver().url_patterns) if ":" not in name or name.partition(":")[0] in rooms}
     ours = {name for name in ours if not name.startswith(("account_", "mfa_", "socialaccount_")) and "api" not in name}

@@ -26,11 +26,13 @@ from reviews.models import (
     GateException,
     Grace,
     PolicyVersion,
+    RetrainingEnvelope,
     Review,
     Round,
     Slot,
 )
 from tests.conftest import as_
+from tests.databases import without_triggers
 from tests.reviews.conftest import MakeCandidate, ask, proof_of, sign
 
 ClientFor = Callable[[User], Client]
@@ -219,6 +221,25 @@ class TestReckoned:
 
         assert (then.timings[0].n, then.reading.n) == (0, 0)
         assert (today.timings[0].n, today.reading.n) == (1, 2)
+
+    def test_what_an_envelope_let_through_was_decided_by_nobody(
+        self, approved: Review, alice: User, dave: User
+    ) -> None:
+        approval = Approval.objects.get()
+        envelope = RetrainingEnvelope.objects.create(
+            model=approved.version.model,
+            stage=approval.stage,
+            base=approved.version,
+            bounds={},
+            digest="0" * 64,
+            why="Monthly",
+            valid_until=timezone.now() + DAY,
+            proposed_by=alice,
+        )
+        with without_triggers():
+            Approval.objects.update(basis=Approval.Basis.ENVELOPE, envelope=envelope)
+
+        assert quality(facts_of(Period(), as_(dave))).timings == ()
 
     def test_nothing_is_reckoned_of_models_that_one_may_not_see(self, everything: Review, root: User) -> None:
         found = quality(facts_of(Period(), as_(root)))
