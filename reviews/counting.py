@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from access.models import User
 from registry.models import Evidence
-from registry.queries import Record
+from registry.queries import EVALUATION_KINDS, Record
 from reviews.policies import Rules
 from reviews.producers import Producer, counts_for_all, why_not
 
@@ -18,6 +19,18 @@ class Counted:
 
     evidence: Mapping[str, Evidence]
     discounted: Mapping[str, tuple[Evidence, str]] = field(default_factory=dict)
+    since: datetime | None = None
+
+    @property
+    def measured_after_policy(self) -> bool | None:
+        """Whether every result of the evaluation is younger than the rules; None where nothing was evaluated.
+
+        Rules of which no moment is known, since they are only rehearsed, count as older than everything.
+        """
+        results = [row.created_at for kind, row in self.evidence.items() if kind in EVALUATION_KINDS]
+        if not results:
+            return None
+        return self.since is None or min(results) >= self.since
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -29,7 +42,7 @@ def counted(record: Record, rules: Rules) -> Counted:
     """The evidence of one version that the rules count. Reads the database only where a list names a group."""
     lists = rules.producers
     if not lists:
-        return Counted(record.evidence)
+        return Counted(record.evidence, since=rules.since)
     groups = _groups(record, lists)
     hands = _hands(record)
     found: dict[str, Evidence] = {}
@@ -41,7 +54,7 @@ def counted(record: Record, rules: Rules) -> Counted:
             found[kind] = counting
         if counting is not results[0]:
             discounted[kind] = (results[0], why_not(producers[0][1]))
-    return Counted(found, discounted)
+    return Counted(found, discounted, rules.since)
 
 
 def _producer(row: Evidence, hands: set[int], groups: Mapping[int, set[str]]) -> Producer:

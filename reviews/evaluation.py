@@ -23,13 +23,14 @@ from reviews.facts import Facts, VersionFacts, facts_for
 from reviews.gates import GateOutcome, evaluate
 from reviews.holding import condition_requirements, thread_requirements
 from reviews.independence import Deed, unfillable
-from reviews.models import APPROVED, APPROVING, Approval, GateException, Review, Round, SignOff, Slot
+from reviews.models import APPROVED, APPROVING, Approval, BreakGlass, GateException, Review, Round, SignOff, Slot
 from reviews.people import Seating, deeds_of, group_names
 from reviews.policies import Rules, SlotRule
 from reviews.rulebook import rules_for
 from reviews.standing import RoundStanding, Signature, SlotStanding, Standing, standing_of
 from reviews.subjects import Subject, facets_of, frozen, subject_of
 
+UNDER_WAY = (BreakGlass.State.ASKED, BreakGlass.State.IN_FORCE)
 NOT_CONSIDERED = {
     ModelVersion.State.QUARANTINED: "Its files are still being scanned.",
     ModelVersion.State.REJECTED: "It was rejected; register a new version.",
@@ -189,7 +190,11 @@ def rounds_of(version: ModelVersion, stage: Stage | None = None) -> list[Round]:
             *("review__version__model", "review__stage", "review__requested_by__owner"),
             *("compared_with__model", "opened_by"),
         )
-        .annotate(objected=Exists(objections), excepting=Exists(GateException.objects.filter(round=OuterRef("pk"))))
+        .annotate(
+            objected=Exists(objections),
+            excepting=Exists(GateException.objects.filter(round=OuterRef("pk"))),
+            emergency=Exists(BreakGlass.objects.filter(review=OuterRef("review"), state__in=UNDER_WAY)),
+        )
         .order_by("-opened_at", "-number")
     )
     return list(rounds.filter(review__stage=stage) if stage else rounds)

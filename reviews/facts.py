@@ -145,6 +145,11 @@ OWN_FIELDS: Final = (
         "evidence.missing", FactType.TEXTS, "kinds of evidence that a classifier should have and that are missing"
     ),
     FactField(
+        "evidence.measured_after_policy",
+        FactType.FLAG,
+        "the evaluation was made when the policies that judge it were in force already, so that limits came first",
+    ),
+    FactField(
         "evidence.discounted",
         FactType.TEXTS,
         "kinds of evidence whose newest is by somebody whom the policy does not list",
@@ -192,6 +197,7 @@ class VersionFacts:
     evidence: Mapping[str, Content] = field(default_factory=dict)
     card: Mapping[str, str] = field(default_factory=dict)
     discounted: Mapping[str, str] = field(default_factory=dict)
+    measured_after_policy: bool | None = None
 
 
 def facts_for(candidate: VersionFacts, production: VersionFacts | None) -> Facts:
@@ -224,6 +230,7 @@ def facts_of(version: VersionFacts) -> Facts:
             facts |= derive(content)
     facts["comparison.exists"] = "comparison" in version.evidence
     facts["evidence.discounted"] = sorted(version.discounted)
+    facts["evidence.measured_after_policy"] = version.measured_after_policy
     facts |= _unmeasured(facts)
     return {name: value for name, value in facts.items() if value is not None}
 

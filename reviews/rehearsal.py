@@ -18,7 +18,8 @@ from foundation.canonical import digest_of
 from registry.models import Alias, ModelVersion, Promotion
 from registry.queries import Record, models_visible_to, records_of
 from reviews.counting import counted
-from reviews.facts import Facts, VersionFacts, facts_for
+from reviews.evaluation import version_facts
+from reviews.facts import Facts, facts_for
 from reviews.gates import GateOutcome, evaluate
 from reviews.histories import History, histories_of
 from reviews.models import APPROVING, PolicyVersion, Review, SignOff
@@ -273,17 +274,8 @@ def _promotion_case(
 
 
 def _facts(rules: Rules, record: Record, live: Record | None) -> Facts:
-    return facts_for(_version_facts(rules, record), _version_facts(rules, live) if live else None)
-
-
-def _version_facts(rules: Rules, record: Record) -> VersionFacts:
-    found = counted(record, rules)
-    return VersionFacts(
-        record.version.number,
-        record.version.model.tier,
-        {kind: row.content for kind, row in found.evidence.items()},
-        record.card.sections if record.card else {},
-        found.reasons,
+    return facts_for(
+        version_facts(record, counted(record, rules)), version_facts(live, counted(live, rules)) if live else None
     )
 
 

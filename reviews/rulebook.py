@@ -87,6 +87,10 @@ def document_of(version: PolicyVersion) -> PolicyDocument:
 
 
 def _together(versions: Iterable[tuple[PolicyVersion, PolicyDocument]]) -> Rules:
+    pairs = list(versions)
+    moments = [version.published_at for version, _ in pairs]
+    known = [moment for moment in moments if moment is not None]
     return Rules(
-        tuple((PolicyRef(version.policy.name, version.number, version.digest), text) for version, text in versions)
+        tuple((PolicyRef(version.policy.name, version.number, version.digest), text) for version, text in pairs),
+        max(known) if known and len(known) == len(moments) else None,
     )

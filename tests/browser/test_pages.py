@@ -94,6 +94,10 @@ def _policy(world: World) -> dict[str, Any]:
     return {"name": "production-tier-1", "number": 1}
 
 
+def _proposed_policy(world: World) -> dict[str, Any]:
+    return {"name": world.proposed_policy.policy.name, "number": world.proposed_policy.number}
+
+
 PAGES: Final = (
     Place("account_login", ""),
     Place("account_logout", "bob"),
@@ -121,7 +125,18 @@ PAGES: Final = (
     Place("reviews:revoke", "carol", _live),
     Place("reviews:policies", "bob"),
     Place("reviews:policy", "bob", _policy),
-    Place("reviews:policy-draft", "pia"),
+    Place("reviews:policy", "carol", _proposed_policy),
+    Place("reviews:policy-new", "pia"),
+    Place("reviews:policy-new", "pia", query="?view=text"),
+    Place("reviews:policy-edit", "pia", lambda world: {"name": "staging"}),
+    Place("reviews:policy-diff", "bob", lambda world: {"name": "production-tier-1"}),
+    Place("reviews:policy-fields", "bob"),
+    Place("reviews:policy-fields", "bob", query="?q=gap"),
+    Place("reviews:policy-rehearsal", "carol", _proposed_policy),
+    Place("reviews:policy-rehearsal", "carol", _proposed_policy, query="?show=promotions"),
+    Place("reviews:policy-sign", "carol", _proposed_policy),
+    Place("reviews:packs", "pia"),
+    Place("reviews:pack", "bob", lambda world: {"key": "eu-ai-act"}),
     Place("registry:models", "bob"),
     Place("registry:new", "alice"),
     Place("registry:files", "bob", _live),
@@ -193,7 +208,12 @@ NOT_PAGES: Final = {
     "reviews:round": "posted by the review page",
     "reviews:withdraw": "posted by the review page",
     "reviews:withdraw-sign-off": "posted by the review page",
-    "reviews:policy-publish": "posted by the policy's page",
+    "reviews:policy-check": "posted by the editor while an expression is typed",
+    "reviews:policy-export": "a download",
+    "reviews:policy-propose": "posted by the policy's page",
+    "reviews:policy-take-back": "posted by the policy's page",
+    "reviews:policy-rehearsal-csv": "a download",
+    "reviews:pack-adopt": "posted by the pack's page",
     "serving:pause": "posted by the deployment's page",
     "reviews:dismiss": "posted by the review page",
     "audit:verify": "posted by the log's button",

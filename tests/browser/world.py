@@ -25,13 +25,13 @@ from jobs.work import perform
 from registry import actions as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
 from registry.store import ArtifactStore
-from reviews.actions import open_thread, request_review, sign_off
-from reviews.models import Review, Round
+from reviews.actions import draft_policy, open_thread, propose_policy, request_review, sign_off
+from reviews.models import PolicyVersion, Review, Round
 from reviews.promotion import promote
 from serving.actions import create_deployment
 from serving.models import Deployment
 from tests.browser import evidence
-from tests.conftest import PASSWORD, as_
+from tests.conftest import PASSWORD, as_, as_worker
 from tests.factories import stored_tiny_model
 from training.actions import start_training
 from training.models import TrainingJob
@@ -63,6 +63,7 @@ class World:
     deployment: Deployment
     account: User
     token: ServiceToken
+    proposed_policy: PolicyVersion
 
 
 def build() -> World:
@@ -80,7 +81,26 @@ def build() -> World:
     fresh = _version(model, data, people["alice"], auc=0.86)
     training = start_training(model, dataset_version=data, recipe=recipe, by=as_(people["alice"]), reason="Newer data")
     deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))
-    return World(people, model, live, waiting, review, fresh, dataset, data, training, deployment, account, token)
+    policy = _proposed_policy(people["pia"])
+    return World(
+        people, model, live, waiting, review, fresh, dataset, data, training, deployment, account, token, policy
+    )
+
+
+def _proposed_policy(author: User) -> PolicyVersion:
+    """A stricter text for tier 1 that waits for its signatures, and whose rehearsal finds something."""
+    content = PolicyVersion.objects.get(policy__name="production-tier-1", number=1).content
+    gates = [
+        {**gate, "passes": "metrics.auc_low >= 0.88"} if gate["key"] == "auc-floor" else gate for gate in content["gates"]
+    ]
+    slots = [{**content["slots"][0], "people": 2}, *content["slots"][1:]]
+    draft = draft_policy(
+        "production-tier-1",
+        {**content, "gates": gates, "slots": slots, "valid_months": 9},
+        note="Stricter after the incident in spring",
+        by=as_(author),
+    )
+    return propose_policy(draft, by=as_(author))
 
 
 def another_review(world: World, name: str) -> Review:
@@ -219,9 +239,9 @@ def _version(
         "target": "employed",
     }
     for kind, content in evidence.contents(auc=auc, worst=worst, data=fingerprint).items():
-        registry.add_evidence(version, kind, content, by=principal)
+        registry.add_evidence(version, kind, content, by=as_worker(by))
     if against is not None:
-        registry.add_evidence(version, "comparison", evidence.comparison(against, 0.013), by=principal)
+        registry.add_evidence(version, "comparison", evidence.comparison(against, 0.013), by=as_worker(by))
     registry.revise_card(version, evidence.CARD, by=principal)
     version.refresh_from_db()
     return version

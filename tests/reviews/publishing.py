@@ -43,7 +43,7 @@ def sign(version: PolicyVersion, signer: User, decision: str = "approve", **more
 
 def make_author(user: User) -> User:
     """Somebody who may write policies."""
-    access_actions.assign_role(Role.objects.get(name="Policy author"), to=user, by=Principal.system("operator"))
+    _assign("Policy author", user)
     return user
 
 
@@ -53,5 +53,10 @@ def make_signer(user: User, group: str = "Risk officers") -> User:
     if not user.groups.filter(name=group).exists():
         access_actions.add_to_group(Group.objects.get(name=group), user, by=operator)
     if group != "Risk officers":
-        access_actions.assign_role(Role.objects.get(name="Risk officer"), to=user, by=operator)
+        _assign("Risk officer", user)
     return user
+
+
+def _assign(role: str, user: User) -> None:
+    if not user.role_assignments.filter(role__name=role).exists():
+        access_actions.assign_role(Role.objects.get(name=role), to=user, by=Principal.system("operator"))

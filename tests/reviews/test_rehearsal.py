@@ -1,0 +1,278 @@
+"""What a policy would change, worked out on real cases: open reviews as they are, promotions as they were."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from access.models import User
+from audit.models import Pending
+from foundation.canonical import digest_of
+from foundation.refusals import Conflict, Forbidden
+from jobs.models import Job
+from registry.models import RegisteredModel, Stage
+from reviews import rehearsal
+from reviews.actions import draft_policy, rehearse_policy
+from reviews.actions.rehearsals import begin_rehearsal, rehearsal_of, rehearsal_under_way
+from reviews.models import PolicyRehearsal, PolicyVersion, Review
+from reviews.promotion import promote
+from reviews.rehearsal import FAILS, HOLDS, UNGOVERNED, Rehearsed, read_result, rehearse, visible_part
+from reviews.shipped import shipped_policies
+from tests.conftest import as_
+from tests.reviews.conftest import MakeCandidate, approve, ask, attach
+from tests.reviews.evidence import metrics
+from tests.reviews.publishing import make_author
+
+pytestmark = pytest.mark.django_db
+
+AUC_GATE = 5
+
+
+def tier_1(**gates: Any) -> dict[str, Any]:
+    """The tier 1 text with its limit on the AUC changed."""
+    content: dict[str, Any] = copy.deepcopy(shipped_policies()["production-tier-1"])
+    assert content["gates"][AUC_GATE]["key"] == "auc-floor"
+    content["gates"][AUC_GATE] |= gates
+    return content
+
+
+@pytest.fixture
+def author(erin: User) -> User:
+    return make_author(erin)
+
+
+def draft(author: User, content: dict[str, Any], name: str = "production-tier-1") -> PolicyVersion:
+    return draft_policy(name, content, by=as_(author))
+
+
+def rehearsed(author: User, content: dict[str, Any], name: str = "production-tier-1") -> Rehearsed:
+    return rehearse(draft(author, content, name))
+
+
+@pytest.fixture
+def promoted(review: Review, bob: User, carol: User, rita: User) -> Review:
+    approve(review, bob, carol)
+    promote(review.version, review.stage, by=as_(rita))
+    return review
+
+
+class TestOpenReviews:
+    """Now against then."""
+
+    def test_a_tightened_limit_names_the_gate_and_its_numbers(self, review: Review, author: User) -> None:
+        (case,) = rehearsed(author, tier_1(passes="metrics.auc_low >= 0.9")).reviews
+
+        (gate,) = case.gates
+        assert (case.before, case.after) == (HOLDS, FAILS)
+        assert (gate.key, gate.before, gate.after) == ("auc-floor", "satisfied", "unsatisfied")
+        assert (gate.measured, gate.required) == ("0.84", "at least 0.9")
+
+    def test_the_same_rules_change_nothing(self, review: Review, author: User) -> None:
+        (case,) = rehearsed(author, tier_1()).reviews
+
+        assert not case.changes
+
+    def test_a_loosened_limit_frees_what_fails_now(
+        self, make_candidate: MakeCandidate, production: Stage, alice: User, author: User
+    ) -> None:
+        ask(make_candidate(auc=0.7), production, alice)
+
+        found = rehearsed(author, tier_1(passes="metrics.auc_low >= 0.6"))
+
+        assert len(found.freed) == 1
+        assert not found.stopped
+
+    def test_gates_that_come_and_go_are_named(self, review: Review, author: User) -> None:
+        content = tier_1()
+        gone = content["gates"].pop(0)
+        content["gates"].append(content["gates"][0] | {"key": "new-one", "title": "Brand new"})
+
+        (case,) = rehearsed(author, content).reviews
+
+        assert {(gate.key, gate.before, gate.after) for gate in case.gates} == {
+            (gone["key"], "satisfied", ""),
+            ("new-one", "", "satisfied"),
+        }
+
+    def test_sign_offs_that_come_and_go_are_named(self, review: Review, author: User) -> None:
+        content = tier_1()
+        content["slots"][0]["people"] = 2
+        content["slots"][1] |= {"title": "Business owner", "group": "Business owners"}
+
+        (case,) = rehearsed(author, content).reviews
+
+        assert "Model validator of Model validation: 2 people instead of 1" in case.sign_offs
+        assert "Business owner: one person of Business owners, new" in case.sign_offs
+        assert "Risk officer of Risk officers: no longer asked" in case.sign_offs
+
+    def test_a_policy_that_is_moved_off_leaves_no_rule(self, review: Review, author: User) -> None:
+        content = tier_1()
+        content["applies_to"]["tiers"] = [3]
+
+        (case,) = rehearsed(author, content).reviews
+
+        assert (case.before, case.after) == (HOLDS, UNGOVERNED)
+
+    def test_further_policies_go_on_applying(self, review: Review, author: User) -> None:
+        content = copy.deepcopy(shipped_policies()["production-tier-3"])
+        content["applies_to"]["tiers"] = [1]
+
+        (case,) = rehearsed(author, content, "another").reviews
+
+        assert case.before == case.after == HOLDS
+        assert any(gate.before == "" for gate in case.gates)
+        assert not any(gate.after == "" for gate in case.gates)
+
+    def test_reviews_of_other_tiers_are_no_cases(self, review: Review, author: User) -> None:
+        assert rehearsed(author, shipped_policies()["staging"], "staging").reviews == ()
+
+    def test_closed_reviews_are_no_cases(self, promoted: Review, author: User) -> None:
+        assert rehearsed(author, tier_1()).reviews == ()
+
+
+class TestPastPromotions:
+    """On the evidence of then."""
+
+    def test_what_would_have_failed_is_named_with_its_reason(self, promoted: Review, author: User) -> None:
+        (case,) = rehearsed(author, tier_1(passes="metrics.auc_low >= 0.9")).promotions
+
+        assert case.outcome == FAILS
+        assert [(gate.key, gate.measured, gate.required) for gate in case.gates] == [
+            ("auc-floor", "0.84", "at least 0.9")
+        ]
+
+    def test_evidence_of_later_plays_no_part(self, promoted: Review, alice: User, author: User) -> None:
+        attach(promoted.version, "metrics", metrics(0.99), by=alice)
+
+        (case,) = rehearsed(author, tier_1(passes="metrics.auc_low >= 0.9")).promotions
+
+        assert case.gates[0].measured == "0.84"
+
+    def test_it_is_compared_with_the_version_that_was_live_then(
+        self,
+        promoted: Review,
+        make_candidate: MakeCandidate,
+        alice: User,
+        bob: User,
+        carol: User,
+        rita: User,
+        author: User,
+    ) -> None:
+        second = ask(make_candidate(auc=0.86), promoted.stage, alice)
+        approve(second, bob, carol)
+        promote(second.version, second.stage, by=as_(rita))
+
+        content = tier_1(passes="metrics.auc >= production.metrics.auc + 0.05", when="production.exists")
+        newest, first = rehearsed(author, content).promotions
+
+        assert (first.version, first.outcome) == (1, HOLDS)
+        assert newest.outcome == FAILS
+        assert newest.gates[0].required.startswith("at least 0.9")
+
+    def test_signatures_that_would_have_lacked_are_counted(self, promoted: Review, author: User) -> None:
+        content = tier_1()
+        content["slots"][0]["people"] = 2
+        content["slots"].append(
+            {"key": "business", "title": "Business owner", "group": "Business owners", "answers_for": ["card"]}
+        )
+
+        (case,) = rehearsed(author, content).promotions
+
+        assert case.outcome == FAILS
+        assert case.sign_offs == (
+            "2 people of Model validation had to sign; 1 had",
+            "one person of Business owners had to sign; nobody had",
+        )
+
+    def test_promotions_elsewhere_are_no_cases(self, promoted: Review, author: User) -> None:
+        assert rehearsed(author, shipped_policies()["staging"], "staging").promotions == ()
+
+
+class TestKeeping:
+    """The result is kept with its digest, and shown to whom it may be."""
+
+    def test_the_result_is_kept_and_read_again(self, review: Review, author: User) -> None:
+        kept = rehearse_policy(draft(author, tier_1(passes="metrics.auc_low >= 0.9")), by=as_(author))
+
+        fresh = PolicyRehearsal.objects.get(pk=kept.pk)
+        assert digest_of(fresh.result) == fresh.digest
+        assert len(read_result(fresh.result).stopped) == 1
+        assert b'"policy.rehearse"' in bytes(Pending.objects.latest("pk").payload)
+
+    def test_it_belongs_to_one_text(self, author: User) -> None:
+        version = draft(author, tier_1())
+        rehearse_policy(version, by=as_(author))
+
+        changed = draft(author, tier_1(passes="metrics.auc_low >= 0.9"))
+
+        assert rehearsal_of(changed) is None
+
+    def test_models_that_one_may_not_see_are_counted_only(self, review: Review, author: User, alice: User) -> None:
+        found = rehearsed(author, tier_1())
+
+        assert visible_part(found, as_(alice)).found.reviews == found.reviews
+        stranger = visible_part(found, as_(newcomer()))
+        assert (stranger.found.reviews, stranger.hidden) == ((), 1)
+
+    def test_reader_does_not_rehearse(self, author: User, bob: User) -> None:
+        with pytest.raises(Forbidden):
+            rehearse_policy(draft(author, tier_1()), by=as_(bob))
+
+    def test_what_is_in_force_is_not_rehearsed(self, author: User) -> None:
+        with pytest.raises(Conflict, match="drafts and proposed texts are rehearsed"):
+            rehearse_policy(PolicyVersion.objects.get(policy__name="staging"), by=as_(author))
+
+    def test_many_cases_are_a_job(
+        self,
+        review: Review,
+        author: User,
+        monkeypatch: pytest.MonkeyPatch,
+        perform_jobs: Any,
+    ) -> None:
+        monkeypatch.setattr("reviews.actions.rehearsals.AT_ONCE", 0)
+        version = draft(author, tier_1())
+
+        begun = begin_rehearsal(version, by=as_(author))
+
+        assert isinstance(begun, Job)
+        assert rehearsal_under_way(version) == begun
+        assert rehearsal_of(version) is None
+        perform_jobs()
+        kept = rehearsal_of(version)
+        assert kept is not None
+        assert len(read_result(kept.result).reviews) == 1
+
+    def test_a_text_that_changed_meanwhile_gets_no_result(
+        self, review: Review, author: User, monkeypatch: pytest.MonkeyPatch, perform_jobs: Any
+    ) -> None:
+        monkeypatch.setattr("reviews.actions.rehearsals.AT_ONCE", 0)
+        begin_rehearsal(draft(author, tier_1()), by=as_(author))
+        draft(author, tier_1(passes="metrics.auc_low >= 0.9"))
+
+        perform_jobs()
+
+        assert not PolicyRehearsal.objects.exists()
+
+
+def test_cost_does_not_grow_with_the_number_of_cases(
+    model: RegisteredModel, make_candidate: MakeCandidate, production: Stage, alice: User, author: User
+) -> None:
+    version = draft(author, tier_1(passes="metrics.auc_low >= 0.9"))
+    ask(make_candidate(), production, alice)
+    with CaptureQueriesContext(connection) as one:
+        rehearse(version)
+    for _ in range(3):
+        ask(make_candidate(), production, alice)
+    with CaptureQueriesContext(connection) as four:
+        assert len(rehearse(version).reviews) == 4
+
+    assert len(four) == len(one)
+    assert rehearsal.BATCH >= 4
+
+
+def newcomer() -> User:
+    return User.objects.create_user("nina", "nina@example.org", "correct horse battery", display_name="Nina")
