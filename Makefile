@@ -9,7 +9,7 @@ MANAGE := $(PY) manage.py
 UNIT := -m "not postgres and not browser and not story"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup install install-dev lint types floors templates migrations-check unit postgres browser story lock format clean openapi
+.PHONY: help run test check setup install install-dev lint types floors templates migrations-check unit postgres browser story soak lock format clean openapi
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'

@@ -65,7 +65,7 @@ def world(make_version: MakeVersion, production: Stage, alice: User) -> World:
         ("bob", Permission.REQUEST_REVIEW),
     ):
         grant(model, permission, to=people[name], by=as_(alice))
-    authors = {1: "alice", 2: "max"}
+    authors = {1: "alice", 2: "max", 3: "alice"}
     versions = {number: make_version(model, by=people[name]) for number, name in authors.items()}
     for number, version in versions.items():
         registry_actions.add_evidence(version, "metrics", metrics(0.85), by=as_(people[authors[number]]))
@@ -94,3 +94,4 @@ def test_nothing_goes_live_without_its_signatures_whatever_happens_in_which_orde
     # a run that never got anything live, or never met a refusal, would prove nothing
     assert tally.done.get("promote", 0) > tally.walks / 20
     assert tally.refused.get("promote", 0) > tally.walks / 20
+    assert {"sign", "request", "publish", "measure", "tick", "delegate"} <= tally.done.keys()

@@ -115,7 +115,8 @@ class Tally:
 SIGNERS: Final = (("bob", "validator"), ("carol", "risk"), ("bea", "validator"), ("chris", "risk"))
 NAMES: Final = ("alice", "bob", "bea", "carol", "chris", "max")
 people = st.sampled_from(NAMES)
-numbers = st.sampled_from((1, 2))
+numbers = st.sampled_from((1, 2, 3))
+seldom = st.sampled_from((False, False, True))
 askers = st.sampled_from(("alice", "max", "bob"))
 slots = st.sampled_from(("validator", "risk"))
 decisions = st.sampled_from(("approve", "approve", "approve", "request_changes", "request_changes", "reject"))
@@ -204,8 +205,27 @@ def walk_in(world: World, tally: Tally) -> type[RuleBasedStateMachine]:
                     dismiss_changes_request(given, reason="Answered.", by=self._as(who))
                     self._gone(round_, given.person.username)
 
+        @rule(number=numbers, signer=st.sampled_from(SIGNERS), dismisser=st.one_of(st.none(), people))
+        def object(self, number: int, signer: tuple[str, str], dismisser: str | None) -> None:
+            """Somebody who may sign asks for changes; perhaps somebody else sets that aside."""
+            who, slot = signer
+            self.sign(number, who, slot, "request_changes", None)
+            if dismisser is not None:
+                self.dismiss(number, dismisser)
+
+        @rule(number=numbers, decision=decisions)
+        def stand_in(self, number: int, decision: str) -> None:
+            """Whoever holds a delegation now uses it."""
+            if self._case(number) is None:
+                self.request(number, self.versions[number].author)
+            held = Delegation.objects.filter(ended_at=None, ends_at__gt=timezone.now())
+            for given in held.select_related("delegator", "delegate", "group"):
+                slot = next(key for key, group in GROUPS.items() if group == given.group.name)
+                self.sign(number, given.delegate.username, slot, decision, given.delegator.username)
+
         @rule(giver=people, taker=people, slot=slots, days=st.sampled_from((1, 30, 80)))
         def delegate(self, giver: str, taker: str, slot: str, days: int) -> None:
+            """Anybody may try; only members have something to give."""
             with self._trying("delegate"):
                 give_delegation(
                     world.people[taker],
@@ -223,15 +243,17 @@ def walk_in(world: World, tally: Tally) -> type[RuleBasedStateMachine]:
                 with self._trying("end delegation"):
                     end_delegation(given, by=self._as(giver))
 
-        @rule(number=numbers, who=st.sampled_from(("carol", "chris", "alice", "rita")))
-        def take_back(self, number: int, who: str) -> None:
+        @rule(number=numbers, who=st.sampled_from(("carol", "alice", "rita")), really=seldom)
+        def take_back(self, number: int, who: str, really: bool) -> None:
+            if not really:
+                return
             with self._trying("revoke"):
                 revoke(self._version(number), reason="Wrong.", reauthentication=self._proof(who), by=self._as(who))
                 self.versions[number].revoked = True
 
         # what changes
 
-        @rule(number=numbers, score=st.sampled_from((0.6, 0.75, 0.85, 0.9)))
+        @rule(number=numbers, score=st.sampled_from((0.6, 0.75, 0.85, 0.9, 0.95)))
         def measure_again(self, number: int, score: float) -> None:
             with self._trying("measure"):
                 version, known = self._version(number), self.versions[number]
@@ -249,14 +271,16 @@ def walk_in(world: World, tally: Tally) -> type[RuleBasedStateMachine]:
                 registry_actions.revise_card(self._version(number), text, by=self._as(known.author))
                 known.facets["card"] += 1
 
-        @rule(variant=st.sampled_from(VARIANTS))
-        def publish_another_policy(self, variant: dict[str, Any]) -> None:
+        @rule(variant=st.sampled_from(VARIANTS), really=seldom)
+        def publish_another_policy(self, variant: dict[str, Any], really: bool) -> None:
+            if not really:
+                return
             with self._trying("publish"):
                 publish("walk", document(variant), author=world.people["pam"], signer=world.people["paul"])
                 stored = Policy.objects.get(name="walk").versions.filter(status="published").get()
                 self.in_force = as_rules(stored.number, variant)
 
-        @rule(days=st.sampled_from((1, 7, 40, 100)))
+        @rule(days=st.sampled_from((1, 2, 7, 40, 100)))
         def wait(self, days: int) -> None:
             tally.steps += 1
             self.time.shift(timedelta(days=days))
@@ -283,8 +307,16 @@ def walk_in(world: World, tally: Tally) -> type[RuleBasedStateMachine]:
             if then_live:
                 self._promote(number, True)
 
-        @rule()
-        def go_back(self) -> None:
+        @rule(first=numbers, second=numbers)
+        def two_go_live(self, first: int, second: int) -> None:
+            """One after the other, so that there is something to roll back to."""
+            for number in (first, second):
+                self.several_sign(number, 4, True)
+
+        @rule(really=seldom)
+        def go_back(self, really: bool) -> None:
+            if not really:
+                return
             with self._trying("roll back"):
                 moved = roll_back(
                     world.model,
@@ -381,6 +413,7 @@ def walk_in(world: World, tally: Tally) -> type[RuleBasedStateMachine]:
         @contextmanager
         def _trying(self, what: str, *, again: bool = False) -> Iterator[None]:
             tally.steps += 1
+            self.time.shift(timedelta(seconds=1))
             try:
                 yield
             except Refusal as refusal:
