@@ -7,6 +7,7 @@ alice trains and submits, bob and carol review, dave audits, erin administers ac
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -171,6 +172,11 @@ def scorer_token(scorer: User) -> str:
 def as_(user: User) -> Principal:
     """`user` acting for herself."""
     return Principal.of(user, via="test")
+
+
+def as_worker(user: User) -> Principal:
+    """The training worker at the job that `user` asked for: what it measures counts as `worker:training`."""
+    return replace(as_(user), via="job:tests", job="training.train")
 
 
 @pytest.fixture

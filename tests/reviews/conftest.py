@@ -15,7 +15,7 @@ from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews.actions import request_review, sign_off
 from reviews.evaluation import current_subject
 from reviews.models import Review, Round, SignOff
-from tests.conftest import MakeVersion, as_
+from tests.conftest import MakeVersion, as_, as_worker
 from tests.reviews.evidence import CARD, Content, evidence
 
 
@@ -55,7 +55,8 @@ def make_candidate(model: RegisteredModel, alice: User, make_version: MakeVersio
 
 
 def attach(version: ModelVersion, kind: str, content: Content, *, by: User) -> None:
-    registry_actions.add_evidence(version, kind, content, by=as_(by))
+    """As the training worker does."""
+    registry_actions.add_evidence(version, kind, content, by=as_worker(by))
 
 
 @pytest.fixture

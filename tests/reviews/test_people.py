@@ -31,7 +31,7 @@ from reviews.queries import approval_in_force
 from reviews.standing import Standing
 from tests.conftest import as_
 from tests.factories import stored_tiny_model
-from tests.reviews.conftest import approve, ask, attach, sign
+from tests.reviews.conftest import approve, ask, sign
 from tests.reviews.evidence import fairness
 
 pytestmark = pytest.mark.django_db
@@ -97,7 +97,7 @@ def wrote_its_recipe(bob: User, version: ModelVersion) -> ModelVersion:
 
 def attached_evidence(bob: User, version: ModelVersion) -> ModelVersion:
     may(bob, version.model, Permission.REGISTER_VERSION)
-    attach(version, "fairness", fairness(sex=0.01), by=bob)
+    registry_actions.add_evidence(version, "fairness", fairness(sex=0.01), by=as_(bob))
     return version
 
 
@@ -150,7 +150,7 @@ def test_owner_of_the_account_that_measured_it_may_not_sign(
     robot = access_actions.create_service_account("meter", owner=bob, description="Measures", by=OPERATOR)
     role(robot, "Service: register")
     may(robot, candidate.model, Permission.REGISTER_VERSION)
-    attach(candidate, "fairness", fairness(sex=0.01), by=robot)
+    registry_actions.add_evidence(candidate, "fairness", fairness(sex=0.01), by=as_(robot))
 
     with pytest.raises(Forbidden, match="You own the service account meter, which attached evidence"):
         sign(ask(candidate, production, alice), "validator", bob)

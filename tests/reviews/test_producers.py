@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from access.models import User
 from foundation.refusals import Invalid
+from registry.actions import add_evidence
 from registry.models import Evidence
 from registry.queries import records_of
 from reviews.counting import counted
@@ -17,7 +18,7 @@ from reviews.policies import PolicyDocument, PolicyRef, Rules, parse
 from reviews.producers import Producer, counts, counts_for_all, flaw_in
 from reviews.shipped import shipped_policies
 from tests.conftest import as_
-from tests.reviews.conftest import MakeCandidate, attach
+from tests.reviews.conftest import MakeCandidate
 from tests.reviews.evidence import metrics
 
 TRAINED = Producer("Metrics", "metrics", "training.train", "alice", "Alice", is_author=True)
@@ -87,8 +88,10 @@ def test_what_the_author_attached_does_not_count_and_the_sentence_says_who(
     make_candidate: MakeCandidate, alice: User
 ) -> None:
     version = make_candidate()
+    for row in list(version.evidence.exclude(kind__in=["scan", "signature"])):
+        add_evidence(version, row.kind, row.content | {"again": True}, by=as_(alice))
 
-    found = counted(records_of([version])[version.pk], rules("worker:training", "worker:admission"))
+    found = counted(records_of([version])[version.pk], rules("worker:admission"))
 
     assert set(found.evidence) == {"scan", "signature"}
     assert "Metrics was attached by" in found.reasons["metrics"]
@@ -100,23 +103,11 @@ def test_older_evidence_that_counts_is_not_pushed_aside_by_newer_that_does_not(
     make_candidate: MakeCandidate, alice: User
 ) -> None:
     version = make_candidate()
-    measured = version.evidence.get(kind="metrics")
-    Evidence.objects.create(
-        version=version,
-        kind="metrics",
-        subject_digest=version.digest,
-        content=metrics(0.79),
-        digest="d" * 64,
-        producer=alice,
-        produced_via="job:x",
-        job_kind="training.train",
-        created_at=measured.created_at,
-    )
-    attach(version, "metrics", metrics(0.99), by=alice)
+    add_evidence(version, "metrics", metrics(0.99), by=as_(alice))
 
     found = counted(records_of([version])[version.pk], rules("worker:training", "worker:admission"))
 
-    assert found.evidence["metrics"].content["metrics"]["auc"]["value"] == 0.79
+    assert found.evidence["metrics"].content["metrics"]["auc"]["value"] == 0.85
     assert found.discounted["metrics"][0].content["metrics"]["auc"]["value"] == 0.99
 
 
@@ -141,7 +132,9 @@ def test_evidence_about_other_bytes_never_counts(make_candidate: MakeCandidate, 
 def test_a_caller_cannot_say_that_a_worker_measured_it(make_candidate: MakeCandidate, alice: User) -> None:
     version = make_candidate()
 
-    attach(version, "metrics", metrics(0.9) | {"job_kind": "training.train", "produced_via": "job:1"}, by=alice)
+    add_evidence(
+        version, "metrics", metrics(0.9) | {"job_kind": "training.train", "produced_via": "job:1"}, by=as_(alice)
+    )
 
     newest = version.evidence.filter(kind="metrics").latest("created_at", "pk")
     assert newest.job_kind == ""

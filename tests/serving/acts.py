@@ -33,7 +33,7 @@ from registry.store import ArtifactStore  # noqa: E402 - after setup
 from reviews.promotion import promote  # noqa: E402 - after setup
 from serving.actions import create_deployment, pause_deployment, resume_deployment  # noqa: E402 - after setup
 from serving.models import Deployment  # noqa: E402 - after setup
-from tests.conftest import _person, as_  # noqa: E402 - after setup
+from tests.conftest import _person, as_, as_worker  # noqa: E402 - after setup
 from tests.factories import store_files  # noqa: E402 - after setup
 from tests.reviews.conftest import approve, ask  # noqa: E402 - after setup
 from tests.reviews.evidence import CARD, evidence  # noqa: E402 - after setup
@@ -90,7 +90,7 @@ def act_promote(number: str) -> dict[str, Any]:
     version, stage = version_of(number), Stage.objects.get(name="production")
     for kind, content in evidence().items():
         if kind != "signature":
-            registry_actions.add_evidence(version, kind, content, by=as_(who("alice")))
+            registry_actions.add_evidence(version, kind, content, by=as_worker(who("alice")))
     registry_actions.revise_card(version, CARD, by=as_(who("alice")))
     approve(ask(version, stage, who("alice")), who("bob"), who("carol"))
     holder = RegisteredModel.objects.get(name="credit").aliases.filter(stage=stage).first()
