@@ -22,7 +22,6 @@ from reviews.actions import (
     dismiss_changes_request,
     draft_policy,
     open_round,
-    open_thread,
     propose_policy,
     rehearse_policy,
     request_review,
@@ -34,8 +33,9 @@ from reviews.actions import (
 )
 from reviews.actions.drafts import checked
 from reviews.api_confirming import ProofIn, confirmed
+from reviews.conditions import Condition
 from reviews.evaluation import Evaluation, current_subject, deadlocks, examine
-from reviews.models import PolicySignature, PolicyVersion, Review, Revocation, SignOff
+from reviews.models import Finding, PolicySignature, PolicyVersion, Review, Revocation, SignOff
 from reviews.promotion import promote, roll_back
 from reviews.rehearsal import read_result, visible_part
 from reviews.revocation import revoke
@@ -136,6 +136,18 @@ class ReviewIn(serializers.Serializer[Any]):
     due_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
+class ConditionIn(serializers.Serializer[Any]):
+    """What an approval asks for afterwards. `owner`: user name; `verifying_slot`: key of a slot of the round; `thread`: its origin."""
+
+    title = serializers.CharField(max_length=160)
+    detail = serializers.CharField(max_length=10_000, required=False, default="", allow_blank=True)
+    severity = serializers.ChoiceField(choices=Finding.Severity.choices)
+    owner = serializers.CharField()
+    due_at = serializers.DateTimeField()
+    verifying_slot = serializers.CharField()
+    thread = serializers.CharField(required=False, default="", allow_blank=True)
+
+
 class SignOffIn(ProofIn):
     """A decision. `expected_subject` is the digest that was read; when it is not the current one, 409 says what has changed."""
 
@@ -158,19 +170,13 @@ class SignOffIn(ProofIn):
         help_text="user name or uuid of who gave a delegation",
     )
     idempotency_key = serializers.CharField(min_length=8, max_length=64)
+    conditions = ConditionIn(many=True, required=False, default=list)
 
 
 class ReasonIn(serializers.Serializer[Any]):
     """A reason."""
 
     reason = serializers.CharField(max_length=10_000)
-
-
-class CommentIn(serializers.Serializer[Any]):
-    """A remark, in Markdown."""
-
-    body = serializers.CharField(max_length=20_000)
-    section = serializers.CharField(required=False, default="", allow_blank=True)
 
 
 class PromotionIn(serializers.Serializer[Any]):
@@ -370,6 +376,7 @@ class SignOffsView(APIView):
                 expected_round=values["expected_round"],
                 on_behalf_of=values["on_behalf_of"],
                 idempotency_key=values["idempotency_key"],
+                conditions=[Condition(**one) for one in values["conditions"]],
                 by=by,
             ),
             earlier=earlier.reauthentication if earlier else None,
@@ -399,17 +406,6 @@ class DismissView(APIView):
             _sign_off(uuid, request), reason=_given(ReasonIn, request)["reason"], by=principal_of(request)
         )
         return Response(SignOffOut(given).data)
-
-
-class CommentsView(APIView):
-    """The discussion of a review."""
-
-    @extend_schema(request=CommentIn, responses={201: None})
-    def post(self, request: Request, uuid: UUID) -> Response:
-        """Add a remark."""
-        values = _given(CommentIn, request)
-        open_thread(_review(uuid, request), values["body"], section=values["section"], by=principal_of(request))
-        return Response(status=status.HTTP_201_CREATED)
 
 
 class RequirementsView(APIView):

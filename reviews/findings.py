@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from access.models import User
+from access.permissions import Permission, visible_to
 from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
@@ -92,6 +93,14 @@ def take_step(
 def address_of(finding: Finding) -> str:
     """The address of its page."""
     return reverse("reviews:finding", args=[finding.uuid])
+
+
+def visible_findings(by: Principal) -> QuerySet[Finding]:
+    """The findings about models that one may see."""
+    rows = Finding.objects.select_related(
+        "version__model", "owner", "raised_by", "verifying_group", "sign_off__round__review__stage", "review__stage"
+    )
+    return visible_to(rows, by, Permission.SEE_MODEL, through="version__model")
 
 
 def slot_of(finding: Finding) -> Slot | None:

@@ -141,7 +141,7 @@ def dismiss_changes_request(given: SignOff, *, reason: str, by: Principal) -> Si
         raise Conflict("Only a request for changes can be dismissed.", code="not-a-changes-request")
     if person.pk in _whose(given):
         raise Conflict("This request is your own; withdraw it instead.", code="own-request")
-    if why := _why_not_holder(person, given.round):
+    if why := why_not_holder(person, given.round):
         raise Forbidden(f"Only another slot holder can dismiss a request for changes. {why}", code="not-eligible")
     _check_reason(reason)
     given.withdrawn_at, given.withdrawn_why, given.dismissed_by = timezone.now(), reason.strip(), person
@@ -163,7 +163,7 @@ def _whose(given: SignOff) -> set[int]:
     return {given.person_id, given.delegation.delegator_id} if given.delegation else {given.person_id}
 
 
-def _why_not_holder(person: User, round_: Round) -> str:
+def why_not_holder(person: User, round_: Round) -> str:
     """Why `person` holds no slot of the round, for themselves or for somebody, or nothing. Who signed in it holds the one they filled."""
     slots = list(round_.slots.select_related("group", "alternates"))
     seating = Seating.of_round(round_, slots=slots)

@@ -22,12 +22,10 @@ from notices.mentions import mentioned
 from notices.models import Notification
 from registry.models import Evidence
 from reviews.actions.cases import person_of
-from reviews.actions.signatures import conclude_open
+from reviews.actions.signatures import conclude_open, why_not_holder
 from reviews.evaluation import page_of
-from reviews.independence import conflict_of, eligibility
 from reviews.locking import locked_review
-from reviews.models import Comment, CommentRevision, Review, Round, SignOff, Thread
-from reviews.people import candidate, deeds_of, seat_of
+from reviews.models import Comment, CommentRevision, Review, Round, Thread
 from reviews.reading import SECTIONS
 
 MAX_BODY: Final = 20_000
@@ -140,18 +138,6 @@ def reopen_thread(thread: Thread, *, by: Principal) -> Thread:
     append(Action.THREAD_REOPEN, by=by, obj=thread.ledger_ref(), before={"resolved": True}, after={"resolved": False})
     _tell_settled(thread, "opened again", person)
     return thread
-
-
-def why_not_holder(person: User, round_: Round) -> str:
-    """Why `person` holds no slot of the round, or nothing. Who signed in it holds the one they filled."""
-    deeds = deeds_of(round_.review.version, round_.review)
-    if conflict := conflict_of(person.pk, deeds):
-        return conflict
-    if SignOff.objects.filter(round=round_, person=person, withdrawn_at=None).exists():
-        return ""
-    slots = round_.slots.select_related("group", "alternates")
-    answers = [eligibility(candidate(person), seat_of(slot, deeds), deeds) for slot in slots]
-    return "" if any(answer.allowed for answer in answers) else answers[0].reason
 
 
 def _locked(thread: Thread) -> Thread:

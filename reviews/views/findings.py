@@ -34,7 +34,7 @@ from reviews.actions import (
 from reviews.condition_forms import end_of
 from reviews.evaluation import page_of
 from reviews.finding_forms import ExtendForm, FilterForm, FindingForm, TextForm
-from reviews.findings import ENDED, address_of, how_extendable, may_verify, verifiers
+from reviews.findings import ENDED, address_of, how_extendable, may_verify, verifiers, visible_findings
 from reviews.forms import show_refusal
 from reviews.models import Finding, Thread
 from reviews.views.confirming import confirmation, person_signing
@@ -175,14 +175,6 @@ def _signed_in(request: HttpRequest) -> Principal:
     if by.is_anonymous:
         raise Unauthenticated("Sign in first.")
     return by
-
-
-def visible_findings(by: Principal) -> QuerySet[Finding]:
-    """The findings about models that one may see."""
-    rows = Finding.objects.select_related(
-        "version__model", "owner", "raised_by", "verifying_group", "sign_off__round__review__stage", "review__stage"
-    )
-    return visible_to(rows, by, Permission.SEE_MODEL, through="version__model")
 
 
 def _finding(uuid: UUID, by: Principal) -> Finding:

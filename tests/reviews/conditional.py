@@ -13,33 +13,25 @@ from reviews.actions import sign_off
 from reviews.conditions import Condition
 from reviews.evaluation import current_subject
 from reviews.models import Finding, PolicyVersion, Review, SignOff
-from reviews.policies import parse
 from tests.conftest import as_
 from tests.reviews.conftest import proof_of
+from tests.reviews.publishing import make_author, make_signer, publish
 
 
-def allow_conditions(*, days: int = 30, name: str = "production-tier-1") -> PolicyVersion:
-    """The published policy, replaced by one that allows conditions due within `days`."""
-    old = PolicyVersion.objects.get(policy__name=name, status=PolicyVersion.Status.PUBLISHED)
-    document = parse(old.content | {"conditions": {"allowed": True, "at_most_days": days}})
-    PolicyVersion.objects.filter(pk=old.pk).update(status=PolicyVersion.Status.RETIRED)
-    return PolicyVersion.objects.create(
-        policy=old.policy,
-        number=old.number + 1,
-        status=PolicyVersion.Status.PUBLISHED,
-        content=document.as_dict(),
-        digest=document.digest,
-        published_at=timezone.now(),
-    )
+def allow_conditions(author: User, signer: User, *, days: int = 30, name: str = "production-tier-1") -> PolicyVersion:
+    """The shipped policy, followed by one that allows conditions due within `days`."""
+    content = PolicyVersion.objects.get(policy__name=name, number=1).content
+    allowed = {"conditions": {"allowed": True, "at_most_days": days}}
+    return publish(name, content | allowed, author=make_author(author), signer=make_signer(signer))
 
 
-def condition(owner: User, *, days: float = 10, slot: str = "validator", **changes: Any) -> Condition:
+def condition(owner: User, *, days: float = 10, slot: str = "validator", named: str = "", **changes: Any) -> Condition:
     """Something that `owner` has to do within `days`."""
     values = {
         "title": "Explain the gap under 25",
         "detail": "By slice, with intervals.",
         "severity": "major",
-        "owner": owner.username,
+        "owner": named or owner.username,
         "due_at": timezone.now() + timedelta(days=days),
         "verifying_slot": slot,
     }

@@ -35,8 +35,10 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def review(make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User) -> Review:
-    allow_conditions()
+def review(
+    make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User, dave: User, erin: User
+) -> Review:
+    allow_conditions(dave, erin)
     return ask(make_candidate(), production, alice)
 
 
@@ -101,7 +103,7 @@ class TestSigning:
             ({"title": "x" * 161}, "title"),
             ({"detail": "x" * 10_001}, "detail"),
             ({"severity": "terrible"}, "severity"),
-            ({"owner": "nobody"}, "owner"),
+            ({"named": "nobody"}, "owner"),
             ({"days": -1}, "due_at"),
             ({"days": 30.1}, "due_at"),
             ({"slot": "moon"}, "verifying_slot"),
@@ -129,8 +131,8 @@ class TestSigning:
     def test_somebody_else_than_the_owner_has_to_be_able_to_verify(
         self, review: Review, bob: User, carol: User
     ) -> None:
-        with pytest.raises(Invalid, match="Nobody but Carol Adeyemi could verify it as Risk officer"):
-            sign_with(review, "validator", bob, condition(carol, slot="risk"))
+        with pytest.raises(Invalid, match="Nobody but Bob Lindqvist could verify it as Model validator"):
+            sign_with(review, "risk", carol, condition(bob))
 
     def test_the_same_key_raises_nothing_twice(self, review: Review, alice: User, bob: User) -> None:
         given = sign_with(review, "validator", bob, condition(alice))
