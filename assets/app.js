@@ -19,6 +19,8 @@
     document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
   });
 
+  const dropDrafts = () => { try { Object.keys(sessionStorage).filter(k => k.startsWith("sign:")).forEach(k => sessionStorage.removeItem(k)); } catch { /* nothing was kept */ } };
+
   /* toast: a polite live region; fed by Django's messages and by the HX-Trigger event `toast` */
   let toastTimer = 0;
   const toast = text => {
@@ -28,6 +30,7 @@
   };
   const liftMessages = scope => $$("[data-toast]", scope).forEach(m => {
     toast(m.textContent.trim());
+    if (/^Signed/.test(m.textContent.trim())) dropDrafts();
     const list = m.parentElement; m.remove();
     if (list && !list.children.length) list.remove();
   });
@@ -38,9 +41,17 @@
     const dialog = document.getElementById(id);
     if (!dialog || dialog.tagName !== "DIALOG") return false;
     if (!dialog.open) dialog.showModal();
+    if (dialog.matches("[hx-get]") && !$("form", dialog)) dialog.dispatchEvent(new CustomEvent("fill"));
     const first = $("[autofocus]", dialog); if (first) first.focus();
     dialog.dispatchEvent(new CustomEvent(`${id}:open`));
     return true;
+  };
+  /* a dialog that the server fills: what was picked on the way in is chosen once the form is there */
+  const choose = (dialog, value) => {
+    if (!value) return;
+    dialog.dataset.picked = value;
+    const option = $(`[name=decision][value="${CSS.escape(value)}"]`, dialog);
+    if (option) { option.checked = true; delete dialog.dataset.picked; }
   };
   const anchor = opener => { const field = $("[name=section]", document.getElementById(opener.dataset.open)); if (field) field.value = opener.dataset.section || ""; };
   const closeMenus = except => $$("details.menu[open]").forEach(m => { if (m !== except) m.open = false; });
@@ -50,8 +61,7 @@
     closeMenus(target.closest("details.menu"));
     const opener = target.closest("[data-open]");
     if (opener) {
-      const pick = opener.dataset.pick && document.getElementById(opener.dataset.pick);
-      if (show(opener.dataset.open)) { e.preventDefault(); closeMenus(); if (pick) pick.checked = true; anchor(opener); }
+      if (show(opener.dataset.open)) { e.preventDefault(); closeMenus(); anchor(opener); choose(document.getElementById(opener.dataset.open), opener.dataset.pick); }
       return;
     }
     const dialog = target.closest("dialog");
@@ -81,6 +91,27 @@
     if (first) { e.preventDefault(); e.stopImmediatePropagation(); first.focus(); }
   }, true);
   const focusFirstError = scope => { const bad = $("[aria-invalid=true]", scope); if (bad) { const d = bad.closest("dialog"); if (d && !d.open) d.showModal(); bad.focus(); } };
+
+  /* drafts: what was written into a form outlives a lost session and a closed tab's reload, but not the browser; never a secret */
+  const kept = { get: k => { try { return JSON.parse(sessionStorage.getItem(k)) || {}; } catch { return {}; } }, set: (k, v) => { try { sessionStorage.setItem(k, JSON.stringify(v)); } catch { /* private mode: nothing is kept */ } } };
+  const writable = form => $$("input, textarea, select", form).filter(i => i.name && !/hidden|password|file/.test(i.type) && !/^(secret|assertion|intent|csrfmiddlewaretoken)$/.test(i.name));
+  const restoreDrafts = scope => $$("form[data-draft]", scope).forEach(form => {
+    if (form.dataset.restored) return;
+    form.dataset.restored = "1";
+    const draft = kept.get(form.dataset.draft);
+    writable(form).forEach(i => {
+      if (!(i.name in draft)) return;
+      if (/radio|checkbox/.test(i.type)) { if (!$(`[name="${CSS.escape(i.name)}"]:checked`, form)) i.checked = draft[i.name] === i.value; }
+      else if (i.value === "") i.value = draft[i.name];
+    });
+  });
+  document.addEventListener("input", e => {
+    const form = e.target.closest("form[data-draft]");
+    if (!form) return;
+    const draft = {};
+    writable(form).forEach(i => { if (!/radio|checkbox/.test(i.type) || i.checked) draft[i.name] = i.value; });
+    kept.set(form.dataset.draft, draft);
+  });
 
   /* evidence: progress of reading, and the section that is being read */
   const paintProgress = () => {
@@ -155,7 +186,7 @@
   if (off) { off.checked = stored.get("keysoff") === "1"; off.addEventListener("change", () => stored.set("keysoff", off.checked ? "1" : "0")); }
   let pending = false, section = -1;
   const step = (list, at, by) => Math.max(0, Math.min(list.length - 1, at + by));
-  const moveRow = by => { const rows = $$(".q"), at = rows.findIndex(r => r.classList.contains("on")); rows.forEach(r => r.classList.remove("on")); const row = rows[step(rows, at, by)]; row.classList.add("on"); row.focus(); };
+  const moveRow = by => { const rows = $$(".q"), at = rows.findIndex(r => r.classList.contains("on")); rows.forEach(r => r.classList.remove("on")); const row = rows[step(rows, at, by)]; row.classList.add("on"); row.focus(); row.dispatchEvent(new CustomEvent("preview")); };
   const moveSection = by => { const all = $$("[data-evidence]"); section = step(all, section, by); all.forEach((s, i) => s.classList.toggle("is-cursor", i === section)); all[section].scrollIntoView(); };
   document.addEventListener("keydown", e => {
     if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === "k") { if (show("palette")) e.preventDefault(); return; }
@@ -174,7 +205,7 @@
   });
 
   /* what is done once for the page and again for every swapped-in fragment */
-  const enhance = scope => { reveal(scope); liftMessages(scope); paintProgress(); $$("[data-diff=only][aria-pressed=true]", scope).forEach(showDiff); if ($("#pallist") && (scope === document || scope.id === "pallist" || scope.closest?.("#palette"))) select(0); };
+  const enhance = scope => { reveal(scope); liftMessages(scope); restoreDrafts(scope); $$("dialog[data-picked]").forEach(d => choose(d, d.dataset.picked)); paintProgress(); $$("[data-diff=only][aria-pressed=true]", scope).forEach(showDiff); if ($("#pallist") && (scope === document || scope.id === "pallist" || scope.closest?.("#palette"))) select(0); };
   enhance(document); focusFirstError(document); spy();
   document.addEventListener("htmx:after:swap", e => { const at = e.target instanceof Element ? e.target : document; enhance(document); if (at.closest?.("dialog")) focusFirstError(at); });
 })();

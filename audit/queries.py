@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
 from typing import Any, Final, overload
 
 import orjson
@@ -116,7 +118,9 @@ class Found(Sequence[LoggedEntry]):
         """One entry, or a run of them."""
         if isinstance(index, int):
             return self[index : index + 1][0]
-        start, stop, _step = index.indices(len(self))
+        start, stop, _step = (
+            index.indices(len(self)) if index.stop is None or index.stop < 0 else (index.start or 0, index.stop, 1)
+        )
         ahead = len(self._pending)
         seqs = self._logged.values_list("seq", flat=True)[max(0, start - ahead) : max(0, stop - ahead)]
         return [*self._pending[start:stop], *_read(list(seqs))]
@@ -139,6 +143,13 @@ def entries_for(obj: Obj, limit: int = 50) -> list[LoggedEntry]:
     return entries(Filter(obj_kind=obj.kind, obj_id=obj.id))[:limit]
 
 
+def newest(wanted: Sequence[Filter], limit: int) -> list[LoggedEntry]:
+    """The newest entries that any of the filters matches, in three statements however many filters there are."""
+    pending = [one for one in _pending() if any(_matches(one.entry, each) for each in wanted)]
+    condition = reduce(or_, (_condition(each) for each in wanted), Q())
+    return Found(pending, IndexRow.objects.filter(condition).order_by("-seq"))[:limit]
+
+
 def latest_checkpoint() -> Head | None:
     """The newest signed checkpoint; None before the ledger was initialised."""
     latest = store.latest_checkpoint()
@@ -149,19 +160,23 @@ def latest_checkpoint() -> Head | None:
 
 
 def _narrow(rows: QuerySet[IndexRow], wanted: Filter) -> QuerySet[IndexRow]:
+    return rows.filter(_condition(wanted))
+
+
+def _condition(wanted: Filter) -> Q:
     exact = {"outcome": wanted.outcome, "obj_kind": wanted.obj_kind, "obj_id": wanted.obj_id}
-    rows = rows.filter(**{column: indexed(value) for column, value in exact.items() if value})
+    found = Q(**{column: indexed(value) for column, value in exact.items() if value})
     if wanted.action:
-        rows = rows.filter(action__in=_actions(wanted.action))
+        found &= Q(action__in=_actions(wanted.action))
     if wanted.actors:
-        rows = rows.filter(actor_id__in=[indexed(actor) for actor in wanted.actors])
+        found &= Q(actor_id__in=[indexed(actor) for actor in wanted.actors])
     if wanted.obj:
-        rows = rows.filter(Q(obj_id=indexed(wanted.obj)) | Q(obj_name=indexed(wanted.obj)))
+        found &= Q(obj_id=indexed(wanted.obj)) | Q(obj_name=indexed(wanted.obj))
     if wanted.since:
-        rows = rows.filter(t__gte=_microseconds(wanted.since))
+        found &= Q(t__gte=_microseconds(wanted.since))
     if wanted.until:
-        rows = rows.filter(t__lt=_microseconds(wanted.until))
-    return rows
+        found &= Q(t__lt=_microseconds(wanted.until))
+    return found
 
 
 def _matches(entry: Entry, wanted: Filter) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Prefetch
+from django.db.models import Exists, OuterRef, Prefetch, prefetch_related_objects
 
 from reviews.models import Comment, CommentRevision, Review, Thread
 
@@ -47,17 +47,31 @@ class Discussion:
 
 
 def discussion_of(review: Review) -> Discussion:
-    """The discussion of `review` in three statements, and in none when it was read before from the same object."""
-    kept = review.__dict__.get("kept_discussion")
-    if isinstance(kept, Discussion):
+    """The discussion of `review` in one statement, two where something was edited, none when it was read before from the same object."""
+    kept = known_discussion(review)
+    if kept is not None:
         return kept
-    revisions = CommentRevision.objects.order_by("number")
-    said = Comment.objects.select_related("author").prefetch_related(Prefetch("revisions", revisions))
-    rows = (
-        Thread.objects.filter(review=review)
-        .select_related("opened_by", "resolved_by")
-        .prefetch_related(Prefetch("comments", said.order_by("at", "pk"), to_attr="said"))
+    said = list(
+        Comment.objects.filter(thread__review=review)
+        .select_related("author", "thread__opened_by", "thread__resolved_by")
+        .annotate(edited=Exists(CommentRevision.objects.filter(comment=OuterRef("pk"))))
+        .order_by("thread__opened_at", "thread", "at", "pk")
     )
-    found = Discussion(list(rows))
+    edited = [one for one in said if one.edited]
+    if edited:
+        prefetch_related_objects(edited, Prefetch("revisions", CommentRevision.objects.order_by("number")))
+    threads: dict[int, Thread] = {}
+    for one in said:
+        if not one.edited:
+            one.__dict__.setdefault("_prefetched_objects_cache", {})["revisions"] = CommentRevision.objects.none()
+        thread = threads.setdefault(one.thread_id, one.thread)  # type: ignore[arg-type]  # filtered by its thread
+        thread.__dict__.setdefault("said", []).append(one)
+    found = Discussion(list(threads.values()))
     review.__dict__["kept_discussion"] = found
     return found
+
+
+def known_discussion(review: Review) -> Discussion | None:
+    """The discussion of this very object, if `discussion_of` read it before."""
+    kept = review.__dict__.get("kept_discussion")
+    return kept if isinstance(kept, Discussion) else None

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from foundation.refusals import Requirement, RequirementStatus
 from reviews.conditions import Owed, owed
+from reviews.discussion import known_discussion
 from reviews.models import Review, Thread
 from reviews.standing import RoundStanding
 
@@ -26,7 +27,8 @@ def unresolved(review: Review) -> QuerySet[Thread]:
 
 def thread_requirements(review: Review, link: str) -> Iterable[Requirement]:
     """One requirement for every thread that holds the approval back."""
-    for thread in unresolved(review).select_related("opened_by"):
+    known = known_discussion(review)
+    for thread in known.holding if known is not None else unresolved(review).select_related("opened_by"):
         yield Requirement(
             f"thread-{thread.uuid}",
             f"A question of {thread.opened_by} is answered",

@@ -1,31 +1,53 @@
-"""What the review page shows, put together once: header, steps, tiles, panel, evidence sections, discussion, history."""
+"""What the review page shows, put together once: header, steps, news, tiles, panel, evidence sections, discussion, history.
+
+Every table is read once: what `examine` read is passed on. The budget is 25 statements for any number of comments.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.utils import timezone
+
+from access.permissions import Permission
 from access.principal import Principal
-from audit.queries import Filter, LoggedEntry, entries
+from audit.queries import Filter, LoggedEntry, newest
 from foundation.numbers import whole_number
 from foundation.refusals import NotFound, RequirementStatus
 from registry import cards
+from registry import queries as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
-from reviews.evaluation import Evaluation, current_subject, examine
-from reviews.facts import estimate
+from reviews.banners import Banner, banners_of
+from reviews.discussion import discussion_of
+from reviews.evaluation import Evaluation, Known, deciding, examine, rounds_of
 from reviews.gates import GateOutcome
 from reviews.models import Comment, EvidenceReading, Review
 from reviews.panel import Panel, panel_of
 from reviews.reading import SECTIONS, section_digests
 from reviews.sections.changes import Changes, changes
-from reviews.sections.differences import Change
 from reviews.sections.fairness import Fairness, fairness
 from reviews.sections.measured import Measured
-from reviews.sections.performance import Performance, metric_change, performance
+from reviews.sections.performance import Performance, performance
+from reviews.tiles import Tile, gates_shown, tiles_of
+from reviews.visits import Since, gates_of, news_of, note_visit
 
 HISTORY: Final = 40
-HISTORY_KINDS: Final = ("review", "round", "sign_off", "promotion", "revocation")
+HISTORY_KINDS: Final = (
+    *(
+        "review",
+        "round",
+        "sign_off",
+        "approval",
+        "promotion",
+        "revocation",
+        "lapse",
+        "exception",
+        "break_glass",
+        "finding",
+    ),
+)
 HISTORY_ACTIONS: Final = ("version.register", "version.admit", "version.move", "card.revise")
 
 
@@ -36,23 +58,6 @@ class Step:
     title: str
     note: str
     state: str
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One number of the decision's summary."""
-
-    label: str
-    value: str
-    unit: str
-    mark: str
-    status: str
-    href: str
-    change: Change | None = None
-    digits: int = 3
-    against: str = ""
-    limit: str = ""
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,14 +86,20 @@ class VersionPage:
     card: Sequence[tuple[cards.Section, str, bool]]
     card_missing: int
     readings: dict[str, Reading]
-    comments: Sequence[Comment]
-    history: Sequence[LoggedEntry]
     subject_digest: str
+    since: Since
+    banners: Sequence[Banner]
+    may_compare: bool
 
     @property
     def gates_open(self) -> list[GateOutcome]:
-        """Gates that fail, cannot be evaluated, or warn."""
-        return [one for one in self.found.gates if one.blocks or one.warns]
+        """Gates that fail, cannot be evaluated, are excepted, or warn."""
+        return gates_shown(self.found.gates)
+
+    @property
+    def first_release(self) -> bool:
+        """Whether nothing is live at the stage, so that gates are judged absolutely."""
+        return self.found.holder is None
 
     @property
     def gates_passed(self) -> list[GateOutcome]:
@@ -116,71 +127,100 @@ class VersionPage:
         return self.readings.get("supply-chain")
 
     @property
+    def changed_readings(self) -> int:
+        """How many sections changed since the reader marked them."""
+        return sum(1 for reading in self.readings.values() if reading.changed)
+
+    @property
     def read(self) -> int:
         """How many sections the reader has marked."""
         return sum(1 for reading in self.readings.values() if reading.reviewed)
 
 
-def version_page(version: ModelVersion, by: Principal, *, stage: str = "", base: str = "") -> VersionPage:
-    """The page of `version` for `by`. `stage` and `base` (a version's number) are as asked for in the address; empty: the default."""
-    stages = list(Stage.objects.all())
-    found = examine(version, _stage(version, stages, stage))
-    new = Measured.of(version)
+def version_page(
+    version: ModelVersion, by: Principal, *, stage: str = "", base: str = "", visiting: bool = False
+) -> VersionPage:
+    """The page of `version` for `by`. `stage` and `base` (a version's number) are as asked for in the address; empty: the default.
+
+    `visiting`: the person opens the page, which is noted, and what is new since their visit before is marked.
+    """
+    holders = dict(registry.stages_with_holders(version.model))
+    rounds = rounds_of(version)
+    for round_ in rounds:
+        round_.review.version = version
+    chosen = _stage(list(holders), rounds, stage)
+    known = Known([one for one in rounds if one.review.stage_id == chosen.pk], holders[chosen])
+    deciding_now = deciding(known.rounds)
+    discussion = discussion_of(deciding_now.review) if deciding_now else None
+    found = examine(version, chosen, known=known)
+    new = Measured.known(found.record, found.evidence)
     old = _base(version, found, base)
     review = found.review
-    is_open = found.round is not None and found.round.is_open
+    comments = [said for thread in discussion.threads for said in thread.said] if discussion else []  # type: ignore[attr-defined]  # set by `discussion_of`
+    subject = found.subject
     return VersionPage(
         found=found,
         panel=panel_of(found, by),
         new=new,
         old=old,
         bases=_bases(version, found),
-        stages=stages,
+        stages=list(holders),
         steps=_steps(found),
-        tiles=list(_tiles(found, new, old)),
+        tiles=tiles_of(found),
         performance=performance(new, old),
         fairness=fairness(new, old),
         changes=changes(new, old),
         card=_card(new, old),
         card_missing=len(cards.missing(new.card.sections if new.card else {})),
         readings=_readings(review, new, by),
-        comments=list(review.comments.select_related("author")) if review else [],
-        history=_history(found),
-        subject_digest=current_subject(found.round).digest
-        if found.round and is_open
-        else (found.round.subject_digest if found.round else ""),
+        subject_digest=subject.digest if subject else (found.round.subject_digest if found.round else ""),
+        since=_since(found, comments, by) if visiting else Since(),
+        banners=banners_of(found, known.rounds),
+        may_compare=bool(found.live and old and old.version.pk == found.live.version.pk)
+        and bool(version.job_uuid)
+        and by.allows(Permission.REGISTER_VERSION, version.model),
     )
 
 
-def _stage(version: ModelVersion, stages: Sequence[Stage], asked: str) -> Stage:
+def _since(found: Evaluation, comments: Sequence[Comment], by: Principal) -> Since:
+    if found.review is None or by.user is None or not by.user.is_person:
+        return Since()
+    visit = note_visit(found.review, by.user, gates_of(found), timezone.now())
+    return news_of(visit, found, comments, by.user)
+
+
+def _stage(stages: Sequence[Stage], rounds: Sequence[Any], asked: str) -> Stage:
     by_name = {stage.name: stage for stage in stages}
     if asked:
         if asked not in by_name:
             raise NotFound(f"There is no stage {asked}.")
         return by_name[asked]
-    open_review = version.reviews.filter(closed_at=None).select_related("stage").order_by("-requested_at").first()
-    return open_review.stage if open_review else by_name.get("production", stages[-1])
+    under_way = [one.review for one in rounds if one.review.closed_at is None]
+    newest_open = max(under_way, key=lambda review: review.requested_at, default=None)
+    return by_name[newest_open.stage.name] if newest_open else by_name.get("production", stages[-1])
 
 
 def _base(version: ModelVersion, found: Evaluation, asked: str) -> Measured | None:
     if asked == "none":
         return None
-    if asked:
+    if asked and not (found.live and asked == str(found.live.version.number)):
         other = version.model.versions.filter(number=whole_number(asked) or 0).exclude(pk=version.pk).first()
         if other is None:
             raise NotFound(f"{version.model} has no other version {asked} to compare with.")
         other.model = version.model
         return Measured.of(other)
-    default = found.holder if found.holder != version else None
-    default = default or (found.round.compared_with if found.round else None)
-    return Measured.of(default) if default is not None else None
+    if found.live is not None:
+        return Measured.known(found.live, found.live_evidence)
+    compared = found.round.compared_with if found.round and found.holder is None else None
+    return Measured.of(compared) if compared is not None else None
 
 
 def _bases(version: ModelVersion, found: Evaluation) -> list[tuple[int, str]]:
-    live = found.holder.pk if found.holder else None
-    others = version.model.versions.exclude(pk=version.pk).exclude(state="quarantined").order_by("-number")[:30]
+    live = found.holder.number if found.holder else None
+    others = version.model.versions.exclude(pk=version.pk).exclude(state="quarantined").order_by("-number")
     return [
-        (one.number, f"v{one.number}{f', in {found.stage.title.lower()}' if one.pk == live else ''}") for one in others
+        (number, f"v{number}{f', in {found.stage.title.lower()}' if number == live else ''}")
+        for number in others.values_list("number", flat=True)[:30]
     ]
 
 
@@ -218,114 +258,6 @@ def _steps(found: Evaluation) -> list[Step]:
     ]
 
 
-def _tiles(found: Evaluation, new: Measured, old: Measured | None) -> Iterable[Tile]:
-    considered = [
-        one for one in found.gates if one.status is not RequirementStatus.NOT_APPLICABLE and not one.gate.warning
-    ]
-    failing = [one for one in considered if one.blocks]
-    warnings = sum(1 for one in found.gates if one.warns)
-    note = f"{len(failing)} {'fails' if len(failing) == 1 else 'fail'}: {failing[0].gate.title}" if failing else ""
-    note = note or (f"{warnings} warning{'s' if warnings > 1 else ''} to weigh" if warnings else "nothing blocks")
-    mark = "bad" if failing else "ok"
-    yield Tile(
-        "Policy gates",
-        str(len(considered) - len(failing)),
-        f"of {len(considered)} pass",
-        mark,
-        "failing" if failing else "pass",
-        "#gates",
-        note=note,
-    )
-    for key, label, gate_key in (("auc", "AUC", "auc-floor"), ("ece", "Calibration error", "calibration")):
-        value = estimate(new.content("metrics").get("metrics") or {}, key).get("value")
-        if value is None:
-            continue
-        tile_change = metric_change(new, old, key)
-        yield _measured(
-            found,
-            gate_key,
-            label,
-            f"{value:.3f}" if key == "auc" else f"{value:.4f}",
-            "#performance",
-            tile_change,
-            old,
-            4,
-        )
-    gap = found.facts.get("fairness.worst_gap")
-    if gap is not None:
-        before = found.facts.get("production.fairness.worst_gap")
-        against = f"{100 * before:.1f} in production" if before is not None else ""
-        outcome = next((one for one in found.gates if one.gate.key == "widest-gap"), None)
-        mark = _mark(outcome)
-        yield Tile(
-            "Widest group gap",
-            f"{100 * gap:.1f}",
-            "pts",
-            mark,
-            _status(mark),
-            "#fairness",
-            note=str(found.facts.get("fairness.worst_group", "")),
-            against=against,
-            limit=outcome.required if outcome else "",
-        )
-    yield from _last_tile(found, new)
-
-
-def _last_tile(found: Evaluation, new: Measured) -> Iterable[Tile]:
-    share = found.facts.get("comparison.flip_share")
-    if share is not None:
-        outcome = next((one for one in found.gates if one.gate.key == "decision-flips"), None)
-        mark = _mark(outcome)
-        against = found.facts.get("comparison.against")
-        yield Tile(
-            "Decisions that change",
-            f"{100 * share:.1f}",
-            "%",
-            mark,
-            _status(mark),
-            "#changes",
-            note=f"of held-out rows, against v{against}",
-        )
-    elif (rows := found.facts.get("metrics.holdout_rows")) is not None:
-        yield Tile("Held-out rows", f"{rows:,}", "", "", "", "#performance", note="never used in training")
-
-
-def _measured(
-    found: Evaluation,
-    gate_key: str,
-    label: str,
-    value: str,
-    href: str,
-    tile_change: Change | None,
-    old: Measured | None,
-    digits: int,
-) -> Tile:
-    outcome = next((one for one in found.gates if one.gate.key == gate_key), None)
-    mark = _mark(outcome)
-    return Tile(
-        label,
-        value,
-        "",
-        mark,
-        _status(mark),
-        href,
-        tile_change,
-        digits,
-        f"on {old.name}" if old else "first release",
-        outcome.required if outcome else "",
-    )
-
-
-def _mark(outcome: GateOutcome | None) -> str:
-    if outcome is None or outcome.status is RequirementStatus.NOT_APPLICABLE:
-        return ""
-    return "bad" if outcome.blocks else "warn" if outcome.warns else "ok"
-
-
-def _status(mark: str) -> str:
-    return {"bad": "fails", "warn": "warning", "ok": "passes"}.get(mark, "")
-
-
 def _card(new: Measured, old: Measured | None) -> list[tuple[cards.Section, str, bool]]:
     own: dict[str, Any] = new.card.sections if new.card else {}
     before: dict[str, Any] = old.card.sections if old and old.card else {}
@@ -343,7 +275,7 @@ def _readings(review: Review | None, new: Measured, by: Principal) -> dict[str, 
     if review is None or by.user is None:
         return {}
     marked = dict(EvidenceReading.objects.filter(review=review, person=by.user).values_list("section", "digest"))
-    digests = section_digests(new.evidence, new.version)
+    digests = section_digests(new.evidence, new.card)
     return {
         section: Reading(
             marked.get(section) == digests[section], section in marked and marked[section] != digests[section]
@@ -352,12 +284,12 @@ def _readings(review: Review | None, new: Measured, by: Principal) -> dict[str, 
     }
 
 
-def _history(found: Evaluation) -> list[LoggedEntry]:
+def history_of(version: ModelVersion) -> list[LoggedEntry]:
     """What was decided and done about the version, newest first; pulls and downloads are in the audit log."""
-    name, number, pk = found.version.model.name, str(found.version.number), str(found.version.pk)
+    name, number, pk = version.model.name, str(version.number), str(version.pk)
     wanted = [Filter(obj=name, obj_kind=kind) for kind in HISTORY_KINDS]
     wanted += [Filter(action=action, obj_kind="version", obj_id=pk) for action in HISTORY_ACTIONS]
-    logged = [entry for one in wanted for entry in entries(one)[:HISTORY] if entry.entry.obj_version == number]
+    logged = [entry for entry in newest(wanted, 4 * HISTORY) if entry.entry.obj_version == number]
     return sorted(logged, key=lambda entry: entry.entry.t, reverse=True)[:HISTORY]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.utils import timezone
@@ -12,8 +12,9 @@ from access.permissions import Permission, verdict
 from access.principal import Principal
 from foundation.refusals import Requirement, RequirementStatus
 from reviews.evaluation import Evaluation
+from reviews.exceptions import Excepted
 from reviews.independence import Eligibility
-from reviews.models import Round, SignOff
+from reviews.models import Lapse, Round, SignOff
 from reviews.people import Choice, Seating
 from reviews.revocation import may_revoke
 from reviews.standing import Signature, SlotStanding, Standing
@@ -37,6 +38,17 @@ class SlotRow:
     choices: Sequence[Choice] = ()
 
     @property
+    def on_behalf_of(self) -> str:
+        """For whom it is the reader's turn; empty: for themselves."""
+        first = next(iter(self.choices), None)
+        return str(first.delegation.delegator) if first and first.delegation else ""
+
+    @property
+    def stale(self) -> list[Signature]:
+        """Approvals in it that no longer cover what is there."""
+        return [one for one in self.signatures if one.standing is Standing.STALE and not one.asks_for_changes]
+
+    @property
     def yours(self) -> bool:
         """Whether it is the reader's turn."""
         return self.mark == "you"
@@ -51,6 +63,8 @@ class Panel:
     look: str
     text: str
     failed: Sequence[Requirement]
+    insufficient: Sequence[Requirement]
+    excepted: Sequence[tuple[str, Excepted]]
     waiting: Sequence[Requirement]
     slots: Sequence[SlotRow]
     signed: int
@@ -66,6 +80,13 @@ class Panel:
     may_withdraw: bool
     dismissable: Sequence[Signature]
     valid_until: datetime | None
+    may_request_again: bool = False
+    exceptable: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the reader holds a slot, as far as the page knows: actions ask anew."""
+        return any(slot.mine or (slot.eligibility is not None and slot.eligibility.allowed) for slot in self.slots)
 
 
 def panel_of(found: Evaluation, by: Principal) -> Panel:
@@ -78,12 +99,16 @@ def panel_of(found: Evaluation, by: Principal) -> Panel:
     request = verdict(by, Permission.REQUEST_REVIEW, found.version.model)
     is_open = found.review is not None and found.review.closed_at is None
     promotable = not unmet and found.holder != found.version
+    thin = {one.gate.key for one in found.gates if one.insufficient and one.blocks}
+    blocking = [one for one in unmet if one.status is not RequirementStatus.WAITING]
     return Panel(
         title=title,
         mark=mark,
         look=look,
         text=text,
-        failed=[one for one in unmet if one.status is not RequirementStatus.WAITING],
+        failed=[one for one in blocking if one.key not in thin],
+        insufficient=[one for one in blocking if one.key in thin],
+        excepted=_excepted(found),
         waiting=[one for one in unmet if one.status is RequirementStatus.WAITING],
         slots=slots,
         signed=sum(min(slot.signed, slot.slot.people) for slot in found.standing.slots) if found.standing else 0,
@@ -99,7 +124,23 @@ def panel_of(found: Evaluation, by: Principal) -> Panel:
         may_withdraw=is_open and request.allowed,
         dismissable=_dismissable(found, by, sign_slot, slots),
         valid_until=found.approval.valid_until if found.approval else None,
+        may_request_again=is_open and request.allowed and any(slot.stale for slot in slots),
+        exceptable=_exceptable(found, slots, by) if is_open else frozenset(),
     )
+
+
+def _excepted(found: Evaluation) -> list[tuple[str, Excepted]]:
+    """The exceptions by which a failed gate does not block, each with the title of its gate."""
+    titles = {one.gate.key: one.gate.title for one in found.gates if one.status is RequirementStatus.EXCEPTED}
+    return [(titles[one.row.gate_key], one) for one in found.exceptions if one.holds and one.row.gate_key in titles]
+
+
+def _exceptable(found: Evaluation, slots: Sequence[SlotRow], by: Principal) -> frozenset[str]:
+    """The failed gates that the reader could except, as a holder of the slot that the policy names for them."""
+    if by.user is None or found.round is None or not found.round.is_open:
+        return frozenset()
+    held = {slot.key for slot in slots if slot.mine or (slot.eligibility and slot.eligibility.allowed)}
+    return frozenset(one.gate.key for one in found.gates if one.blocks and one.gate.excepted_by in held)
 
 
 def _title(found: Evaluation, sign_slot: SlotRow | None) -> tuple[str, str, str, str]:
@@ -108,30 +149,21 @@ def _title(found: Evaluation, sign_slot: SlotRow | None) -> tuple[str, str, str,
         return ended
     failed = [one for one in found.unmet if one.status is not RequirementStatus.WAITING]
     waiting = len(found.unmet) - len(failed)
+    stage = found.stage.title.lower()
     if failed:
         number = len(found.unmet)
         record = " You can still record your decision." if sign_slot else ""
-        stage = found.stage.title.lower()
-        return (
-            f"Cannot go to {stage} yet",
-            "bad",
-            "panel--blocked",
-            f"{_count(number, 'requirement is', 'requirements are')} open.{record}",
-        )
-    if sign_slot:
-        others = (
-            f" {_count(waiting - 1, 'other is', 'others are')} missing."
-            if waiting > 1
-            else " Yours is the last one missing."
-        )
-        return ("Waiting for you", "you", "", f"Your sign-off as {sign_slot.title} is asked for.{others}")
+        text = f"{_count(number, 'requirement is', 'requirements are')} open.{record}"
+        return f"Cannot go to {stage} yet", "bad", "panel--blocked", text
     if found.review is None:
-        return (
-            "Not submitted for review",
-            "wait",
-            "",
-            f"All gates pass. {_count(waiting, 'sign-off is', 'sign-offs are')} needed.",
-        )
+        text = f"Not submitted for review. All gates pass; {_count(waiting, 'sign-off is', 'sign-offs are').lower()} needed."
+        return f"Cannot go to {stage} yet", "wait", "", text
+    if sign_slot:
+        role = f"{sign_slot.title}{f' for {sign_slot.on_behalf_of}' if sign_slot.on_behalf_of else ''}"
+        if waiting > 1:
+            others = f"{_count(waiting - 1, 'other is', 'others are')} missing."
+            return "Waiting for you", "you", "", f"Your sign-off as {role} is asked for. {others}"
+        return "Ready to approve", "you", "", f"All gates pass. Your sign-off as {role} is the last one missing."
     return (
         "Waiting for others",
         "wait",
@@ -150,6 +182,13 @@ def _ended(found: Evaluation) -> tuple[str, str, str, str] | None:
             "panel--blocked",
             f"By {revocation.by} on {revocation.at:%d %b %Y}: {revocation.reason}",
         )
+    if (lapse := lapse_of(found)) is not None:
+        return (
+            "Expired",
+            "bad",
+            "panel--blocked",
+            f"{lapse.get_kind_display()} on {lapse.at:%d %b %Y}: {lapse.reason}",
+        )
     if approval is not None and approval.valid_until <= timezone.now():
         return ("Expired", "bad", "panel--blocked", f"The approval ran out on {approval.valid_until:%d %b %Y}.")
     if found.standing is not None and found.standing.changes_requests:
@@ -165,6 +204,11 @@ def _ended(found: Evaluation) -> tuple[str, str, str, str] | None:
     return None
 
 
+def lapse_of(found: Evaluation) -> Lapse | None:
+    """How the approval ended by itself, if it did."""
+    return getattr(found.approval, "lapse", None) if found.approval is not None else None
+
+
 def _signed(found: Evaluation) -> tuple[str, str, str, str] | None:
     if found.approval is None or found.unmet:
         return None
@@ -176,7 +220,7 @@ def _signed(found: Evaluation) -> tuple[str, str, str, str] | None:
             "",
             f"Live in {found.stage.title.lower()}. The approval covers these bytes only.",
         )
-    return ("Ready to promote", "ok", "", f"Every requirement is met. Approved until {until}.")
+    return (f"Approved until {until}", "ok", "", "Every requirement is met. Ready to promote.")
 
 
 def _slots(found: Evaluation, by: Principal) -> list[SlotRow]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from foundation.canonical import digest_of
 from registry import queries as registry
-from registry.models import Evidence, ModelVersion
+from registry.models import Evidence, ModelCardRevision, ModelVersion
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "gates": tuple(Evidence.Kind.values),
@@ -23,12 +23,12 @@ SECTIONS: Final = tuple(KINDS)
 
 def digest_of_section(version: ModelVersion, section: str) -> str:
     """The digest of everything that the section shows of the version."""
-    return section_digests(registry.evidence_of(version), version)[section]
+    record = registry.records_of([version])[version.pk]
+    return section_digests(record.evidence, record.card)[section]
 
 
-def section_digests(evidence: Mapping[str, Evidence], version: ModelVersion) -> dict[str, str]:
-    """The digest of every section, from evidence that was read already."""
-    card = registry.latest_card(version)
+def section_digests(evidence: Mapping[str, Evidence], card: ModelCardRevision | None) -> dict[str, str]:
+    """The digest of every section, from evidence and card that were read already."""
     found = {
         section: digest_of([evidence[kind].digest for kind in kinds if kind in evidence])
         for section, kinds in KINDS.items()

@@ -30,7 +30,19 @@ from reviews.statements import read_sign_off
 from reviews.subjects import facets_of
 
 Row = Mapping[str, Any]
-_COLUMNS = ("pk", "title", "people", "group", "round", "round__review", "filled", "signed", "moved", "in_group")
+_COLUMNS = (
+    "pk",
+    "title",
+    "people",
+    "group",
+    "round",
+    "round__review",
+    "filled",
+    "signed",
+    "moved",
+    "in_group",
+    "stands_in",
+)
 
 
 @dataclass(frozen=True)
@@ -49,16 +61,22 @@ def turns_of(by: Principal) -> list[Turn]:
     user = by.user
     if user is None or not user.is_person or not user.is_active:
         return []
-    turns = _turns(by, user, user.groups.all())
-    for delegation in standing_delegations(timezone.now()).filter(delegate=user):
+    delegations = standing_delegations(timezone.now()).filter(delegate=user)
+    turns, stands_in = _turns(by, user, user.groups.all())
+    for delegation in delegations if stands_in else ():
         own = {turn.review for turn in turns}
-        found = _turns(by, delegation.delegator, Group.objects.filter(pk=delegation.group_id), delegate=user)
+        found, _ = _turns(by, delegation.delegator, Group.objects.filter(pk=delegation.group_id), delegate=user)
         turns += [turn for turn in found if turn.review not in own]
     return turns
 
 
-def _turns(by: Principal, signer: User, groups: QuerySet[Group], *, delegate: User | None = None) -> list[Turn]:
-    """What `signer` could sign as a member of `groups`; through `delegate`, who has to be as independent as they."""
+def _turns(
+    by: Principal, signer: User, groups: QuerySet[Group], *, delegate: User | None = None
+) -> tuple[list[Turn], bool]:
+    """What `signer` could sign as a member of `groups`; through `delegate`, who has to be as independent as they.
+
+    With it: whether the reader stands in for anybody, as far as these rows tell.
+    """
     people = {signer.pk, delegate.pk} if delegate else {signer.pk}
     slots = _slots(by, groups, people).exclude(_related_to(signer))
     if delegate is not None:
@@ -67,11 +85,12 @@ def _turns(by: Principal, signer: User, groups: QuerySet[Group], *, delegate: Us
     lacking = [row for row in rows if row["filled"] < row["people"] and not row["signed"]]
     called = _called([row for row in lacking if not row["in_group"]])
     behalf = str(signer) if delegate else ""
-    return [
+    turns = [
         Turn(row["round__review"], row["round"], row["pk"], row["title"], behalf)
         for row in lacking
         if row["in_group"] or row["pk"] in called
     ]
+    return turns, any(row["stands_in"] for row in rows) or not rows
 
 
 def _slots(by: Principal, groups: QuerySet[Group], people: Collection[int]) -> QuerySet[Slot]:
@@ -85,6 +104,7 @@ def _slots(by: Principal, groups: QuerySet[Group], people: Collection[int]) -> Q
         filled=Coalesce(Subquery(approving.annotate(number=Count("pk")).values("number")), 0),
         signed=Exists(in_round.filter(Q(person__in=people) | Q(delegation__delegator__in=people))),
         moved=Exists(in_round.filter(changed_since())),
+        stands_in=Exists(standing_delegations(timezone.now()).filter(delegate=by.user)),
         in_group=Exists(groups.filter(pk=OuterRef("group"))),
     )
     return visible_to(slots, by, Permission.SEE_MODEL, through="round__review__version__model").order_by(

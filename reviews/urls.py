@@ -48,6 +48,7 @@ urlpatterns = [
     path("models/<str:name>/envelope/propose/", envelopes.propose_page, name="envelope-propose"),
     path("envelopes/<uuid:uuid>/sign/", envelopes.sign_page, name="envelope-sign"),
     path("envelopes/<uuid:uuid>/withdraw/", envelopes.withdraw_page, name="envelope-withdraw"),
+    path(_VERSION + "history/", versions.history, name="history"),
     path(_VERSION + "read/", versions.read, name="read"),
     path(_VERSION + "comment/", threads.comment, name="comment"),
     path(_VERSION + "findings/new/", findings.new, name="finding-new"),

@@ -285,6 +285,12 @@ def control(field: BoundField) -> SafeString:
     return field.as_widget(attrs={"class": f"{classes} {field.field.widget.attrs.get('class', '')}".strip()})
 
 
+@register.filter
+def may(reader: Any, permission: str) -> bool:
+    """Whether the person may use a permission over everything: for showing a link that would refuse others."""
+    return reader is not None and bool(reader.allows(permission))
+
+
 @register.simple_tag(takes_context=True)
 def navigation(context: Context, place: str = "") -> list[Entry]:
     """The main navigation for the page being shown; `place` is `bar`, `more`, `tab` or `tabmore`."""

@@ -28,12 +28,14 @@ class EvidenceReading(models.Model):
 
 
 class Visit(models.Model):
-    """When a person last left a review's page: the page says what is new since."""
+    """When a person last opened a review's page, and how the gates stood: the page says what is new since the visit before."""
 
     review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="visits")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     at = models.DateTimeField(default=timezone.now)
     before = models.DateTimeField(null=True, blank=True, help_text="the visit before this one")
+    gates = models.JSONField(default=dict, help_text="how each gate stood when it was last opened: key to status")
+    gates_before = models.JSONField(default=dict, help_text="the same at the visit before")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["review", "person"], name="visit_once")]

@@ -11,7 +11,7 @@ from access.permissions import Permission
 from access.principal import Principal
 from access.requests import principal_of
 from foundation.numbers import whole_number
-from foundation.refusals import Conflict, Forbidden, Invalid, NotFound
+from foundation.refusals import Conflict, Forbidden, Invalid, NotFound, RequirementStatus
 from foundation.states import look
 from registry import queries as registry
 from registry.models import Stage
@@ -75,8 +75,10 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "round": round_,
         "subject_digest": subject,
         "changed": changed,
+        "failing": [one for one in found.unmet if one.status is not RequirementStatus.WAITING],
     }
-    return render(request, "reviews/sign.html", context, status=status)
+    fragment = request.method == "GET" and getattr(request, "htmx", False)
+    return render(request, "reviews/_sign_dialog.html" if fragment else "reviews/sign.html", context, status=status)
 
 
 def _rows(request: HttpRequest, found: Evaluation, round_: Round) -> ConditionRows | None:
