@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -26,6 +26,9 @@ SIGN_OFF_TYPE: Final = "https://countersign.dev/sign-off/v1"
 RELEASE_TYPE: Final = "https://countersign.dev/release/v1"
 PROVENANCE_TYPE: Final = "https://countersign.dev/provenance/v1"
 STATUS_TYPE: Final = "https://countersign.dev/status/v1"
+BREAK_GLASS_TYPE: Final = "https://countersign.dev/break-glass/v1"
+ENVELOPE_TYPE: Final = "https://countersign.dev/envelope/v1"
+ROLLBACK_TYPE: Final = "https://countersign.dev/rollback/v1"
 METHODS: Final = frozenset({"passkey", "totp", "password", "identity_provider"})
 APPROVING: Final = frozenset({"approve", "approve_with_conditions"})
 
@@ -59,16 +62,21 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSignOff:
-    """One approval that counted: who, in which slot, when."""
+    """One approval that counted: who, in which slot, when, and how they confirmed it (a passkey's assertion was verified)."""
 
     slot: str
     reviewer: str
     signed_at: str
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRelease:
-    """A version that may be used for its stage until `valid_until`, and while the status stays good."""
+    """A version that may be used for its stage until `pulls_until`, and while the status stays good; newly deployed until `valid_until`.
+
+    `basis`: `review`; `break_glass`, where two people put it live ahead of its review; `envelope`, where reviewers signed its bounds in
+    advance. `sign_offs` are the people who signed for it, in whichever capacity.
+    """
 
     model: str
     version: int
@@ -77,7 +85,9 @@ class VerifiedRelease:
     files: tuple[ManifestFile, ...]
     sign_offs: tuple[VerifiedSignOff, ...]
     valid_until: datetime
+    pulls_until: datetime
     status: Status
+    basis: str = "review"
 
 
 def version_id(model: str, version: int, digest: str) -> str:
@@ -140,10 +150,10 @@ def check_standing(release: VerifiedRelease, status: Status, *, at: datetime) ->
     """That a release verified before may still be used under a newer `status`; raises `NotVerified`."""
     if version_id(release.model, release.version, release.digest) in status.revoked:
         raise NotVerified("revoked", f"The approval of {release.model} version {release.version} was revoked.")
-    if at >= release.valid_until:
+    if at >= release.pulls_until:
         raise NotVerified(
             "expired",
-            f"The approval of {release.model} version {release.version} expired at {release.valid_until.isoformat()}.",
+            f"The approval of {release.model} version {release.version} expired at {release.pulls_until.isoformat()}.",
         )
     if at >= status.expires_at:
         raise NotVerified(
@@ -169,19 +179,155 @@ def _verify(
             raise NotVerified("other-release", f"The attestation is for {name} {release[name]}, not for {meant}.")
     files = _files(attestation["manifest"], release["digest"])
     status = verify_status(attestation["status"], key, at=at, seen_counter=seen_counter)
-    sign_offs = _sign_offs(attestation, release, key, at)
+    _check_rollback(attestation, release, key)
+    sign_offs = _signers(attestation, release, key, at)
     verified = VerifiedRelease(
         model=release["model"],
         version=release["version"],
         stage=release["stage"],
         digest=release["digest"],
         files=files,
-        sign_offs=tuple(VerifiedSignOff(one["slot"]["key"], one["reviewer"]["id"], one["issued"]) for one in sign_offs),
+        sign_offs=tuple(sign_offs),
         valid_until=_time(release["valid_until"]),
+        pulls_until=_time(release.get("pulls_until", release["valid_until"])),
+        basis=release.get("basis", "review"),
         status=status,
     )
     check_standing(verified, status, at=at)
     return verified
+
+
+def _signers(
+    attestation: Mapping[str, Any], release: Mapping[str, Any], key: Ed25519PublicKey, at: datetime
+) -> list[VerifiedSignOff]:
+    """The people who signed for the release, after every rule of what it rests on has been checked."""
+    basis = release.get("basis", "review")
+    if basis == "break_glass":
+        return _break_glass(attestation, release, key)
+    if basis == "envelope":
+        return _in_advance(attestation, release, key, at)
+    if basis != "review":
+        raise NotVerified("basis", f"The release rests on {basis}, which this verifier does not know.")
+    said = _sign_offs(attestation, release, key, at)
+    return [_signer(one["slot"]["key"], one["reviewer"], one) for one in said]
+
+
+def _signer(slot: str, person: Mapping[str, Any], said: Mapping[str, Any]) -> VerifiedSignOff:
+    return VerifiedSignOff(slot, person["id"], said["issued"], method_of(said))
+
+
+def _check_rollback(attestation: Mapping[str, Any], release: Mapping[str, Any], key: Ed25519PublicKey) -> None:
+    """That the signed decision is there by which the version came back, where the release names one."""
+    if "rollback" not in release:
+        return
+    envelope = attestation["rollback"]
+    if envelope_digest(envelope) != release["rollback"]:
+        raise NotVerified("rollback-decision", "The signed rollback is not the one that the release names.")
+    predicate = _about(envelope, ROLLBACK_TYPE, release, key)
+    accepted = _methods(attestation["policies"])
+    check_confirmed(predicate, "person", envelope_digest(envelope), attestation, accepted, key)
+
+
+def _break_glass(
+    attestation: Mapping[str, Any], release: Mapping[str, Any], key: Ed25519PublicKey
+) -> list[VerifiedSignOff]:
+    """That two people signed for these bytes, the second in time and independent, and that the release ends with the hours."""
+    said = {}
+    accepted = _methods(attestation["policies"])
+    for role in ("asks", "seconds"):
+        envelope = attestation["break_glass"][role]
+        if envelope_digest(envelope) != release["break_glass"][role]:
+            raise NotVerified("break-glass", "The statements of the break-glass are not those that the release names.")
+        said[role] = predicate = _about(envelope, BREAK_GLASS_TYPE, release, key)
+        if predicate["role"] != role or predicate["policies"] != release["policies"]:
+            raise NotVerified("break-glass", "A statement of the break-glass says something else than the release.")
+        check_confirmed(predicate, "person", envelope_digest(envelope), attestation, accepted, key)
+    asks, seconds = said["asks"], said["seconds"]
+    if seconds["asked"] != release["break_glass"]["asks"] or seconds["hours"] != asks["hours"]:
+        raise NotVerified("break-glass", "The second signature answers another break-glass.")
+    people = [asks["person"]["id"], seconds["person"]["id"]]
+    if people[0] == people[1]:
+        raise NotVerified("independence", "One person signed the break-glass twice.")
+    if people[1] in _authors(attestation["provenance"], release, key):
+        raise NotVerified("independence", "Whoever seconded the break-glass took part in making this version.")
+    _check_hours(asks, seconds, release, _texts(attestation["policies"], release["policies"]))
+    return [_signer(f"break-glass {role}", one["person"], one) for role, one in said.items()]
+
+
+def _check_hours(
+    asks: Mapping[str, Any], seconds: Mapping[str, Any], release: Mapping[str, Any], texts: Iterable[Mapping[str, Any]]
+) -> None:
+    rules = [text.get("break_glass", {}) for text in texts]
+    if not all(rule.get("allowed", True) and asks["hours"] <= rule.get("hours", 24) for rule in rules):
+        raise NotVerified("break-glass", "The policy does not allow a break-glass, or not for so many hours.")
+    if not {rule.get("seconded_by", "Risk officers") for rule in rules} <= set(seconds["groups"]):
+        raise NotVerified("break-glass", "The break-glass was seconded for another group than the policy names.")
+    hours = timedelta(hours=asks["hours"])
+    asked, seconded = _time(asks["issued"]), _time(seconds["issued"])
+    if not asked <= seconded < asked + hours:
+        raise NotVerified("break-glass", "The break-glass was not seconded in time.")
+    if max(_time(release["valid_until"]), _time(release["pulls_until"])) > seconded + hours:
+        raise NotVerified("break-glass", "The release lasts longer than the hours of the break-glass.")
+
+
+def _in_advance(
+    attestation: Mapping[str, Any], release: Mapping[str, Any], key: Ed25519PublicKey, at: datetime
+) -> list[VerifiedSignOff]:
+    """That reviewers signed the bounds in advance, in every slot, none of them an author, and that the release ends with them."""
+    document, envelopes = attestation["envelope"]["document"], attestation["envelope"]["signatures"]
+    if digest_of(document) != release["envelope"]["digest"]:
+        raise NotVerified("envelope", "The bounds in the attestation are not those that the release names.")
+    if sorted(map(envelope_digest, envelopes)) != sorted(release["envelope"]["signatures"]):
+        raise NotVerified("envelope", "The signatures under the bounds are not those that the release names.")
+    if any(document[name] != release[name] for name in ("model", "stage", "policies")):
+        raise NotVerified("envelope", "The bounds are for another model, stage or policy.")
+    slots = _slots(attestation["policies"], release["policies"])
+    _facets(attestation["subject"], release)
+    accepted = _methods(attestation["policies"])
+    signed = [_under(envelope, document, slots, attestation, accepted, key, at) for envelope in envelopes]
+    _check_independent(signed, _authors(attestation["provenance"], release, key))
+    _check_quorum(signed, slots)
+    if _time(release["valid_until"]) > _time(document["valid_until"]):
+        raise NotVerified("envelope", "The release lasts longer than the envelope.")
+    if not release["bounds"]:
+        raise NotVerified("envelope", "The release does not say what was measured against the bounds.")
+    return [_signer(one["slot"]["key"], one["reviewer"], one) for one in signed]
+
+
+def _under(
+    envelope: Mapping[str, Any],
+    document: Mapping[str, Any],
+    slots: Mapping[str, Slot],
+    attestation: Mapping[str, Any],
+    accepted: frozenset[str],
+    key: Ed25519PublicKey,
+    at: datetime,
+) -> dict[str, Any]:
+    """One signature under the bounds, in the shape of a sign-off."""
+    statement = _open(envelope, key, ENVELOPE_TYPE)
+    predicate = statement["predicate"]
+    if statement["subject"][0]["digest"]["sha256"] != digest_of(document):
+        raise NotVerified("envelope", "A signature is under other bounds.")
+    if predicate["slot"]["key"] not in slots:
+        raise NotVerified("envelope", f"The slot {predicate['slot']['key']} is in none of the policies.")
+    if at >= _time(predicate["pulls_until"]):
+        raise NotVerified("expired", f"The signature under the bounds expired at {predicate['pulls_until']}.")
+    check_confirmed(predicate, "signer", envelope_digest(envelope), attestation, accepted, key)
+    return {**predicate, "reviewer": predicate["signer"]}
+
+
+def _about(
+    envelope: Mapping[str, Any], predicate_type: str, release: Mapping[str, Any], key: Ed25519PublicKey
+) -> dict[str, Any]:
+    """What a person's statement of this type says; raises `NotVerified` unless it is about the bytes, version and stage of the release."""
+    statement = _open(envelope, key, predicate_type)
+    predicate: dict[str, Any] = statement["predicate"]
+    if statement["subject"][0]["digest"]["sha256"] != release["digest"]:
+        raise NotVerified("sign-offs", "A statement is about other files than those of the release.")
+    for name in ("model", "version", "stage"):
+        if predicate[name] != release[name]:
+            raise NotVerified("sign-offs", f"A statement is for {name} {predicate[name]}, not for {release[name]}.")
+    return predicate
 
 
 def _open(envelope: Mapping[str, Any], key: Ed25519PublicKey, predicate_type: str) -> dict[str, Any]:
@@ -268,14 +414,18 @@ def _methods(texts: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     )
 
 
-def _slots(texts: Iterable[Mapping[str, Any]], named: Iterable[Mapping[str, Any]]) -> dict[str, Slot]:
-    """The slots that the release's policies ask for, each policy's text checked against the digest that was signed."""
+def _texts(texts: Iterable[Mapping[str, Any]], named: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The texts of the policies that the release names, in that order, each checked against the digest that was signed."""
     by_digest = {digest_of(text["content"]): text["content"] for text in texts}
+    if missing := [policy["name"] for policy in named if policy["digest"] not in by_digest]:
+        raise NotVerified("policy", f"The text of the policy {missing[0]} is missing or was changed.")
+    return [by_digest[policy["digest"]] for policy in named]
+
+
+def _slots(texts: Iterable[Mapping[str, Any]], named: Sequence[Mapping[str, Any]]) -> dict[str, Slot]:
+    """The slots that the release's policies ask for, each policy's text checked against the digest that was signed."""
     slots: dict[str, Slot] = {}
-    for policy in named:
-        content = by_digest.get(policy["digest"])
-        if content is None:
-            raise NotVerified("policy", f"The text of the policy {policy['name']} is missing or was changed.")
+    for policy, content in zip(named, _texts(texts, named), strict=True):
         for slot in content["slots"]:
             # Two policies may use one key for slots of their own: the second is told apart by its policy's name, as in reviews.
             key = f"{slot['key']}-{policy['name']}" if slot["key"] in slots else slot["key"]
@@ -306,8 +456,8 @@ def _check_current(
     slot = slots.get(decision["slot"]["key"])
     if slot is None:
         raise NotVerified("sign-offs", f"The slot {decision['slot']['key']} is in none of the policies.")
-    if at >= _time(decision["expires"]):
-        raise NotVerified("expired", f"The sign-off in the slot {slot.key} expired at {decision['expires']}.")
+    if at >= _time(until := decision.get("pulls_until", decision["expires"])):
+        raise NotVerified("expired", f"The sign-off in the slot {slot.key} expired at {until}.")
     if stale := [facet for facet in slot.answers_for if decision["facets"][facet] != facets[facet]]:
         raise NotVerified("stale", f"The sign-off in the slot {slot.key} saw another state of {', '.join(stale)}.")
 
