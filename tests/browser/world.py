@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from access import actions as access
-from access.models import Role, ServiceToken, User
+from access.models import Reauthentication, Role, ServiceToken, User
 from access.permissions import Permission
 from access.principal import Principal
 from access.stepup import reauthenticate
@@ -25,7 +25,8 @@ from jobs.work import perform
 from registry import actions as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
 from registry.store import ArtifactStore
-from reviews.actions import draft_policy, open_thread, propose_policy, request_review, sign_off
+from reviews import break_glass
+from reviews.actions import draft_policy, open_thread, propose_policy, raise_finding, request_review, sign_off
 from reviews.models import PolicyVersion, Review, Round
 from reviews.promotion import promote
 from serving.actions import create_deployment
@@ -82,6 +83,7 @@ def build() -> World:
     training = start_training(model, dataset_version=data, recipe=recipe, by=as_(people["alice"]), reason="Newer data")
     deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))
     policy = _proposed_policy(people["pia"])
+    _governance(waiting, data, production, people)
     return World(
         people, model, live, waiting, review, fresh, dataset, data, training, deployment, account, token, policy
     )
@@ -91,7 +93,8 @@ def _proposed_policy(author: User) -> PolicyVersion:
     """A stricter text for tier 1 that waits for its signatures, and whose rehearsal finds something."""
     content = PolicyVersion.objects.get(policy__name="production-tier-1", number=1).content
     gates = [
-        {**gate, "passes": "metrics.auc_low >= 0.88"} if gate["key"] == "auc-floor" else gate for gate in content["gates"]
+        {**gate, "passes": "metrics.auc_low >= 0.88"} if gate["key"] == "auc-floor" else gate
+        for gate in content["gates"]
     ]
     slots = [{**content["slots"][0], "people": 2}, *content["slots"][1:]]
     draft = draft_policy(
@@ -101,6 +104,35 @@ def _proposed_policy(author: User) -> PolicyVersion:
         by=as_(author),
     )
     return propose_policy(draft, by=as_(author))
+
+
+def _governance(waiting: ModelVersion, data: DatasetVersion, stage: Stage, people: dict[str, User]) -> None:
+    """Something for the reports: a finding, and a version that is live ahead of its review."""
+    raise_finding(
+        waiting,
+        title="Explain the gap under 25",
+        detail="By slice, with intervals.",
+        severity="major",
+        owner=people["alice"],
+        due_at=timezone.now() + timedelta(days=10),
+        verifying_group=Group.objects.get(name="Model validation"),
+        by=as_(people["bob"]),
+    )
+    urgent = _version(_model(people["alice"], "fraud"), data, people["alice"], auc=0.87)
+    asked = break_glass.ask(
+        urgent,
+        stage,
+        reason="outage",
+        text="The live version answers every request with an error since nine.",
+        hours=6,
+        reauthentication=_confirmed(people["rita"]),
+        by=as_(people["rita"]),
+    )
+    break_glass.second(asked, reauthentication=_confirmed(people["carol"]), by=as_(people["carol"]))
+
+
+def _confirmed(somebody: User) -> Reauthentication:
+    return reauthenticate(somebody, method="password", secret=PASSWORD, by=as_(somebody))
 
 
 def another_review(world: World, name: str) -> Review:
