@@ -4,7 +4,7 @@ Two locks: markdown-it-py renders with raw HTML off, then nh3 keeps only the tag
 rendered at all: a picture in a card could call home from the reviewer's browser.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import nh3
@@ -30,8 +30,12 @@ def _shift_heading(token: Token) -> Token:
     return token
 
 
+@lru_cache(maxsize=2048)
 def safe_html(markdown: str) -> str:
-    """HTML of `markdown` with nothing in it that runs, loads or submits; headings start at h3."""
+    """HTML of `markdown` with nothing in it that runs, loads or submits; headings start at h3.
+
+    Remembered by its text, which is all that it depends on: a discussion is rendered anew at every look at its page.
+    """
     parser = _parser()
     tokens = [_shift_heading(token) for token in parser.parse(markdown)]
     html = parser.renderer.render(tokens, parser.options, {})

@@ -60,10 +60,12 @@ def discussion_of(review: Review) -> Discussion:
     edited = [one for one in said if one.edited]
     if edited:
         prefetch_related_objects(edited, Prefetch("revisions", CommentRevision.objects.order_by("number")))
+    unedited = CommentRevision.objects.none()
+    unedited._result_cache = []  # an empty queryset, too, compiles its SQL each time that it is asked
     threads: dict[int, Thread] = {}
     for one in said:
         if not one.edited:
-            one.__dict__.setdefault("_prefetched_objects_cache", {})["revisions"] = CommentRevision.objects.none()
+            one.__dict__.setdefault("_prefetched_objects_cache", {})["revisions"] = unedited
         thread = threads.setdefault(one.thread_id, one.thread)  # type: ignore[arg-type]  # filtered by its thread
         thread.__dict__.setdefault("said", []).append(one)
     found = Discussion(list(threads.values()))
