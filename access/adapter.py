@@ -6,6 +6,7 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
@@ -15,6 +16,7 @@ from access.models import User
 from access.principal import Principal
 from audit.actions import append_alone
 from audit.events import Action, Obj, Outcome
+from foundation.secrecy import decrypted, encrypted
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
@@ -68,7 +70,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
 
 
 class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth has no types
-    """Whose site passkeys belong to: the portal's address from the settings, never the Host header of a request."""
+    """Whose site passkeys belong to (the portal's address, never the Host header), and that stored secrets are encrypted."""
+
+    def encrypt(self, text: str) -> str:
+        """The secret of an authenticator app or of recovery codes, as the database keeps it."""
+        return encrypted(text, settings.MFA_KEY, purpose="mfa")
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """The secret itself."""
+        return decrypted(encrypted_text, settings.MFA_KEY, purpose="mfa")
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """The relying party, as authenticators show it."""

@@ -41,6 +41,7 @@ class Environment(BaseSettings):
     scoring_public_url: str = ""
     secret_key: str = ""
     audit_mac_key: str = ""
+    mfa_key: str = ""
     ledger_origin: str = "countersign.local/ledger"
     email_url: str = Field(default="", description="smtp://user:password@host:port; empty prints mail to the console")
     mail_from: str = "countersign@localhost"

@@ -222,6 +222,7 @@ AUDIT_LOG_KEY_FILE = SECRETS_DIR / "ledger-key.pem"
 AUDIT_LOG_ORIGIN = ENV.ledger_origin
 AUDIT_STATE_FILE = VAR_DIR / "ledger" / "state"
 AUDIT_ANCHOR_DIR = VAR_DIR / "ledger" / "anchors"
+MFA_KEY = ENV.secret("mfa_key", ENV.mfa_key)  # encrypts authenticator secrets in the database
 AUDIT_MAC_KEY = ENV.secret("audit_mac_key", ENV.audit_mac_key).encode()
 AUDIT_MAC_KEY_ID = "1"
 
@@ -301,6 +302,8 @@ SPECTACULAR_SETTINGS = {
         "VersionStateEnum": "registry.models.ModelVersion.State",
         "DeploymentStateEnum": "serving.models.Deployment.State",
         "RoundStateEnum": "reviews.models.Round.State",
+        "SignOffDecisionEnum": "reviews.models.SignOff.Decision",
+        "PolicyDecisionEnum": "reviews.models.PolicySignature.Decision",
     },
 }
 

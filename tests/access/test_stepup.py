@@ -158,3 +158,13 @@ def test_a_proof_is_good_for_its_owner_only(bob: User, carol: User) -> None:
 
     with pytest.raises(Forbidden, match="somebody else's"):
         actions.consume(proof, user=carol, now=timezone.now())
+
+
+def test_the_database_alone_does_not_give_the_authenticator_away(bob: User) -> None:
+    secret = generate_totp_secret()
+    TOTP.activate(bob, secret)
+
+    kept = Authenticator.objects.get(user=bob).data["secret"]
+
+    assert secret not in kept
+    assert confirm(bob, code_of(secret), method="totp").method == "totp"

@@ -35,6 +35,7 @@ class Installation:
             "COUNTERSIGN_VAR_DIR": str(folder / "var"),
             "COUNTERSIGN_SECRET_KEY": "stories-only-secret-key-of-sufficient-length-0123456789",
             "COUNTERSIGN_AUDIT_MAC_KEY": "stories-only-mac-key",
+            "COUNTERSIGN_MFA_KEY": "stories-only-mfa-key",
             "COUNTERSIGN_PORTAL_PORT": str(self.portal_port),
             "COUNTERSIGN_MLFLOW_PORT": str(self.mlflow_port),
             "COUNTERSIGN_SCORING_PORT": str(self.scoring_port),
