@@ -8,6 +8,7 @@ from django import template
 from django.template.context import Context
 
 from reviews.discussion import Discussion, discussion_of
+from reviews.evaluation import Evaluation
 from reviews.models import Review
 from reviews.panel import Panel
 
@@ -26,6 +27,7 @@ def threads(context: Context, review: Review | None, section: str = "") -> dict[
         "section": section,
         "reader": getattr(request, "user", None),
         "holds": _holds(context),
+        "conditional": _conditional(context),
         "request": request,
         "csrf_token": context.get("csrf_token"),
     }
@@ -35,6 +37,12 @@ def threads(context: Context, review: Review | None, section: str = "") -> dict[
 def discussion(review: Review | None) -> Discussion:
     """Everything that was said in a review."""
     return discussion_of(review) if review is not None else Discussion([])
+
+
+def _conditional(context: Context) -> bool:
+    """Whether the policy of the page lets an approval carry conditions."""
+    found = getattr(context.get("page"), "found", None)
+    return isinstance(found, Evaluation) and found.rules.conditions.allowed
 
 
 def _holds(context: Context) -> bool:

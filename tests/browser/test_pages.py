@@ -94,6 +94,18 @@ def _policy(world: World) -> dict[str, Any]:
     return {"name": "production-tier-1", "number": 1}
 
 
+def _thread(world: World) -> dict[str, Any]:
+    return {"uuid": world.review.threads.earliest("pk").uuid}
+
+
+def _comment(world: World) -> dict[str, Any]:
+    return {"pk": world.review.threads.earliest("pk").comments.earliest("pk").pk}
+
+
+def _finding(world: World) -> dict[str, Any]:
+    return {"uuid": world.waiting.findings.earliest("pk").uuid}
+
+
 def _proposed_policy(world: World) -> dict[str, Any]:
     return {"name": world.proposed_policy.policy.name, "number": world.proposed_policy.number}
 
@@ -120,6 +132,16 @@ PAGES: Final = (
     Place("reviews:version", "carol", _live),
     Place("reviews:request", "alice", _fresh),
     Place("reviews:sign", "bob", _waiting),
+    Place("reviews:sign", "bob", _waiting, query="?decision=approve_with_conditions"),
+    Place("reviews:comment", "bob", _waiting, query="?section=gates&path=/gates/widest-gap"),
+    Place("reviews:thread-reply", "bob", _thread),
+    Place("reviews:comment-edit", "bob", _comment),
+    Place("reviews:findings", "bob"),
+    Place("reviews:findings", "dave", query="?state=lapsed"),
+    Place("reviews:finding", "alice", _finding),
+    Place("reviews:finding", "bob", _finding),
+    Place("reviews:finding-extend", "bob", _finding),
+    Place("reviews:finding-new", "dave", _waiting),
     Place("reviews:promote", "rita", _waiting),
     Place("reviews:rollback", "rita", _model),
     Place("reviews:revoke", "carol", _live),
@@ -204,7 +226,9 @@ NOT_PAGES: Final = {
     "training:cancel": "posted by the job's page",
     "training:retry": "posted by the job's page",
     "reviews:read": "posted by the review page",
-    "reviews:comment": "posted by the review page",
+    "reviews:finding-act": "posted by the finding's page",
+    "reviews:findings-export": "a download",
+    "reviews:thread-resolve": "posted by the review page",
     "reviews:round": "posted by the review page",
     "reviews:withdraw": "posted by the review page",
     "reviews:withdraw-sign-off": "posted by the review page",
@@ -239,7 +263,18 @@ def _names(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterat
 
 
 def test_no_page_of_the_portal_is_forgotten() -> None:
-    rooms = {"reviews", "registry", "datasets", "training", "serving", "monitoring", "reports", "audit", "access", "notices"}
+    rooms = {
+        "reviews",
+        "registry",
+        "datasets",
+        "training",
+        "serving",
+        "monitoring",
+        "reports",
+        "audit",
+        "access",
+        "notices",
+    }
     known = {place.name for place in PAGES} | set(NOT_PAGES)
     ours = {name for name in _names(get_resolver().url_patterns) if ":" not in name or name.partition(":")[0] in rooms}
     ours = {name for name in ours if not name.startswith(("account_", "mfa_", "socialaccount_")) and "api" not in name}

@@ -26,7 +26,17 @@ from registry import actions as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
 from registry.store import ArtifactStore
 from reviews import break_glass
-from reviews.actions import draft_policy, open_thread, propose_policy, raise_finding, request_review, sign_off
+from reviews.actions import (
+    draft_policy,
+    edit_comment,
+    open_thread,
+    propose_policy,
+    raise_finding,
+    reply,
+    request_review,
+    resolve_thread,
+    sign_off,
+)
 from reviews.models import PolicyVersion, Review, Round
 from reviews.promotion import promote
 from serving.actions import create_deployment
@@ -78,7 +88,7 @@ def build() -> World:
     _approve(live, production, people)
     waiting = _version(model, data, people["alice"], auc=0.884, worst=0.24, against=live.number)
     review = _ask(waiting, production, people["alice"])
-    open_thread(review, "Is the gap under 25 explained by thin files?", section="fairness", by=as_(people["bob"]))
+    _discuss(review, people)
     fresh = _version(model, data, people["alice"], auc=0.86)
     training = start_training(model, dataset_version=data, recipe=recipe, by=as_(people["alice"]), reason="Newer data")
     deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))
@@ -87,6 +97,17 @@ def build() -> World:
     return World(
         people, model, live, waiting, review, fresh, dataset, data, training, deployment, account, token, policy
     )
+
+
+def _discuss(review: Review, people: dict[str, User]) -> None:
+    """A question with an answer, an edit, advice, and a thread that is settled."""
+    alice, bob, carol = (as_(people[name]) for name in ("alice", "bob", "carol"))
+    question = open_thread(review, "Is the gap explained?", section="fairness", feedback="major", by=bob)
+    edit_comment(question.comments.get(), "Is the gap under 25 explained by thin files?", by=bob)
+    reply(question, "Mostly: nine of the **eleven** points. @bob, see the slices.", "minor", by=alice)
+    settled = open_thread(review, "Which cut-off is this?", section="gates", path="/gates/widest-gap", by=carol)
+    resolve_thread(settled, by=carol)
+    open_thread(review, "A clear improvement over what is live.", feedback="ok", by=carol)
 
 
 def _proposed_policy(author: User) -> PolicyVersion:

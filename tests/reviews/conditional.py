@@ -18,11 +18,13 @@ from tests.reviews.conftest import proof_of
 from tests.reviews.publishing import make_author, make_signer, publish
 
 
-def allow_conditions(author: User, signer: User, *, days: int = 30, name: str = "production-tier-1") -> PolicyVersion:
-    """The shipped policy, followed by one that allows conditions due within `days`."""
+def allow_conditions(
+    author: User, signer: User, *, days: int = 30, allowed: bool = True, name: str = "production-tier-1"
+) -> PolicyVersion:
+    """The shipped policy, followed by one that allows conditions due within `days`, or that allows none."""
     content = PolicyVersion.objects.get(policy__name=name, number=1).content
-    allowed = {"conditions": {"allowed": True, "at_most_days": days}}
-    return publish(name, content | allowed, author=make_author(author), signer=make_signer(signer))
+    said = {"conditions": {"allowed": allowed, "at_most_days": days}}
+    return publish(name, content | said, author=make_author(author), signer=make_signer(signer))
 
 
 def condition(owner: User, *, days: float = 10, slot: str = "validator", named: str = "", **changes: Any) -> Condition:

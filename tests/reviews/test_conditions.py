@@ -78,8 +78,9 @@ class TestSigning:
         assert any(f'"{Action.FINDING_RAISE}"' in str(row.payload) for row in Pending.objects.all())
 
     def test_a_policy_that_knows_none_refuses_them(
-        self, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User
+        self, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, dave: User, erin: User
     ) -> None:
+        allow_conditions(dave, erin, allowed=False)
         review = ask(make_candidate(), production, alice)
 
         with pytest.raises(Conflict, match="does not allow an approval with conditions") as refused:
@@ -285,9 +286,7 @@ class TestLapsing:
         promote(conditional.version, production, by=as_(rita))
         first = only_finding().due_at
         later = first + timedelta(days=5)
-        extend_finding(
-            only_finding(), later, reason="The data came late.", reauthentication=proof_of(bob), by=as_(bob)
-        )
+        extend_finding(only_finding(), later, reason="The data came late.", reauthentication=proof_of(bob), by=as_(bob))
 
         with time_machine.travel(first, tick=False):
             tick(first)

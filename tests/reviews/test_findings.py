@@ -168,7 +168,9 @@ class TestVerifying:
         with pytest.raises(Forbidden, match="You own this finding"):
             close_finding(finding, "I read it.", by=as_(bob))
 
-    def test_nobody_who_had_a_hand_in_the_version_does(self, review: Review, alice: User, bob: User, dave: User) -> None:
+    def test_nobody_who_had_a_hand_in_the_version_does(
+        self, review: Review, alice: User, bob: User, dave: User
+    ) -> None:
         join(alice, VALIDATION)
         finding = raised(review.version, owner=dave, by=dave)
         answer_finding(finding, "Done.", by=as_(dave))

@@ -290,7 +290,7 @@ class TestPublication:
     def test_wrong_password_signs_nothing(self, proposed: PolicyVersion, carol: User, client_for: Browser) -> None:
         answer = client_for(carol).post(
             reverse("reviews:policy-sign", args=["staging", 2]),
-            signature(secret="wrong"),  # noqa: S106 - the point
+            signature(secret="wrong"),
         )
 
         assert answer.status_code == 400

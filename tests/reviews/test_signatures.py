@@ -275,11 +275,6 @@ def test_wrong_input_is_refused_with_its_field(
     assert field in caught.value.errors
 
 
-def test_approval_with_conditions_is_refused_where_the_policy_knows_none(review: Review, bob: User) -> None:
-    with pytest.raises(Conflict, match="does not allow an approval with conditions"):
-        sign(review, "validator", bob, decision="approve_with_conditions")
-
-
 def test_changed_facet_makes_only_the_sign_offs_that_answer_for_it_stale(
     review: Review, bob: User, alice: User, carol: User, make_candidate: MakeCandidate
 ) -> None:

@@ -55,9 +55,9 @@ class TestSaying:
 
         said = thread.comments.get()
         assert (said.text, said.feedback, said.author) == ("Nice **work**.", "minor", dave)
-        assert "Dave Novak wrote about credit version 1" in [title.replace("/", " version ") for title in told(alice)] or (
-            told(alice)
-        )
+        assert "Dave Novak wrote about credit version 1" in [
+            title.replace("/", " version ") for title in told(alice)
+        ] or (told(alice))
 
     def test_nobody_who_does_not(self, review: Review, root: User) -> None:
         with pytest.raises(Forbidden):
@@ -172,9 +172,7 @@ class TestHolding:
         review.version.refresh_from_db()
         assert review.version.state == ModelVersion.State.APPROVED
 
-    def test_one_of_two_is_not_enough(
-        self, question: Thread, review: Review, bob: User, carol: User
-    ) -> None:
+    def test_one_of_two_is_not_enough(self, question: Thread, review: Review, bob: User, carol: User) -> None:
         open_thread(review, "And over 65?", must_resolve=True, by=as_(carol))
         sign(review, "validator", bob)
         sign(review, "risk", carol)
@@ -212,9 +210,7 @@ class TestHolding:
         with pytest.raises(Conflict, match="resolved already"):
             resolve_thread(thread, by=as_(dave))
 
-    def test_opened_again_it_blocks_again(
-        self, question: Thread, review: Review, bob: User, production: Stage
-    ) -> None:
+    def test_opened_again_it_blocks_again(self, question: Thread, review: Review, bob: User, production: Stage) -> None:
         resolve_thread(question, by=as_(bob))
         reopen_thread(question, by=as_(bob))
 
@@ -292,11 +288,11 @@ class TestPages:
         assert "Minor issue" in fairness
         assert reverse("reviews:thread-resolve", args=[question.uuid]) in fairness
         assert page.count(f'id="{question.anchor}"') == 1
-        assert reverse("reviews:thread-resolve", args=[question.uuid]) not in self.page(client_for(dave), review.version)
+        assert reverse("reviews:thread-resolve", args=[question.uuid]) not in self.page(
+            client_for(dave), review.version
+        )
 
-    def test_everything_works_as_plain_forms(
-        self, review: Review, bob: User, client_for: Browser
-    ) -> None:
+    def test_everything_works_as_plain_forms(self, review: Review, bob: User, client_for: Browser) -> None:
         browser = client_for(bob)
         browser.post(
             reverse("reviews:comment", args=["credit", 1]),
@@ -358,8 +354,7 @@ class TestPages:
     ) -> None:
         thread = open_thread(review, "0", section="fairness", by=as_(dave))
         Comment.objects.bulk_create(
-            Comment(review=review, thread=thread, section="fairness", body=str(one), author=dave)
-            for one in range(199)
+            Comment(review=review, thread=thread, section="fairness", body=str(one), author=dave) for one in range(199)
         )
 
         with django_assert_max_num_queries(3):  # type: ignore[attr-defined]  # a context manager
