@@ -208,7 +208,7 @@ def may_answer(by: Principal, case: BreakGlass) -> Verdict:
     groups = rules_for(case.version.model.tier, case.stage).emergency.groups
     if lacking := sorted(set(groups) - candidate(by.user).groups):
         return Verdict(False, f"The policy asks for a member of {lacking[0]}, and you are none.")
-    if conflict := conflict_of(by.user.pk, deeds_of(case.version)):
+    if conflict := conflict_of(by.user.pk, deeds_of(case.version, case.review)):
         return Verdict(False, conflict)
     return Verdict(True, "You did not ask for it and had no hand in the version, so you may second it.")
 

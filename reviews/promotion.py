@@ -147,7 +147,7 @@ def place(
 
 def _renews(found: Evaluation) -> bool:
     """Whether the version holds the stage by another approval than the one that its newest review gave."""
-    return found.approval is not None and found.approval.promotion_id is None and not found.unmet
+    return found.approval is not None and found.approval.promotion_id is None
 
 
 def _to_go_back_to(model: RegisteredModel, stage: Stage, alias: Alias | None) -> Approval:

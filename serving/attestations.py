@@ -8,23 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from access.models import Reauthentication
+from access.models import Reauthentication, User
 from foundation.canonical import digest_of
-from foundation.dsse import Envelope, seal, statement
+from foundation.dsse import Envelope, envelope_digest, seal, statement
 from foundation.keys import registry_signer
 from foundation.refusals import Unavailable
 from registry.models import ModelVersion, Stage
 from registry.releases import read_release
-from reviews.models import Approval, PolicyVersion, Review, Round, SignOff
+from reviews import within
+from reviews.models import (
+    Approval,
+    BreakGlass,
+    EnvelopeSignature,
+    GateException,
+    PolicyVersion,
+    Review,
+    Rollback,
+    Round,
+    SignOff,
+)
+from reviews.people import deeds_of
 from serving.models import StatusCounter, StatusSnapshot
 from serving.verification import ATTESTATION_TYPE, PROVENANCE_TYPE, STATUS_TYPE, version_id
 
+T = TypeVar("T")
 STATUS_LASTS: Final = timedelta(hours=1)
 RENEW_AFTER: Final = timedelta(minutes=10)
 
@@ -40,11 +53,13 @@ def release_attestation(version: ModelVersion, stage: Stage, release: Mapping[st
         "type": ATTESTATION_TYPE,
         "release": dict(release),
         "manifest": version.manifest,
+        **_grounds(predicate),
         "subject": _subject(version, predicate),
         "sign_offs": _sign_offs(predicate),
-        "assertions": _assertions(predicate["sign_offs"]),
+        "assertions": _assertions(_named(predicate)),
         "policies": _policies(predicate),
-        "provenance": _provenance(version, stage),
+        "exceptions": _exceptions(predicate),
+        "provenance": _provenance(version, stage, release),
         "status": current_status(),
     }
 
@@ -109,7 +124,47 @@ def _assertions(digests: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {one.challenge: {"assertion": one.assertion, "enrolment": one.enrolment} for one in rows}
 
 
+def _named(predicate: Mapping[str, Any]) -> list[str]:
+    """The digests of every statement of a person that the release names."""
+    named = [*predicate["sign_offs"], *predicate.get("exceptions", ()), *predicate.get("break_glass", {}).values()]
+    named += predicate.get("envelope", {}).get("signatures", ())
+    return [*named, predicate["rollback"]] if "rollback" in predicate else named
+
+
+def _grounds(predicate: Mapping[str, Any]) -> dict[str, Any]:
+    """The statements that stand behind a release besides sign-offs: of an emergency, under a retraining envelope, of a rollback."""
+    found: dict[str, Any] = {}
+    if "break_glass" in predicate:
+        case = _there(BreakGlass.objects.filter(asked_digest=predicate["break_glass"]["asks"]).first())
+        found["break_glass"] = {"asks": case.asked_statement, "seconds": case.seconded_statement}
+    if "envelope" in predicate:
+        found["envelope"] = _in_advance(predicate)
+    if "rollback" in predicate:
+        found["rollback"] = _there(Rollback.objects.filter(statement_digest=predicate["rollback"]).first()).statement
+    return found
+
+
+def _in_advance(predicate: Mapping[str, Any]) -> dict[str, Any]:
+    named = predicate["envelope"]["signatures"]
+    rows = EnvelopeSignature.objects.filter(statement_digest__in=named)
+    row = _there(rows.select_related("envelope__model", "envelope__stage", "envelope__base").first())
+    return {
+        "document": within.document(row.envelope, list(predicate["policies"])),
+        "signatures": [one.statement for one in rows],
+    }
+
+
+def _there(row: T | None) -> T:
+    if row is None:
+        raise Unavailable(
+            "A statement that this release names is not in the database; tell an administrator.", code="records-missing"
+        )
+    return row
+
+
 def _subject(version: ModelVersion, predicate: Mapping[str, Any]) -> str:
+    if "subject_digest" not in predicate:  # a break-glass is about the bytes alone; its review goes on
+        return ""
     rounds = Round.objects.filter(review__version=version, subject_digest=predicate["subject_digest"])
     text = rounds.values_list("subject", flat=True).first()
     if text is None:
@@ -132,17 +187,34 @@ def _policies(predicate: Mapping[str, Any]) -> list[dict[str, Any]]:
     return texts
 
 
-def _provenance(version: ModelVersion, stage: Stage) -> Envelope:
-    """Who made the version and asked for its review: registered, trained, owns the service that did, requested. By number only."""
-    people = {version.created_by, version.trained_by}
-    people |= {person.owner for person in people if person is not None}
-    requesters = Review.objects.filter(version=version, stage=stage).select_related("requested_by")
-    people |= {review.requested_by for review in requesters}
+def _exceptions(predicate: Mapping[str, Any]) -> list[dict[str, Any]]:
+    named = list(predicate.get("exceptions", ()))
+    found = dict(GateException.objects.filter(statement_digest__in=named).values_list("statement_digest", "statement"))
+    if len(found) != len(set(named)):
+        raise Unavailable(
+            "An exception that this release names is not in the database; tell an administrator.",
+            code="records-missing",
+        )
+    return [found[digest] for digest in named]
+
+
+def _provenance(version: ModelVersion, stage: Stage, release: Mapping[str, Any]) -> Envelope:
+    """Everybody who had a hand in the version by the time it was approved, as `reviews.independence` counts hands. By number only."""
+    approval = (
+        Approval.objects.filter(version=version, stage=stage, promotion__release_digest=envelope_digest(release))
+        .select_related("round__review__requested_by")
+        .first()
+    )
+    review = approval.round.review if approval and approval.round.review.version_id == version.pk else None
+    review = review or Review.objects.filter(version=version, stage=stage).select_related("requested_by").first()
+    deeds = deeds_of(version, review, until=approval.approved_at if approval else None)
+    accounts = {account for deed in deeds for account in (deed.account, deed.owner) if account is not None}
+    authors = User.objects.filter(pk__in=accounts).values_list("uuid", flat=True)
     predicate = {
         "model": version.model.name,
         "version": version.number,
         "digest": version.digest,
-        "authors": sorted(str(person.uuid) for person in people if person is not None),
+        "authors": sorted(map(str, authors)),
         "registered_at": version.created_at.isoformat(),
     }
     return seal(

@@ -23,6 +23,7 @@ from registry.manifest import ManifestFile, manifest_digest
 
 ATTESTATION_TYPE: Final = "https://countersign.dev/release-attestation/v1"
 SIGN_OFF_TYPE: Final = "https://countersign.dev/sign-off/v1"
+EXCEPTION_TYPE: Final = "https://countersign.dev/exception/v1"
 RELEASE_TYPE: Final = "https://countersign.dev/release/v1"
 PROVENANCE_TYPE: Final = "https://countersign.dev/provenance/v1"
 STATUS_TYPE: Final = "https://countersign.dev/status/v1"
@@ -58,6 +59,7 @@ class Slot:
     key: str
     people: int
     answers_for: tuple[str, ...]
+    delegable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,8 +363,10 @@ def _sign_offs(
         check_confirmed(decision, "reviewer", envelope_digest(envelope), attestation, accepted, key)
     for decision in decisions:
         _check_current(decision, slots, facets, at)
-    _check_independent(decisions, _authors(attestation["provenance"], release, key))
+    authors = _authors(attestation["provenance"], release, key)
+    _check_independent(decisions, authors)
     _check_quorum(decisions, slots)
+    _check_exceptions(attestation, release, key, authors, accepted)
     return decisions
 
 
@@ -429,7 +433,7 @@ def _slots(texts: Iterable[Mapping[str, Any]], named: Sequence[Mapping[str, Any]
         for slot in content["slots"]:
             # Two policies may use one key for slots of their own: the second is told apart by its policy's name, as in reviews.
             key = f"{slot['key']}-{policy['name']}" if slot["key"] in slots else slot["key"]
-            slots[key] = Slot(key, int(slot["people"]), tuple(slot["answers_for"]))
+            slots[key] = Slot(key, int(slot["people"]), tuple(slot["answers_for"]), bool(slot.get("delegable", True)))
     if not slots:
         raise NotVerified("policy", "The release names no policy that asks for a sign-off.")
     return slots
@@ -456,6 +460,8 @@ def _check_current(
     slot = slots.get(decision["slot"]["key"])
     if slot is None:
         raise NotVerified("sign-offs", f"The slot {decision['slot']['key']} is in none of the policies.")
+    if decision.get("on_behalf_of") and not slot.delegable:
+        raise NotVerified("delegation", f"Nobody may sign in the slot {slot.key} for somebody else.")
     if at >= _time(until := decision.get("pulls_until", decision["expires"])):
         raise NotVerified("expired", f"The sign-off in the slot {slot.key} expired at {until}.")
     if stale := [facet for facet in slot.answers_for if decision["facets"][facet] != facets[facet]]:
@@ -470,11 +476,57 @@ def _authors(envelope: Mapping[str, Any], release: Mapping[str, Any], key: Ed255
 
 
 def _check_independent(decisions: Iterable[Mapping[str, Any]], authors: frozenset[str]) -> None:
-    people = [decision["reviewer"]["id"] for decision in decisions]
+    people = [person for decision in decisions for person in _spoken_for(decision)]
     if len(set(people)) != len(people):
         raise NotVerified("independence", "One person signed in more than one slot.")
     if own := authors.intersection(people):
         raise NotVerified("independence", f"{sorted(own)[0]} took part in making this version and cannot approve it.")
+
+
+def _spoken_for(decision: Mapping[str, Any]) -> list[str]:
+    """Everybody whose decision it is: the signer, and whom they signed for."""
+    delegator = decision.get("on_behalf_of")
+    return [decision["reviewer"]["id"], *([delegator["id"]] if delegator else [])]
+
+
+def _check_exceptions(
+    attestation: Mapping[str, Any],
+    release: Mapping[str, Any],
+    key: Ed25519PublicKey,
+    authors: frozenset[str],
+    accepted: frozenset[str],
+) -> None:
+    """That every exception which the release names is there, by an independent holder of the policy's slot, and outlasts the release."""
+    envelopes, named = attestation.get("exceptions", ()), release.get("exceptions", ())
+    if sorted(envelope_digest(envelope) for envelope in envelopes) != sorted(named):
+        raise NotVerified("exceptions", "The exceptions in the attestation are not those that the release names.")
+    excepting = _excepting(attestation["policies"], release["policies"]) if envelopes else {}
+    for envelope in envelopes:
+        said = _about(envelope, EXCEPTION_TYPE, release, key)
+        slot = said["slot"]["key"]
+        if not slot or excepting.get(said["gate"]["key"]) != slot:
+            raise NotVerified("exceptions", f"The policies do not let the slot {slot} except {said['gate']['key']}.")
+        if said["reviewer"]["id"] in authors:
+            raise NotVerified("independence", f"{said['reviewer']['id']} took part in making this version.")
+        if _time(said["ends_at"]) < _time(release["valid_until"]):
+            raise NotVerified("exceptions", f"The release outlasts the exception of {said['gate']['key']}.")
+        check_confirmed(said, "reviewer", envelope_digest(envelope), attestation, accepted, key)
+
+
+def _excepting(texts: Iterable[Mapping[str, Any]], named: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The slot that may except each gate; keys that two policies use are told apart by the policy's name, as in reviews."""
+    slots: set[str] = set()
+    found: dict[str, str] = {}
+    for policy, content in zip(named, _texts(texts, named), strict=True):
+        own = {
+            one["key"]: f"{one['key']}-{policy['name']}" if one["key"] in slots else one["key"]
+            for one in content["slots"]
+        }
+        slots |= set(own.values())
+        for gate in content["gates"]:
+            key = f"{gate['key']}-{policy['name']}" if gate["key"] in found else gate["key"]
+            found[key] = own.get(gate.get("excepted_by", ""), "")
+    return found
 
 
 def _check_quorum(decisions: Iterable[Mapping[str, Any]], slots: Mapping[str, Slot]) -> None:

@@ -98,6 +98,7 @@ def train(request: Request, folder: Path) -> Answer:
         "years": list(split.test_periods),
         "dataset": f"{request.dataset} v{request.dataset_version}",
     }
+    evidence["metrics"]["training"] = {"algorithm": request.algorithm, "settings": dict(request.settings)}
     _step(3)
     evidence["importance"] = permutation_importance(
         fitted.pipeline, split.test, holdout.label, features=recipe.features, seed=request.seed

@@ -8,13 +8,15 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from access.models import User
+from access import actions as access_actions
+from access.models import Role, User
 from access.stepup import Rehearsal, StatementReady
 from foundation.canonical import digest_of
 from foundation.dsse import envelope_digest, open_sealed
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Forbidden, Invalid
 from notices.models import Notification
+from registry import actions as registry_actions
 from registry.models import Alias, ModelVersion, Promotion, Stage
 from registry.releases import read_release
 from reviews.actions import request_review
@@ -172,18 +174,13 @@ class TestSeconding:
             seconded(asked(fix, production, rita), request.getfixturevalue(who))
 
     def test_author_does_not_second_the_own_version(
-        self, in_production: ModelVersion, make_candidate: MakeCandidate, production: Stage, rita: User, carol: User
+        self, make_candidate: MakeCandidate, production: Stage, alice: User, rita: User, carol: User
     ) -> None:
-        from access import actions as access_actions
-        from access.models import Role
-        from access.principal import Principal
-
-        operator = Principal.system("operator")
-        access_actions.assign_role(Role.objects.get(name="Data scientist"), to=carol, by=operator)
-        own = make_candidate(by=carol)
+        own = registry_actions.create_model("loans", tier=1, owner=carol, by=as_(alice))
+        version = make_candidate(by=carol, model=own)
 
         with pytest.raises(Forbidden, match="registered this version"):
-            seconded(asked(own, production, rita), carol)
+            seconded(asked(version, production, rita), carol)
 
     def test_it_cannot_be_seconded_after_its_hours(
         self, fix: ModelVersion, production: Stage, rita: User, carol: User
@@ -218,14 +215,10 @@ class TestSeconding:
         assert holder(production) == other
 
     def test_asker_who_lost_the_permission_has_asked_in_vain(
-        self, fix: ModelVersion, production: Stage, rita: User, carol: User
+        self, fix: ModelVersion, production: Stage, rita: User, carol: User, erin: User
     ) -> None:
-        from access import actions as access_actions
-        from access.models import Role
-        from access.principal import Principal
-
         case = asked(fix, production, rita)
-        access_actions.withdraw_role(Role.objects.get(name="Release manager"), to=rita, by=Principal.system("operator"))
+        access_actions.withdraw_role(Role.objects.get(name="Release manager"), to=rita, by=as_(erin))
 
         with pytest.raises(Forbidden):
             seconded(case, carol)
