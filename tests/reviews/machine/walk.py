@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -325,7 +325,7 @@ def walk_in(world: World, tally: Tally) -> type[RuleBasedStateMachine]:
                     reauthentication=self._proof("rita"),
                     by=self._as("rita"),
                 )
-                self._check_live(moved.version, moved.approval)
+                self._check_live(moved.version, moved.approval, went_back=True)
 
         # the bookkeeping of the independent model
 
@@ -357,9 +357,16 @@ def walk_in(world: World, tally: Tally) -> type[RuleBasedStateMachine]:
                 return f"its round is {round_.state}"
             return rules.why_not(self.versions[number], self.rounds[round_.pk], self.in_force, timezone.now())
 
-        def _check_live(self, version: ModelVersion, approval: Approval) -> None:
-            """Whatever stands behind the alias now has its threshold, and none of its authors among those who approved."""
+        def _check_live(self, version: ModelVersion, approval: Approval, *, went_back: bool = False) -> None:
+            """Whatever stands behind the alias now has its threshold, and none of its authors among those who approved.
+
+            A rollback needs an approval that stands: what was signed is what runs again, also when more has been written about it since.
+            """
             known, round_ = self.versions[version.number], self.rounds[approval.round.pk]
+            if went_back:
+                known = replace(
+                    known, facets=max((said.facets for said in round_.said), key=lambda one: sum(one.values()))
+                )
             why_not = rules.why_not(known, round_, round_.policy, timezone.now())
             assert why_not in {"", "it fails the gate"}, f"live although {why_not}"
             signed = rules.approvers(known, round_, round_.policy, timezone.now())
