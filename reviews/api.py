@@ -559,13 +559,18 @@ class PolicySignaturesView(APIView):
         """Approve a proposed policy or send it back, confirming in the same request that it is you. The last approval puts it in force."""
         values = _given(PolicySignatureIn, request)
         by = principal_of(request)
-        given = sign_policy(
-            _policy(name, number),
-            decision=values["decision"],
-            reason=values["reason"],
-            reauthentication=_prove(values, by),
-            expected_rehearsal=values["expected_rehearsal"],
-            by=by,
+        policy = _policy(name, number)
+        given = confirmed(
+            values,
+            by,
+            lambda proof: sign_policy(
+                policy,
+                decision=values["decision"],
+                reason=values["reason"],
+                reauthentication=proof,
+                expected_rehearsal=values["expected_rehearsal"],
+                by=by,
+            ),
         )
         return Response(PolicySignatureOut(given).data, status=status.HTTP_201_CREATED)
 

@@ -34,7 +34,7 @@ class Discussion:
     @property
     def comments(self) -> int:
         """How much was said."""
-        return sum(len(thread.said) for thread in self.threads)  # type: ignore[attr-defined]  # prefetched by `discussion_of`
+        return len([said for thread in self.threads for said in thread.said])  # type: ignore[attr-defined]  # prefetched by `discussion_of`
 
     def of(self, section: str) -> Discussion:
         """The threads of one section; empty: those about the version at large."""
