@@ -23,6 +23,7 @@ from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
+from audit.payload import Json
 from datasets.models import DatasetVersion, Recipe
 from foundation.canonical import digest_of
 from foundation.refusals import Conflict, Invalid, NotFound
@@ -61,6 +62,7 @@ __all__ = [
     "delete_model_tag",
     "delete_version_tag",
     "register_version",
+    "restore_card",
     "retire_version",
     "revise_card",
     "set_alias",
@@ -289,7 +291,34 @@ def revise_card(version: ModelVersion, sections: Mapping[str, object], *, by: Pr
     last = version.card_revisions.order_by("-number").first()
     before: dict[str, str] = dict(last.sections) if last else {}
     after = {key: text for key, text in (before | cards.checked(sections)).items() if text}
-    if last is not None and after == before:
+    return _add_revision(version, last, after, by=by)
+
+
+@governed(Action.CARD_REVISE)
+def restore_card(version: ModelVersion, number: int, *, by: Principal) -> ModelCardRevision:
+    """Add a revision that says exactly what revision `number` said; the ones in between stay in the record.
+
+    Raises `NotFound` for a revision that does not exist, `Conflict` when the card says that already.
+    """
+    version = _locked_version(version)
+    permit(by, Permission.EDIT_MODEL, version.model)
+    _check_open(version)
+    wanted = version.card_revisions.filter(number=number).first()
+    if wanted is None:
+        raise NotFound(f"The card of {version} has no revision {number}.", code="card-revision-unknown")
+    last = version.card_revisions.order_by("-number").first()
+    return _add_revision(version, last, dict(wanted.sections), by=by, restored=number)
+
+
+def _add_revision(
+    version: ModelVersion,
+    last: ModelCardRevision | None,
+    after: dict[str, str],
+    *,
+    by: Principal,
+    restored: int | None = None,
+) -> ModelCardRevision:
+    if last is not None and after == last.sections:
         raise Conflict("Nothing changed: the card already says this.", code="card-unchanged")
     revision = ModelCardRevision.objects.create(
         version=version,
@@ -298,12 +327,15 @@ def revise_card(version: ModelVersion, sections: Mapping[str, object], *, by: Pr
         digest=digest_of(after),
         author=account_of(by),
     )
+    after_words: dict[str, Json] = {"revision": revision.number, "digest": revision.digest}
+    if restored is not None:
+        after_words["restored"] = restored
     append(
         Action.CARD_REVISE,
         by=by,
         obj=version.ledger_ref(),
         before={"revision": last.number if last else 0, "digest": last.digest if last else ""},
-        after={"revision": revision.number, "digest": revision.digest},
+        after=after_words,
     )
     return revision
 

@@ -200,6 +200,18 @@ class Card(generics.ListAPIView[ModelCardRevision]):
         return Response(forms.CardSerializer(actions.revise_card(version, fields["sections"], by=by)).data, status=201)
 
 
+class RestoreCard(APIView):
+    """Going back to what an earlier revision said."""
+
+    @extend_schema(request=forms.CardRestoreSerializer, responses={201: forms.CardSerializer})
+    def post(self, request: Request, name: str, number: int) -> Response:
+        """Add a revision that says what an earlier one said; needs edit_model."""
+        by = principal_of(request)
+        version = queries.find_version(name, number, by)
+        fields = fields_of(forms.CardRestoreSerializer, request.data)
+        return Response(forms.CardSerializer(actions.restore_card(version, fields["revision"], by=by)).data, status=201)
+
+
 class Aliases(generics.ListAPIView[Alias]):
     """The aliases of one model."""
 

@@ -20,5 +20,6 @@ urlpatterns = [
     path(_VERSION + "evidence/", api.EvidenceOfVersion.as_view(), name="api-evidence"),
     path(_VERSION + "evidence/<int:pk>/", api.OneEvidence.as_view(), name="api-one-evidence"),
     path(_VERSION + "card/", api.Card.as_view(), name="api-card"),
+    path(_VERSION + "card/restore/", api.RestoreCard.as_view(), name="api-card-restore"),
     path(_VERSION + "tags/<str:key>/", api.VersionTags.as_view(), name="api-version-tag"),
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final, Protocol
 
 from foundation.refusals import Invalid
 
@@ -62,6 +63,13 @@ def completeness(sections: Mapping[str, str]) -> float:
     return 1 - len(missing(sections)) / len(SECTIONS)
 
 
+class Revision(Protocol):
+    """What is read of one revision."""
+
+    sections: Any
+    created_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class DiffLine:
     """One line of a difference: `kind` is `added`, `removed` or `same`."""
@@ -78,6 +86,17 @@ def difference(before: Mapping[str, str], after: Mapping[str, str]) -> list[tupl
         if old != new:
             changed.append((section, _lines(old, new)))
     return changed
+
+
+def last_written(revisions: Sequence[Revision]) -> dict[str, datetime]:
+    """When each section got the text that it has now: `revisions` newest first."""
+    found: dict[str, datetime] = {}
+    for place, revision in enumerate(revisions):
+        earlier: Mapping[str, str] = revisions[place + 1].sections if place + 1 < len(revisions) else {}
+        for key in KEYS:
+            if key not in found and revision.sections.get(key, "") != earlier.get(key, ""):
+                found[key] = revision.created_at
+    return found
 
 
 def _lines(old: str, new: str) -> list[DiffLine]:

@@ -218,6 +218,12 @@ class CardChangeSerializer(serializers.Serializer[Any]):
     sections = serializers.DictField(child=serializers.CharField(allow_blank=True, max_length=20_000))
 
 
+class CardRestoreSerializer(serializers.Serializer[Any]):
+    """Which revision the card is to say again."""
+
+    revision = serializers.IntegerField(min_value=1)
+
+
 class AliasChangeSerializer(serializers.Serializer[Any]):
     """Where an alias is to point."""
 

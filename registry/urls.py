@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from registry import access_views, views
+from registry import access_views, card_views, views
 
 app_name = "registry"
 
@@ -20,5 +20,5 @@ urlpatterns = [
     path(_VERSION + "files/<path:path>", views.file, name="file"),
     path(_VERSION + "evidence/<int:pk>/", views.evidence, name="evidence"),
     path(_VERSION + "lineage/", views.lineage_page, name="lineage"),
-    path(_VERSION + "card/", views.card, name="card"),
+    path(_VERSION + "card/", card_views.card, name="card"),
 ]

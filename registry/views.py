@@ -1,4 +1,4 @@
-"""The registry's pages: models, files, evidence, lineage, the model card, free aliases.
+"""The registry's pages: models, files, evidence, lineage, free aliases. The model card is in `card_views`.
 
 The page of one model and of one version is in `reviews`.
 """
@@ -19,10 +19,9 @@ from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.actions import append_alone
 from audit.events import Action
-from foundation.numbers import whole_number
-from foundation.refusals import Conflict, Invalid, NotFound, Refusal
-from registry import actions, cards, lineage, queries
-from registry.forms import AliasForm, CardForm, ModelFilter, NewModel, show_refusal
+from foundation.refusals import Conflict, Invalid, NotFound
+from registry import actions, lineage, queries
+from registry.forms import AliasForm, ModelFilter, NewModel, show_refusal
 from registry.models import Evidence, ModelVersion, RegisteredModel
 from registry.overview import models_for
 from registry.store import ArtifactStore
@@ -159,58 +158,6 @@ def lineage_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
     version = queries.find_version(name, number, _principal(request))
     context = _about(version) | {"steps": lineage.steps(version), "gaps": lineage.gaps(version)}
     return render(request, "registry/lineage.html", context)
-
-
-@require_http_methods(["GET", "POST"])
-def card(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """The model card: its sections, how complete it is, its revisions and their differences, and the form that adds one."""
-    by = _principal(request)
-    version = queries.find_version(name, number, by)
-    revisions = list(version.card_revisions.select_related("author").order_by("-number"))
-    newest = revisions[0] if revisions else None
-    form = CardForm(request.POST or None, initial=newest.sections if newest else {})
-    if request.method == "POST" and form.is_valid():
-        try:
-            revision = actions.revise_card(version, form.cleaned_data, by=by)
-        except Refusal as refusal:
-            if refusal.status not in (400, 409):
-                raise
-            show_refusal(form, getattr(refusal, "errors", {}), refusal.detail)
-        else:
-            messages.success(
-                request, f"Revision {revision.number} is saved. Sign-offs that answer for the card ask for a new look."
-            )
-            return redirect("registry:card", version.model.name, version.number)
-    sections = newest.sections if newest else {}
-    chosen = _chosen(request, [revision.number for revision in revisions])
-    context = _about(version) | {
-        "form": form,
-        "newest": newest,
-        "sections": [(section, sections.get(section.key, "")) for section in cards.SECTIONS],
-        "missing": cards.missing(sections),
-        "done": len(cards.SECTIONS) - len(cards.missing(sections)),
-        "total": len(cards.SECTIONS),
-        "revisions": revisions,
-        "chosen": chosen,
-        "difference": _difference(revisions, chosen),
-        "may_edit": by.allows(Permission.EDIT_MODEL, version.model),
-    }
-    return render(request, "registry/card.html", context, status=400 if form.errors else 200)
-
-
-def _chosen(request: HttpRequest, numbers: list[int]) -> int | None:
-    """Which revision's difference is shown: the one asked for, else the newest."""
-    asked = whole_number(request.GET.get("revision", ""))
-    if asked in numbers:
-        return asked
-    return numbers[0] if numbers else None
-
-
-def _difference(revisions: list[Any], chosen: int | None) -> list[tuple[cards.Section, list[cards.DiffLine]]]:
-    by_number = {revision.number: revision.sections for revision in revisions}
-    if chosen is None:
-        return []
-    return cards.difference(by_number.get(chosen - 1, {}), by_number[chosen])
 
 
 @require_http_methods(["GET", "POST"])
