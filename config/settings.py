@@ -304,6 +304,9 @@ SPECTACULAR_SETTINGS = {
         "RoundStateEnum": "reviews.models.Round.State",
         "SignOffDecisionEnum": "reviews.models.SignOff.Decision",
         "PolicyDecisionEnum": "reviews.models.PolicySignature.Decision",
+        "FindingSeverityEnum": "reviews.models.Finding.Severity",
+        "FindingStateEnum": "reviews.models.Finding.State",
+        "FindingStepEnum": "reviews.models.FindingEvent.Kind",
     },
 }
 
