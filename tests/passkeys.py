@@ -59,7 +59,8 @@ class SoftKey:
     def cose(self) -> CoseKey:
         """The public key."""
         kind: Any = {"ES256": ES256, "EdDSA": EdDSA, "RS256": RS256}[self.algorithm]
-        return kind.from_cryptography_key(self.private.public_key())
+        made: CoseKey = kind.from_cryptography_key(self.private.public_key())
+        return made
 
     def create(self, challenge: str, *, origin: str = ORIGIN, flags: Any = FLAG.UP | FLAG.UV) -> dict[str, Any]:
         """What `navigator.credentials.create` gives; `challenge` in base64url."""

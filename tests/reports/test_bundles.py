@@ -21,7 +21,8 @@ from django.utils import timezone
 
 from access.models import Reauthentication, User
 from access.principal import Principal
-from foundation.canonical import digest_of
+from access.stepup import Rehearsal, StatementReady
+from foundation.canonical import canonical, digest_of, sha256_hex
 from foundation.dsse import envelope_digest, open_sealed, seal
 from foundation.keys import public_pem, registry_signer
 from foundation.refusals import Conflict, Invalid
@@ -32,14 +33,14 @@ from reviews.actions import sign_off
 from reviews.evaluation import current_subject
 from reviews.models import Review, SignOff
 from reviews.promotion import promote
-from reviews.standing import Standing, standing_of
+from reviews.standing import Standing, judge, standing_of
 from reviews.subjects import frozen
 from serving.attestations import release_attestation
 from serving.bundles import BUNDLE_TYPE, report_on
 from serving.verification import NotVerified, verify
 from tests.conftest import as_
 from tests.passkeys import SoftKey, enrolled, sign_with
-from tests.reviews.conftest import sign
+from tests.reviews.conftest import approve, ask, sign
 
 ClientFor = Callable[[User], Client]
 
@@ -203,8 +204,6 @@ def test_where_the_policy_accepts_only_passkeys_a_password_is_refused_offline(
 def released_by_password(
     make_candidate: Callable[..., ModelVersion], production: Stage, alice: User, bob: User, carol: User, rita: User
 ) -> dict[str, Any]:
-    from tests.reviews.conftest import approve, ask
-
     version = make_candidate()
     approve(ask(version, production, alice), bob, carol)
     promote(version, production, by=as_(rita))
@@ -221,8 +220,6 @@ def _under_passkeys_only(attestation: dict[str, Any]) -> dict[str, Any]:
     for text, named in zip(changed["policies"], subject["policies"], strict=True):
         text["content"]["reauthentication"] = ["passkey"]
         named["digest"] = digest_of(text["content"])
-    from foundation.canonical import canonical, sha256_hex
-
     changed["subject"] = canonical(subject).decode()
     changed["release"] = resealed(
         changed["release"], policies=subject["policies"], subject_digest=sha256_hex(changed["subject"].encode())
@@ -232,6 +229,7 @@ def _under_passkeys_only(attestation: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_sign_off_whose_assertion_was_altered_in_the_database_counts_no_more(given: SignOff) -> None:
     proof = given.reauthentication
+    assert proof.assertion is not None
     forged = dict(proof.assertion) | {"signature": proof.assertion["signature"][::-1]}
     Reauthentication.objects.filter(pk=proof.pk).update(assertion=forged)
 
@@ -244,8 +242,6 @@ def test_a_statement_that_claims_a_passkey_without_one_counts_no_more(review: Re
     given = sign(review, "validator", bob)
     forged = resealed(given.statement, reauthentication={"method": "passkey", "at": given.signed_at.isoformat()})
     given.statement, given.statement_digest = forged, envelope_digest(forged)
-
-    from reviews.standing import judge
 
     judged = judge(given.round, list(given.round.slots.all()), [given], frozen(given.round).facets, timezone.now(), ())
 
@@ -279,8 +275,6 @@ def test_what_a_passkey_signed_is_not_recorded_as_something_else(review: Review,
 
 
 def test_a_rehearsal_leaves_nothing(review: Review, bob: User) -> None:
-    from access.stepup import Rehearsal, StatementReady
-
     with pytest.raises(StatementReady):
         sign_off(
             review.current_round,
