@@ -271,7 +271,8 @@ EMAIL_HOST = _MAIL.hostname or "localhost"
 EMAIL_PORT = _MAIL.port or 25
 EMAIL_HOST_USER = unquote(_MAIL.username or "")
 EMAIL_HOST_PASSWORD = unquote(_MAIL.password or "")
-EMAIL_USE_TLS = _MAIL.scheme == "smtp+tls"
+EMAIL_USE_TLS = _MAIL.scheme == "smtp+tls"  # STARTTLS
+EMAIL_USE_SSL = _MAIL.scheme == "smtps"
 EMAIL_TIMEOUT = 10  # seconds for each answer of the mail server, which may hold up a worker but not for long
 DEFAULT_FROM_EMAIL = ENV.mail_from
 

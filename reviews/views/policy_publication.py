@@ -139,6 +139,7 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "meanings": [(decision.value, decision.label, sentence) for decision, sentence in MEANINGS.items()],
         "kept": kept,
         "shown": shown,
+        "reviews": _reviews(shown, "", "") if shown else [],
         "job": rehearsal_under_way(version),
         "difference": difference(document_of(needs.under), document) if needs.under else None,
         "rehearsal_changed": bool(answer and answer.refusal and answer.refusal.code == "rehearsal-changed"),

@@ -12,12 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from access.models import User
 from audit.models import Pending
 from foundation.canonical import digest_of
-from foundation.refusals import Conflict, Forbidden
+from foundation.refusals import Conflict, Forbidden, RequirementStatus
 from jobs.models import Job
-from registry.models import RegisteredModel, Stage
+from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews import rehearsal
 from reviews.actions import draft_policy, rehearse_policy
 from reviews.actions.rehearsals import begin_rehearsal, rehearsal_of, rehearsal_under_way
+from reviews.evaluation import examine
 from reviews.models import PolicyRehearsal, PolicyVersion, Review
 from reviews.promotion import promote
 from reviews.rehearsal import FAILS, HOLDS, UNGOVERNED, Rehearsed, read_result, rehearse, visible_part
@@ -25,7 +26,7 @@ from reviews.shipped import shipped_policies
 from tests.conftest import as_
 from tests.reviews.conftest import MakeCandidate, approve, ask, attach
 from tests.reviews.evidence import metrics
-from tests.reviews.publishing import make_author
+from tests.reviews.publishing import make_author, make_signer, publish
 
 pytestmark = pytest.mark.django_db
 
@@ -276,3 +277,19 @@ def test_cost_does_not_grow_with_the_number_of_cases(
 
 def newcomer() -> User:
     return User.objects.create_user("nina", "nina@example.org", "correct horse battery", display_name="Nina")
+
+
+def test_limits_that_came_after_the_test_are_told_by_a_fact(
+    review: Review, make_candidate: MakeCandidate, author: User, dave: User
+) -> None:
+    content = tier_1(passes="evidence.measured_after_policy")
+    publish("production-tier-1", content, author=author, signer=make_signer(dave))
+    evaluated_since = make_candidate(auc=0.86)
+
+    assert _limits_first(review.version, review.stage) is RequirementStatus.UNSATISFIED
+    assert _limits_first(evaluated_since, review.stage) is RequirementStatus.SATISFIED
+
+
+def _limits_first(version: ModelVersion, stage: Stage) -> RequirementStatus:
+    found = examine(version, stage)
+    return next(outcome.status for outcome in found.gates if outcome.gate.key == "auc-floor")
