@@ -14,6 +14,7 @@ from access.principal import Principal
 from audit.actions import append
 from audit.events import Action, Obj
 from audit.governed import governed
+from audit.payload import Fields
 from foundation.refusals import Conflict, Forbidden, Invalid
 from notices.models import MailPreference, Notification
 
@@ -82,7 +83,7 @@ def set_preference(person: User, *, mode: str, digest_hour: int, by: Principal) 
     if errors:
         raise Invalid("Your mail was left as it was: " + " ".join(errors.values()), errors=errors)
     before = MailPreference.objects.select_for_update().filter(person=person).first()
-    told = {"mode": before.mode, "digest_hour": before.digest_hour} if before else None
+    told: Fields | None = {"mode": before.mode, "digest_hour": before.digest_hour} if before else None
     kept, _ = MailPreference.objects.update_or_create(
         person=person, defaults={"mode": mode, "digest_hour": digest_hour}
     )

@@ -57,11 +57,11 @@ def attention(period: Period, by: Principal, *, most: int = 500) -> Attention:
     now = timezone.now()
     return Attention(
         at=now,
-        findings=_findings(period, by)[:most],
-        exceptions=_exceptions(period, by, now)[:most],
+        findings=tuple(_findings(period, by)[:most]),
+        exceptions=tuple(_exceptions(period, by, now)[:most]),
         endings=_endings(period, by, now, most),
-        break_glasses=_break_glasses(period, by)[:most],
-        graces=_graces(period, by, now)[:most],
+        break_glasses=tuple(_break_glasses(period, by)[:most]),
+        graces=tuple(_graces(period, by, now)[:most]),
     )
 
 
@@ -92,6 +92,7 @@ def _endings(period: Period, by: Principal, now: datetime, most: int) -> list[En
     )
     rows = visible_to(Approval.objects.all(), by, Permission.SEE_MODEL, through="version__model")
     rows = _in_force(rows, now).filter(valid_until__lte=now + timedelta(days=max(AHEAD))).exclude(Exists(later))
+    rows = rows.exclude(basis=Approval.Basis.BREAK_GLASS)  # hours by design, and in a list of its own
     rows = narrow(rows, period, "version__model").select_related("version__model", "stage")
     renewing = rows.filter(recertifications__closed_at=None, recertifications__isnull=False).values_list(
         "pk", flat=True

@@ -1,11 +1,11 @@
-"""Reads the facts for the report of review quality, of rounds opened in a period that one may see: in seven statements."""
+"""Reads the facts for the report of review quality, of rounds opened in a period that one may see: in eight statements."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from access.models import User
 from access.permissions import Permission, visible_to
@@ -27,9 +27,9 @@ def facts_of(period: Period, by: Principal) -> Facts:
     rounds = narrow(rounds, period, "review__version__model").filter(opened_at__gte=since, opened_at__lt=until)
     # What a retraining envelope let through was decided by nobody in that moment, and would make deciding look quick.
     rounds = rounds.exclude(approvals__basis=Approval.Basis.ENVELOPE)
-    escalated = Escalation.objects.filter(round=OuterRef("pk"), at__lt=until)
-    rounds = rounds.annotate(escalated=Exists(escalated)).order_by("-opened_at", "-pk")[:MOST]
+    rounds = rounds.order_by("-opened_at", "-pk")[:MOST]
     inside = rounds.values("pk")
+    escalated = set(Escalation.objects.filter(round__in=inside, at__lt=until).values_list("round_id", flat=True))
     votes = [
         VoteFact(*row)
         for row in SignOff.objects.filter(round__in=inside, signed_at__lt=until)
@@ -43,7 +43,7 @@ def facts_of(period: Period, by: Principal) -> Facts:
     findings = narrow(findings, period, "version__model").filter(raised_at__gte=since, raised_at__lt=until)
     return Facts(
         at=until,
-        rounds=_rounds(rounds, until),
+        rounds=_rounds(rounds, escalated, until),
         votes=votes,
         readings=[ReadingFact(*row) for row in readings.values_list("review", "person", "section", "at")],
         seats=seats,
@@ -58,7 +58,7 @@ def facts_of(period: Period, by: Principal) -> Facts:
     )
 
 
-def _rounds(rounds: QuerySet[Round], until: datetime) -> list[RoundFact]:
+def _rounds(rounds: QuerySet[Round], escalated: set[int], until: datetime) -> list[RoundFact]:
     rows = rounds.values_list(
         "pk",
         "review",
@@ -68,12 +68,12 @@ def _rounds(rounds: QuerySet[Round], until: datetime) -> list[RoundFact]:
         "review__due_at",
         "closed_at",
         "state",
-        "escalated",
     )
     found = []
-    for *row, closed_at, state, escalated in rows:
+    for pk, review, stage, tier, opened_at, due_at, closed_at, state in rows:
         closed = closed_at is not None and closed_at < until
-        found.append(RoundFact(*row, closed_at if closed else None, state if closed else "open", escalated))
+        end, ended = (closed_at, state) if closed else (None, str(Round.State.OPEN))
+        found.append(RoundFact(pk, review, stage, tier, opened_at, due_at, end, ended, pk in escalated))
     return found
 
 

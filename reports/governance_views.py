@@ -82,6 +82,5 @@ def _chart(months: Sequence[Month]) -> Drawing:
         [one.label for one in months],
         [one.median_hours for one in months],
         measure="median hours to decision",
-        number=lambda value: f"{value:,.1f}",
         bars=True,
     )

@@ -27,7 +27,7 @@ MORNING = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def clock() -> Iterator[time_machine.Coordinates]:
+def clock() -> Iterator[time_machine.Traveller]:
     with time_machine.travel(MORNING, tick=False) as traveller:
         yield traveller
 
@@ -39,7 +39,7 @@ def told(person: User, event: str = "round:1:turn", kind: Kind = Kind.TURN, **mo
 
 
 def test_an_urgent_mail_leaves_within_one_run_and_is_noted(
-    sink: Sink, clock: time_machine.Coordinates, bob: User
+    sink: Sink, clock: time_machine.Traveller, bob: User
 ) -> None:
     row = told(bob)
 
@@ -95,7 +95,7 @@ def test_headers_let_clients_thread_and_recognise_copies(sink: Sink, bob: User, 
     assert one["Auto-Submitted"] == "auto-generated"
 
 
-def test_a_digest_leaves_once_at_its_hour(sink: Sink, clock: time_machine.Coordinates, bob: User) -> None:
+def test_a_digest_leaves_once_at_its_hour(sink: Sink, clock: time_machine.Traveller, bob: User) -> None:
     told(bob, "job:1", Kind.JOB, title="Training of credit is done")
     told(bob, "job:2", Kind.JOB, title="Training of fraud failed")
 
@@ -127,7 +127,7 @@ def test_off_sends_nothing_and_turning_it_on_again_does_not_send_what_was_missed
 
 
 def test_a_server_that_is_down_is_asked_again_after_a_growing_pause(
-    settings: Settings, clock: time_machine.Coordinates, bob: User
+    settings: Settings, clock: time_machine.Traveller, bob: User
 ) -> None:
     with listening() as gone:
         port = gone.port
@@ -160,7 +160,12 @@ def test_a_server_that_is_down_is_asked_once_a_run(
     told(bob), told(carol)
     asked = []
     opened = delivery.Post._connect
-    monkeypatch.setattr(delivery.Post, "_connect", lambda post: (asked.append(1), opened(post)))
+
+    def counted(post: delivery.Post) -> None:
+        asked.append(post)
+        opened(post)
+
+    monkeypatch.setattr(delivery.Post, "_connect", counted)
 
     deliver()
 
@@ -192,7 +197,7 @@ def test_an_address_that_does_not_exist_is_given_up_at_once_and_said_so(sink: Si
     assert "no such user" in row.last_error
 
 
-def test_a_mail_is_given_up_after_three_days(sink: Sink, clock: time_machine.Coordinates, bob: User) -> None:
+def test_a_mail_is_given_up_after_three_days(sink: Sink, clock: time_machine.Traveller, bob: User) -> None:
     sink.refuse["bob@example.org"] = "451 try again later"
     row = told(bob)
 
@@ -214,7 +219,7 @@ def test_one_connection_serves_all_mails_of_a_run(sink: Sink, bob: User, carol: 
 
 
 def test_a_claimed_letter_is_left_alone_until_the_claim_ends(
-    sink: Sink, clock: time_machine.Coordinates, bob: User
+    sink: Sink, clock: time_machine.Traveller, bob: User
 ) -> None:
     told(bob)
     (letter,) = due_at(MORNING).letters
@@ -229,7 +234,7 @@ def test_a_claimed_letter_is_left_alone_until_the_claim_ends(
 
 
 def test_a_worker_that_died_after_sending_leads_to_the_same_mail_again(
-    sink: Sink, clock: time_machine.Coordinates, bob: User, monkeypatch: pytest.MonkeyPatch
+    sink: Sink, clock: time_machine.Traveller, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(bob, "job:1", Kind.JOB), told(bob, "job:2", Kind.JOB)
     clock.move_to(datetime(2026, 11, 24, 7, 0, tzinfo=UTC))

@@ -25,7 +25,6 @@ from reviews.models import (
     Finding,
     GateException,
     Grace,
-    PolicyVersion,
     RetrainingEnvelope,
     Review,
     Round,
@@ -33,6 +32,7 @@ from reviews.models import (
 )
 from tests.conftest import as_
 from tests.databases import without_triggers
+from tests.reports.standing import break_the_glass
 from tests.reviews.conftest import MakeCandidate, ask, proof_of, sign
 
 ClientFor = Callable[[User], Client]
@@ -57,7 +57,7 @@ def exception(review: Review, person: User, *, days: float = 30, gate: str = "au
     return GateException.objects.create(
         round=round_,
         gate_key=gate,
-        slot=Slot.objects.filter(round=round_).first(),
+        slot=Slot.objects.get(round=round_, key="risk"),
         person=person,
         reason="A known artefact of the sample",
         compensating_control='=HYPERLINK("http://x")',
@@ -150,6 +150,16 @@ class TestAttention:
 
         assert not attention(Period(), as_(dave)).endings
 
+    def test_a_break_glass_is_not_among_what_runs_out(
+        self, candidate: ModelVersion, production: Stage, rita: User, carol: User, dave: User
+    ) -> None:
+        case = break_the_glass(candidate, production, rita, carol)
+
+        found = attention(Period(), as_(dave))
+
+        assert not found.endings
+        assert list(found.break_glasses) == [case]
+
     def test_what_is_used_no_more_does_not_run_out(self, released: ModelVersion, dave: User) -> None:
         valid_for(Approval.objects.get(), 5)
         ModelVersion.objects.filter(pk=released.pk).update(state=ModelVersion.State.RETIRED)
@@ -167,7 +177,7 @@ class TestAttention:
 
     def test_live_versions_under_grace(self, released: ModelVersion, dave: User) -> None:
         approval = Approval.objects.get()
-        policy = PolicyVersion.objects.filter(status="published").first()
+        policy = approval.round.policies.get()
         grace = Grace.objects.create(
             approval=approval, policy_version=policy, until=timezone.now() + DAY, unmet=["No audit of the data."]
         )
@@ -316,7 +326,7 @@ class TestPages:
     ) -> None:
         approval = Approval.objects.get()
         valid_for(approval, 5)
-        policy = PolicyVersion.objects.filter(status="published").first()
+        policy = approval.round.policies.get()
         Grace.objects.create(approval=approval, policy_version=policy, until=timezone.now(), unmet=["Too old."])
 
         (line,) = csv.DictReader(io.StringIO(client_for(dave).get(f"/reports/attention/{what}.csv").content.decode()))

@@ -31,8 +31,8 @@ ClientFor = Callable[[User], Client]
 DAY = timedelta(days=1)
 
 
-def certificate(version: ModelVersion, **more: int) -> Certificate:
-    return certificate_of(ModelVersion.objects.get(pk=version.pk), at=timezone.now(), **more)
+def certificate(version: ModelVersion, number: int | None = None) -> Certificate:
+    return certificate_of(ModelVersion.objects.get(pk=version.pk), at=timezone.now(), number=number)
 
 
 def page_of(certificate: Certificate, client: Client) -> str:
@@ -237,7 +237,7 @@ class TestNotes:
         self, released: ModelVersion, client_for: ClientFor, dave: User
     ) -> None:
         approval = Approval.objects.get()
-        policy = approval.round.policies.first()
+        policy = approval.round.policies.get()
         Grace.objects.create(approval=approval, policy_version=policy, until=timezone.now() + DAY, unmet=["No audit."])
 
         found = certificate(released)
