@@ -305,6 +305,7 @@ SPECTACULAR_SETTINGS = {
         "RoundStateEnum": "reviews.models.Round.State",
         "SignOffDecisionEnum": "reviews.models.SignOff.Decision",
         "PolicyDecisionEnum": "reviews.models.PolicySignature.Decision",
+        "NotificationKindEnum": "notices.models.Notification.Kind",
         "FindingSeverityEnum": "reviews.models.Finding.Severity",
         "FindingStateEnum": "reviews.models.Finding.State",
         "FindingStepEnum": "reviews.models.FindingEvent.Kind",
