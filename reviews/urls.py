@@ -7,6 +7,7 @@ from typing import Final
 from django.urls import path
 
 from reviews.views import (
+    compare,
     decisions,
     delegations,
     emergencies,
@@ -48,6 +49,7 @@ urlpatterns = [
     path("models/<str:name>/envelope/propose/", envelopes.propose_page, name="envelope-propose"),
     path("envelopes/<uuid:uuid>/sign/", envelopes.sign_page, name="envelope-sign"),
     path("envelopes/<uuid:uuid>/withdraw/", envelopes.withdraw_page, name="envelope-withdraw"),
+    path(_VERSION + "compare/", compare.compare, name="compare"),
     path(_VERSION + "history/", versions.history, name="history"),
     path(_VERSION + "read/", versions.read, name="read"),
     path(_VERSION + "comment/", threads.comment, name="comment"),

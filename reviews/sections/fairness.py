@@ -241,3 +241,33 @@ def _worst(content: Any, old: Measured | None) -> str:
     before = estimate((old.content("fairness").get("worst") or {}) if old else {}, "equal_opportunity_gap").get("value")
     compared = f" In {old.name} the widest gap was {100 * before:.1f} points." if old and before is not None else ""
     return f"Widest gap: {worst.get('attribute')}, {worst.get('group')}: {100 * wide:.1f} points from the overall rate.{compared}"
+
+
+@dataclass(frozen=True)
+class GroupPair:
+    """One group of one attribute in two versions: gaps from everyone's true-positive rate, None where too little is known."""
+
+    attribute: str
+    group: str
+    new: float | None
+    old: float | None
+    change: Change | None
+
+
+def side_by_side(new: Measured, old: Measured) -> list[GroupPair]:
+    """Every group that either version was judged on; the change is of separate estimates, coloured only beyond noise."""
+    sides = [{(attribute, str(group["group"])): group for attribute, group in _groups(side)} for side in (new, old)]
+    found = []
+    for attribute, group in dict.fromkeys([*sides[0], *sides[1]]):
+        own, other = (_gap_size(side.get((attribute, group))) for side in sides)
+        moved = change(own, other, lower_is_better=True)
+        found.append(GroupPair(attribute, group, own.get("signed"), other.get("signed"), moved))
+    return found
+
+
+def _gap_size(group: Mapping[str, Any] | None) -> dict[str, float]:
+    """The gap as a size with its interval, and as it is (`signed`); empty where there is too little evidence."""
+    if group is None or group.get("sufficient") is False:
+        return {}
+    signed = estimate(group, "equal_opportunity_gap")
+    return gap(group) | ({"signed": signed["value"]} if "value" in signed else {})
