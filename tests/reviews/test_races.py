@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from access.models import User
+from access import actions as access_actions
+from access.models import Role, User
+from access.principal import Principal
 from foundation.refusals import Refusal
 from registry.models import Alias, ModelVersion, Promotion, Stage
 from reviews.evaluation import current_subject
@@ -20,6 +24,7 @@ from reviews.queries import approval_in_force
 from reviews.revocation import revoke
 from tests.conftest import as_
 from tests.reviews.conftest import MakeCandidate, approve, ask, proof_of, sign
+from tests.reviews.contest import Tally, last_votes, promotions, signers
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -145,3 +150,39 @@ def test_two_reviews_of_one_version_requested_at_once_are_one(
     at_once(*[lambda: ask(candidate, production, alice)] * 3)
 
     assert Review.objects.count() == 1
+
+
+ROUNDS = int(os.environ.get("COUNTERSIGN_CONTEST_ROUNDS", "2"))
+CONTENDERS = int(os.environ.get("COUNTERSIGN_CONTENDERS", "40"))
+
+
+@pytest.mark.timeout(0)
+def test_of_many_contenders_one_wins_every_time(
+    make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, rita: User
+) -> None:
+    """Two rounds of forty by default; `python -m tests.reviews.soak` asks for more."""
+    people, votes, moves = signers(CONTENDERS), Tally(), Tally()
+    for person in people:
+        access_actions.assign_role(Role.objects.get(name="Reviewer"), to=person, by=Principal.system("operator"))
+    began = time.monotonic()
+
+    for number in range(ROUNDS):
+        review = ask(make_candidate(auc=min(0.95, 0.85 + number / 1_000)), production, alice)
+        sign(review, "validator", bob)
+        last_votes(review, people, votes)
+        promotions(review.version, production, as_(rita), CONTENDERS, moves)
+        print(  # noqa: T201 - progress of the long form
+            f"round {number + 1}, {time.monotonic() - began:.0f} s: other than one winner "
+            f"{votes.without_one_winner} and {moves.without_one_winner}",
+            flush=True,
+        )
+
+    print(  # noqa: T201 - the figures of the long form
+        f"{ROUNDS} rounds, {CONTENDERS} contenders, {time.monotonic() - began:.0f} s; "
+        f"votes without one winner: {votes.without_one_winner} of {votes.contests}, losers told {dict(votes.refusals)}; "
+        f"promotions without one winner: {moves.without_one_winner} of {moves.contests}, losers told {dict(moves.refusals)}"
+    )
+    assert (votes.contests, votes.without_one_winner) == (ROUNDS, 0)
+    assert (moves.contests, moves.without_one_winner) == (ROUNDS, 0)
+    assert votes.refusals == {"round-closed": ROUNDS * (CONTENDERS - 1)}
+    assert moves.refusals == {"already-live": ROUNDS * (CONTENDERS - 1)}
