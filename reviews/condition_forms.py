@@ -38,40 +38,31 @@ def condition_from(thread: str, review: Review) -> dict[str, str]:
 class ConditionForm(forms.Form):
     """One condition of an approval; a row that is left empty asks for nothing."""
 
-    title = forms.CharField(required=False, max_length=MAX_TITLE, label="What has to be done")
+    title = forms.CharField(
+        max_length=MAX_TITLE, label="What has to be done", error_messages={"required": "Say what has to be done."}
+    )
     detail = forms.CharField(
         required=False, max_length=MAX_TEXT, label="Details", widget=forms.Textarea(attrs={"rows": 2})
     )
-    severity = forms.ChoiceField(choices=Finding.Severity.choices, initial=Finding.Severity.MAJOR, required=False)
-    owner = forms.ChoiceField(required=False)
-    due = forms.DateField(required=False, label="Due by", widget=forms.DateInput(attrs={"type": "date"}))
-    verifying_slot = forms.ChoiceField(required=False, label="Verified by")
+    severity = forms.ChoiceField(choices=Finding.Severity.choices, initial=Finding.Severity.MAJOR)
+    owner = forms.ChoiceField(error_messages={"required": "Choose who has to do it."})
+    due = forms.DateField(
+        label="Due by",
+        widget=forms.DateInput(attrs={"type": "date"}),
+        error_messages={"required": "Choose a date."},
+    )
+    verifying_slot = forms.ChoiceField(label="Verified by", error_messages={"required": "Choose who verifies it."})
     thread = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, owners: Sequence[User], slots: Sequence[tuple[str, str]], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, empty_permitted=True, use_required_attribute=False, **kwargs)
         self.fields["owner"].choices = [("", "Choose"), *((one.username, str(one)) for one in owners)]  # type: ignore[attr-defined]  # a ChoiceField
         self.fields["verifying_slot"].choices = [("", "Choose"), *slots]  # type: ignore[attr-defined]  # a ChoiceField
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was written in this row."""
-        return not any(self.data.get(self.add_prefix(name), "").strip() for name in ("title", "detail", "due"))
-
-    def clean(self) -> dict[str, Any]:
-        """A row in which anything stands needs all of it."""
-        values = super().clean() or {}
-        if self.is_empty:
-            return values
-        for name, sentence in (
-            ("title", "Say what has to be done."),
-            ("owner", "Choose who has to do it."),
-            ("due", "Choose a date."),
-            ("verifying_slot", "Choose who verifies it."),
-        ):
-            if not values.get(name) and name not in self.errors:
-                self.add_error(name, sentence)
-        return values
+        return not self.has_changed()
 
     def condition(self) -> Condition:
         """What the action takes."""
@@ -79,7 +70,7 @@ class ConditionForm(forms.Form):
         return Condition(
             title=values["title"],
             detail=values["detail"],
-            severity=values["severity"] or Finding.Severity.MAJOR,
+            severity=values["severity"],
             owner=values["owner"],
             due_at=end_of(values["due"]),
             verifying_slot=values["verifying_slot"],
