@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from foundation.refusals import NotFound
+from access.permissions import Permission, permit
+from access.principal import Principal
+from foundation.refusals import Conflict, NotFound
 from foundation.spreadsheets import Cell, csv_response
 from jobs.models import Job
 from reviews.actions import propose_policy, sign_policy, take_back_policy
@@ -99,7 +100,14 @@ def rehearsal_csv(request: HttpRequest, name: str, number: int) -> HttpResponse:
 def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Approve a proposed policy or send it back; shows what it changes in the rules, and what it would have changed."""
     by = signed_in(request)
+    permit(by, Permission.PUBLISH_POLICIES)
     version = find_policy_version(name, number)
+    if version.status != PolicyVersion.Status.PROPOSED:
+        raise Conflict(
+            f"{version} is {version.get_status_display().lower()}; only a proposed text is signed.",
+            code="not-proposed",
+            link=reverse("reviews:policy", args=[name, number]),
+        )
     document = document_of(version)
     needs = needs_of(version, document)
     kept = rehearsal_of(version)
@@ -171,9 +179,9 @@ def _kept(version: PolicyVersion, uuid: str) -> PolicyRehearsal | None:
     return chosen or rehearsal_of(version) or rows.first()
 
 
-def _may_rehearse(version: PolicyVersion, by: Any) -> bool:
+def _may_rehearse(version: PolicyVersion, by: Principal) -> bool:
     under_way = version.status in {PolicyVersion.Status.DRAFT, PolicyVersion.Status.PROPOSED}
-    return under_way and (by.allows("policies.write") or by.allows("policies.publish"))
+    return under_way and (by.allows(Permission.WRITE_POLICIES) or by.allows(Permission.PUBLISH_POLICIES))
 
 
 def _reviews(shown: Shown, part: str, model: str) -> list[ReviewCase]:

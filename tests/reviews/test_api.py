@@ -13,13 +13,15 @@ from access.models import Role, User
 from access.principal import Principal
 from registry import actions as registry_actions
 from registry.models import Alias, ModelVersion, Stage
-from reviews.models import Review, SignOff
+from reviews.models import PolicyVersion, Review, SignOff
 from reviews.shipped import shipped_policies
 from tests.conftest import PASSWORD, as_
 from tests.reviews.evidence import CARD
+from tests.reviews.publishing import make_author
 
 pytestmark = pytest.mark.django_db
 Connect = Callable[[User | str], APIClient]
+SIGNED = {"decision": "approve", "reason": "Read it all.", "method": "password", "secret": PASSWORD}
 
 
 def body(review: Review, api: APIClient, **changes: str) -> dict[str, str]:
@@ -158,6 +160,38 @@ def test_policy_is_checked_with_positions(erin: User, api_for: Connect) -> None:
     assert response.status_code == 400
     (flaw,) = response.json()["flaws"]
     assert (flaw["where"], flaw["line"], flaw["column"]) == ("gates[0].passes", 2, 6)
+
+
+def test_policy_is_drafted_rehearsed_proposed_and_signed(erin: User, carol: User, api_for: Connect) -> None:
+    author, signer = api_for(make_author(erin)), api_for(carol)
+    content = PolicyVersion.objects.get(policy__name="staging").content | {"valid_months": 3}
+    here = {
+        name: reverse(f"api-policy-{name}", args=["staging", 2]) for name in ("rehearsals", "propose", "signatures")
+    }
+
+    drafted = author.post(reverse("api-policies"), {"name": "staging", "content": content}, format="json")
+    rehearsed = author.post(here["rehearsals"])
+    proposed = author.post(here["propose"])
+    refused = author.post(here["signatures"], SIGNED, format="json")
+    signed = signer.post(here["signatures"], SIGNED | {"expected_rehearsal": rehearsed.json()["digest"]}, format="json")
+
+    assert (drafted.status_code, drafted.json()["status"]) == (201, "draft")
+    assert rehearsed.json()["result"]["against"] == 1
+    assert proposed.json()["status"] == "proposed"
+    assert refused.status_code == 403
+    assert signed.status_code == 409, "proposing rehearsed it anew"
+    assert signer.post(here["signatures"], SIGNED, format="json").status_code == 201
+    assert author.get(reverse("api-policy", args=["staging", 2])).json()["status"] == "published"
+    assert signer.get(here["signatures"]).json()[0]["person"] == "carol"
+
+
+def test_proposed_policy_is_taken_back(erin: User, api_for: Connect) -> None:
+    author = api_for(make_author(erin))
+    content = PolicyVersion.objects.get(policy__name="staging").content | {"valid_months": 3}
+    author.post(reverse("api-policies"), {"name": "staging", "content": content}, format="json")
+    author.post(reverse("api-policy-propose", args=["staging", 2]))
+
+    assert author.post(reverse("api-policy-take-back", args=["staging", 2])).json()["status"] == "draft"
 
 
 def test_reader_cannot_draft_a_policy(bob: User, api_for: Connect) -> None:

@@ -315,6 +315,15 @@ class TestPublication:
         assert "It was rehearsed anew" in words(answer)
         assert PolicyRehearsal.objects.get().digest in words(answer)
 
+    def test_who_may_not_sign_sees_no_form(self, proposed: PolicyVersion, bob: User, client_for: Browser) -> None:
+        assert client_for(bob).get(reverse("reviews:policy-sign", args=["staging", 2])).status_code == 403
+
+    def test_what_is_in_force_is_not_signed_again(self, carol: User, client_for: Browser) -> None:
+        answer = client_for(carol).get(reverse("reviews:policy-sign", args=["staging", 1]))
+
+        assert answer.status_code == 409
+        assert "only a proposed text is signed" in words(answer)
+
     def test_author_takes_it_back(self, proposed: PolicyVersion, author: Client) -> None:
         author.post(reverse("reviews:policy-take-back", args=["staging", 2]))
 
