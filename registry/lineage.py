@@ -116,10 +116,19 @@ def _after(version: ModelVersion) -> Iterator[Step]:
         yield _other("Retrained as", later)
     for promotion in version.promotions.select_related("stage", "by").order_by("at"):
         kind = "Rolled back to" if promotion.rollback else "Promoted to"
-        yield Step(kind, "rocket", str(promotion.stage), promotion.release_digest, str(promotion.by), promotion.at)
+        yield Step(
+            kind,
+            "rocket",
+            str(promotion.stage),
+            promotion.release_digest,
+            str(promotion.by or "the clock"),
+            promotion.at,
+        )
     for alias in version.aliases.select_related("stage", "updated_by").order_by("name"):
         note = f"alias of {alias.stage}" if alias.stage else "free alias"
-        yield Step("Alias", "pin", alias.name, who=str(alias.updated_by), when=alias.updated_at, note=note)
+        yield Step(
+            "Alias", "pin", alias.name, who=str(alias.updated_by or "the clock"), when=alias.updated_at, note=note
+        )
 
 
 def _other(kind: str, version: ModelVersion) -> Step:

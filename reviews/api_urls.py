@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from reviews import api, api_findings, api_standing_in
+from reviews import api, api_ahead, api_findings, api_standing_in
 
 urlpatterns = [
     path("reviews/", api.ReviewsView.as_view(), name="api-reviews"),
@@ -46,6 +46,19 @@ urlpatterns = [
     ),
     path("models/<str:name>/promotions/", api.PromotionsView.as_view(), name="api-promotions"),
     path("models/<str:name>/rollback/", api.RollbackView.as_view(), name="api-rollback"),
+    path(
+        "models/<str:name>/versions/<int:number>/break-glass/",
+        api_ahead.BreakGlassesView.as_view(),
+        name="api-break-glasses",
+    ),
+    path("break-glass/<uuid:uuid>/answer/", api_ahead.BreakGlassAnswerView.as_view(), name="api-break-glass-answer"),
+    path("models/<str:name>/envelopes/", api_ahead.EnvelopesView.as_view(), name="api-envelopes"),
+    path(
+        "envelopes/<uuid:uuid>/signatures/",
+        api_ahead.EnvelopeSignaturesView.as_view(),
+        name="api-envelope-signatures",
+    ),
+    path("envelopes/<uuid:uuid>/withdraw/", api_ahead.EnvelopeWithdrawView.as_view(), name="api-envelope-withdraw"),
     path("models/<str:name>/revocations/", api.RevocationsView.as_view(), name="api-revocations"),
     path("policies/", api.PoliciesView.as_view(), name="api-policies"),
     path("policies/check/", api.PolicyCheckView.as_view(), name="api-policy-check"),

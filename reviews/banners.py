@@ -61,7 +61,8 @@ def _emergencies(found: Evaluation) -> Iterable[Banner]:
 def _graces(found: Evaluation) -> Iterable[Banner]:
     if found.holder != found.version or found.approval is None:
         return
-    for grace in Grace.objects.filter(approval=found.approval, approval__lapse=None).select_related("policy_version"):
+    graces = Grace.objects.filter(approval=found.approval, approval__lapse=None).exclude(unmet=[])
+    for grace in graces.select_related("policy_version"):
         yield Banner(
             "warn",
             "clock",

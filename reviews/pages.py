@@ -25,6 +25,7 @@ from reviews.evaluation import Evaluation, Known, deciding, examine, rounds_of
 from reviews.gates import GateOutcome
 from reviews.models import Comment, EvidenceReading, Review
 from reviews.panel import Panel, panel_of
+from reviews.promotion import champion_before
 from reviews.reading import SECTIONS, section_digests
 from reviews.sections.changes import Changes, changes
 from reviews.sections.fairness import Fairness, fairness
@@ -329,7 +330,7 @@ def stage_rows(model: RegisteredModel) -> list[StageRow]:
                 alias.version if alias else None,
                 promotion.at if promotion else None,
                 approval.valid_until if approval else None,
-                promotion.previous if promotion else None,
+                champion_before(alias) if alias else None,
                 coming.get(stage.pk),
             )
         )

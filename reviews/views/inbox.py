@@ -13,6 +13,7 @@ from access.requests import reader_of
 from foundation.numbers import whole_number
 from foundation.refusals import Unauthenticated
 from registry.models import RegisteredModel, Stage
+from reviews.ahead import emergencies_seen_by
 from reviews.inbox import VIEWS, Narrowing, inbox, preview
 
 
@@ -47,6 +48,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "views": [
             (key, title, icon, found.counts[key]) for key, title, icon in VIEWS if _shown(key, found.counts[key])
         ],
+        "notes": emergencies_seen_by(by),
         "greeting": _greeting(),
         "now": timezone.now(),
         "waiting_count": found.counts["needs-you"],

@@ -7,6 +7,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from access.permissions import Permission, permit
@@ -16,6 +17,7 @@ from foundation.refusals import Conflict, Refusal
 from registry import queries as registry
 from registry.models import ModelVersion
 from reviews.actions import mark_read, open_round, request_review, withdraw_review
+from reviews.ahead import may_ask, notes_for, notes_of_model
 from reviews.evaluation import deadlocks, examine, page_of
 from reviews.forms import RequestForm, show_refusal
 from reviews.models import Review
@@ -37,6 +39,7 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
         "promotions": found.promotions.select_related("version", "stage", "previous", "by")[:12],
         "aliases": found.aliases.filter(stage=None).select_related("version"),
         "may_promote": by.allows(Permission.PROMOTE_VERSION, found),
+        "notes": notes_of_model(found, timezone.now()),
         "may_alias": by.allows(Permission.SET_ALIAS, found),
         "may_grant": by.allows(Permission.MANAGE_PEOPLE) or by.allows(Permission.MANAGE_ACCESS, found),
     }
@@ -54,7 +57,14 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         base=request.GET.get("base", ""),
         visiting=request.method == "GET",
     )
-    return render(request, "reviews/version.html", {"page": page, "certificate": _certificate(page.found.version)})
+    found = page.found
+    context = {
+        "page": page,
+        "certificate": _certificate(found.version),
+        "notes": notes_for(found, timezone.now()),
+        "may_break_glass": found.holder != found.version and may_ask(found.version, by),
+    }
+    return render(request, "reviews/version.html", context)
 
 
 @require_GET

@@ -16,6 +16,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from playwright.sync_api import Page
 
+from reviews.models import BreakGlass
 from tests.browser.conftest import PHONE, WIDE, Theme, overflow, show_as, violations
 from tests.browser.world import World
 
@@ -110,6 +111,14 @@ def _proposed_policy(world: World) -> dict[str, Any]:
     return {"name": world.proposed_policy.policy.name, "number": world.proposed_policy.number}
 
 
+def _emergency(state: str) -> object:
+    return BreakGlass.objects.get(state=state).uuid
+
+
+def _envelope(world: World) -> dict[str, Any]:
+    return {"uuid": world.model.retraining_envelopes.get().uuid}
+
+
 PAGES: Final = (
     Place("account_login", ""),
     Place("account_logout", "bob"),
@@ -130,6 +139,7 @@ PAGES: Final = (
     Place("reviews:version", "bob", _waiting),
     Place("reviews:version", "alice", _fresh),
     Place("reviews:version", "carol", _live),
+    Place("reviews:history", "dave", _live),
     Place("reviews:request", "alice", _fresh),
     Place("reviews:sign", "bob", _waiting),
     Place("reviews:sign", "bob", _waiting, query="?decision=approve_with_conditions"),
@@ -142,8 +152,20 @@ PAGES: Final = (
     Place("reviews:finding", "bob", _finding),
     Place("reviews:finding-extend", "bob", _finding),
     Place("reviews:finding-new", "dave", _waiting),
+    Place("reviews:exception", "carol", _waiting, query="?gate=auc-floor"),
+    Place("reviews:delegations", "carol"),
+    Place("reviews:delegations", "rita"),
+    Place("reviews:delegations", "alice"),
     Place("reviews:promote", "rita", _waiting),
     Place("reviews:rollback", "rita", _model),
+    Place("reviews:break-glass-ask", "rita", _fresh),
+    Place("reviews:break-glass", "carol", lambda world: {"uuid": _emergency("asked")}),
+    Place("reviews:break-glass", "dave", lambda world: {"uuid": _emergency("in_force")}),
+    Place("reviews:envelope", "bob", _model),
+    Place("reviews:envelope", "bob", _model, query="?stage=staging"),
+    Place("reviews:envelope-propose", "alice", _model),
+    Place("reviews:envelope-sign", "bob", _envelope),
+    Place("reviews:envelope-withdraw", "bob", _envelope),
     Place("reviews:revoke", "carol", _live),
     Place("reviews:policies", "bob"),
     Place("reviews:policy", "bob", _policy),
@@ -244,6 +266,9 @@ NOT_PAGES: Final = {
     "reviews:pack-adopt": "posted by the pack's page",
     "serving:pause": "posted by the deployment's page",
     "reviews:dismiss": "posted by the review page",
+    "reviews:sign-again": "posted by the review page",
+    "reviews:end-delegation": "posted by the page of delegations",
+    "reviews:withdraw-exception": "posted by the review page",
     "audit:verify": "posted by the log's button",
     "audit:export": "a download",
     "audit:checkpoint": "a signed note for programs",

@@ -37,6 +37,7 @@ from reviews.actions import (
     resolve_thread,
     sign_off,
 )
+from reviews.envelopes import propose_envelope, sign_envelope
 from reviews.models import PolicyVersion, Review, Round
 from reviews.promotion import promote
 from serving.actions import create_deployment
@@ -94,6 +95,7 @@ def build() -> World:
     deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))
     policy = _proposed_policy(people["pia"])
     _governance(waiting, data, production, people)
+    _envelope(live, production, people)
     return World(
         people, model, live, waiting, review, fresh, dataset, data, training, deployment, account, token, policy
     )
@@ -150,6 +152,51 @@ def _governance(waiting: ModelVersion, data: DatasetVersion, stage: Stage, peopl
         by=as_(people["rita"]),
     )
     break_glass.second(asked, reauthentication=_confirmed(people["carol"]), by=as_(people["carol"]))
+    _waiting_for_a_second(data, stage, people)
+
+
+def _waiting_for_a_second(data: DatasetVersion, stage: Stage, people: dict[str, User]) -> None:
+    """An emergency that nobody has seconded yet."""
+    urgent = _version(_model(people["alice"], "payments"), data, people["alice"], auc=0.86)
+    break_glass.ask(
+        urgent,
+        stage,
+        reason="harm",
+        text="The live version blocks payments to hospitals since this morning.",
+        hours=4,
+        reauthentication=_confirmed(people["rita"]),
+        by=as_(people["rita"]),
+    )
+
+
+def _envelope(live: ModelVersion, stage: Stage, people: dict[str, User]) -> None:
+    """Bounds for retraining, signed by one of two."""
+    bounds = {
+        "dataset": "census",
+        "recipe": "9d" * 32,
+        "features": ["age", "sex", "schooling"],
+        "algorithm": "gradient_boosting",
+        "settings": {"learning_rate": {"low": 0.05, "high": 0.2}, "max_iter": {"allowed": [100, 200]}},
+        "metrics": [{"metric": "auc", "margin": 0.005}, {"metric": "ece", "margin": 0.01, "better": "lower"}],
+        "worst_gap_at_most": 0.12,
+        "max_uses": 4,
+    }
+    envelope = propose_envelope(
+        live.model,
+        stage,
+        base=live,
+        bounds=bounds,
+        why="A new year of data every quarter; nothing else changes.",
+        valid_until=timezone.now() + timedelta(days=180),
+        by=as_(people["alice"]),
+    )
+    sign_envelope(
+        envelope,
+        "risk",
+        reason="Narrow enough, and it ends in half a year.",
+        reauthentication=_confirmed(people["carol"]),
+        by=as_(people["carol"]),
+    )
 
 
 def _confirmed(somebody: User) -> Reauthentication:
