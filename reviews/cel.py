@@ -117,7 +117,7 @@ class Language:
 
     def gives(self, expression: str) -> str:
         """The type of an expression that fits the schema, in words."""
-        name = self._compile(expression).return_type().name().lower()
+        name = str(self._compile(expression).return_type().name()).lower()
         return _WORDS.get(name.partition("<")[0], name)
 
     def ask(self, expression: str, facts: Mapping[str, Any]) -> Answer:
