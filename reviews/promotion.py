@@ -228,8 +228,32 @@ def _compare(found: Evaluation, expected: int | _AsReviewed | None) -> None:
         f"{found.stage} of {found.version.model} moved meanwhile: {then} was compared with, {now} is live now. "
         "All gates were asked again and hold; look at the comparison, then promote against the version that is live now.",
         code="stage-moved",
-        extra={"compared_with": expected, "live_now": holder},
+        link=page_of(found.version),
+        extra={"compared_with": expected, "live_now": holder, "gates": changed_gates(found)},
     )
+
+
+def changed_gates(found: Evaluation) -> list[dict[str, str]]:
+    """The gates that say something else than when the round was last looked at: against the version that is live now."""
+    before = {one.key: one for one in found.round.gate_results.all()} if found.round else {}
+    rows = []
+    for outcome in found.gates:
+        was = before.get(outcome.gate.key)
+        if was is None or (was.status, was.production) == (str(outcome.status), outcome.production):
+            continue
+        rows.append(
+            {
+                "key": outcome.gate.key,
+                "title": outcome.gate.title,
+                "was": was.status,
+                "now": str(outcome.status),
+                "production_was": was.production,
+                "production_now": outcome.production,
+                "measured": outcome.measured,
+                "required": outcome.required,
+            }
+        )
+    return rows
 
 
 def _release(approval: Approval, previous: ModelVersion | None, *, by: Principal, cites: Mapping[str, Any]) -> Envelope:

@@ -186,22 +186,36 @@ def _with_reason(  # type: ignore[no-untyped-def]  # `act` is one of two actions
 
 @require_http_methods(["GET", "POST"])
 def promote_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Everything that a promotion asks for, met or not; the button moves the alias from the holder that is shown."""
+    """Everything that a promotion asks for, met or not; the button moves the alias from the holder that is shown.
+
+    Where another version took the stage meanwhile, nothing moves (409): the page shows what the gates say against that one, and asks again.
+    """
     by = principal_of(request)
     version = registry.find_version(name, number, by)
     stage = _stage(request)
+    moved: Conflict | None = None
     if request.method == "POST":
         seen = whole_number(request.POST.get("expected_previous", ""))
-        promotion = promote(version, stage, by=by, expected_previous=seen)
-        messages.success(
-            request,
-            f"{version} is live in {stage.title.lower()}. {receipt_sentence(getattr(promotion, 'receipt', None))}",
-        )
-        return redirect(page_of(version))
+        try:
+            promotion = promote(version, stage, by=by, expected_previous=seen)
+        except Conflict as refusal:
+            if refusal.code != "stage-moved":
+                raise
+            moved = refusal
+        else:
+            messages.success(
+                request,
+                f"{version} is live in {stage.title.lower()}. {receipt_sentence(getattr(promotion, 'receipt', None))}",
+            )
+            return redirect(page_of(version))
     found = examine(version, stage)
-    verdict = panel_of(found, by)
-    context = {"found": found, "panel": verdict, "allowed": by.allows(Permission.PROMOTE_VERSION, version.model)}
-    return render(request, "reviews/promote.html", context)
+    context = {
+        "found": found,
+        "panel": panel_of(found, by),
+        "allowed": by.allows(Permission.PROMOTE_VERSION, version.model),
+        "moved": moved,
+    }
+    return render(request, "reviews/promote.html", context, status=409 if moved else 200)
 
 
 @require_http_methods(["GET", "POST"])

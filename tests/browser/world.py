@@ -29,6 +29,7 @@ from reviews import break_glass
 from reviews.actions import (
     draft_policy,
     edit_comment,
+    give_delegation,
     open_thread,
     propose_policy,
     raise_finding,
@@ -95,6 +96,15 @@ def build() -> World:
     deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))
     policy = _proposed_policy(people["pia"])
     _governance(waiting, data, production, people)
+    now = timezone.now()
+    give_delegation(
+        people["rita"],
+        group="Risk officers",
+        starts_at=now,
+        ends_at=now + timedelta(days=14),
+        reason="On holiday until the end of the month.",
+        by=as_(people["carol"]),
+    )
     _envelope(live, production, people)
     return World(
         people, model, live, waiting, review, fresh, dataset, data, training, deployment, account, token, policy
