@@ -59,6 +59,10 @@ class ConditionForm(forms.Form):
         self.fields["owner"].choices = [("", "Choose"), *((one.username, str(one)) for one in owners)]  # type: ignore[attr-defined]  # a ChoiceField
         self.fields["verifying_slot"].choices = [("", "Choose"), *slots]  # type: ignore[attr-defined]  # a ChoiceField
 
+    def has_changed(self) -> bool:
+        """Whether anything was written; a severity alone is nothing."""
+        return any(name != "severity" for name in self.changed_data)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing was written in this row."""
