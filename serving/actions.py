@@ -15,7 +15,7 @@ from audit.governed import governed
 from foundation.refusals import Conflict, Forbidden, Invalid
 from registry.models import RegisteredModel, Stage
 from serving.models import Deployment
-from serving.queries import HEARTBEAT_EVERY
+from serving.queries import HEARTBEAT_EVERY, check_deployable
 
 MAX_DETAIL_CHARACTERS = 2_000
 
@@ -41,6 +41,7 @@ def create_deployment(
         raise Invalid("A worker is a service account, not a person.", errors={"worker": "Choose a service account."})
     if name.strip() == "new":
         raise Invalid("“new” is the address of a page; choose another name.", errors={"name": "Choose another name."})
+    check_deployable(model, stage)
     deployment = Deployment(
         name=name.strip(), model=model, stage=stage, address=address, worker=worker, created_by=by.user
     )

@@ -122,6 +122,18 @@ def assigned(deployment: Deployment) -> tuple[Resolved | None, str]:
         return None, refusal.detail
 
 
+def check_deployable(model: RegisteredModel, stage: Stage) -> None:
+    """Raises `Conflict` while the version live at `stage` may only be pulled and served where it is already: its approval has run out."""
+    alias = Alias.objects.filter(model=model, stage=stage).select_related("version__model", "stage").first()
+    approval = approval_in_force(alias.version, stage, now := timezone.now()) if alias else None
+    if alias is not None and approval is not None and approval.valid_until <= now:
+        raise Conflict(
+            f"The approval of {alias.version} for {stage} ran out on {approval.valid_until:%d %B %Y}: what serves it goes on until "
+            f"{approval.pulls_until:%d %B %Y}, and nothing new is deployed. Renew it by a review first.",
+            code="approval-ran-out",
+        )
+
+
 def find_deployment(name: str, by: Principal) -> Deployment:
     """The deployment of this name, for those who may see its model or manage deployments; else `NotFound`."""
     deployment = deployments_visible_to(by).filter(name=name).first()

@@ -14,12 +14,13 @@ from django.utils import timezone
 from access.models import User
 from foundation.dsse import open_sealed, seal
 from foundation.keys import registry_signer
-from foundation.refusals import Refusal
-from registry.models import ModelVersion, Stage
+from foundation.refusals import Conflict, Refusal
+from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews.break_glass import ask as ask_ahead
 from reviews.break_glass import second
 from reviews.models import RetrainingEnvelope
 from reviews.promotion import roll_back
+from serving.actions import create_deployment
 from serving.attestations import release_attestation
 from serving.models import Deployment
 from serving.queries import approved, assigned
@@ -27,10 +28,10 @@ from serving.verification import NotVerified, VerifiedRelease, verify
 from tests.conftest import as_
 from tests.reviews.conftest import MakeCandidate, proof_of
 from tests.reviews.test_envelopes import Trained, base, clock, envelope, source, trained
-from tests.reviews.test_renewal import at
+from tests.reviews.test_renewal import PutInForce, at, put_in_force
 from tests.serving.conftest import release
 
-__all__ = ["base", "clock", "envelope", "source", "trained"]
+__all__ = ["base", "clock", "envelope", "put_in_force", "source", "trained"]
 
 pytestmark = pytest.mark.django_db
 
@@ -274,6 +275,31 @@ class TestRollback:
         attestation["rollback"] = resealed(attestation["rollback"], reason="Better.")
 
         assert refused(attestation) == "rollback-decision"
+
+
+def test_nothing_new_is_deployed_once_the_approval_ran_out_although_pulls_go_on(
+    make_candidate: MakeCandidate,
+    model: RegisteredModel,
+    production: Stage,
+    put_in_force: PutInForce,
+    alice: User,
+    bob: User,
+    carol: User,
+    rita: User,
+    erin: User,
+) -> None:
+    put_in_force(pulls_after_expiry_days=14)
+    version = release(make_candidate(), by=alice, validator=bob, risk=carol, promoter=rita)
+    end = approved(version, production).approval.valid_until
+
+    with time_machine.travel(end - timedelta(seconds=1), tick=False):
+        create_deployment("in-time", model=model, stage=production, by=as_(erin))
+    with time_machine.travel(end, tick=False):
+        with pytest.raises(Conflict, match="nothing new is deployed"):
+            create_deployment("too-late", model=model, stage=production, by=as_(erin))
+        attestation = attested(version, production)
+        assert approved(version, production).version == version
+        assert check(attestation).pulls_until == end + timedelta(days=14)
 
 
 def test_nothing_is_approved_after_the_end_of_pulls(released: ModelVersion, production: Stage) -> None:
