@@ -105,9 +105,10 @@ def _follow(round_: Round, rule: Overdue, now: datetime) -> None:
 @governed(Action.REVIEW_ESCALATE)
 def escalate(round_: Round, rule: Overdue, now: datetime, *, by: Principal) -> Escalation | None:
     """Bring an overdue round before the group that its policy names; None where that was done or the round is decided by now."""
-    round_ = _still_overdue(round_, rule, now)
-    if round_ is None:
+    overdue = _still_overdue(round_, rule, now)
+    if overdue is None:
         return None
+    round_ = overdue
     group = Group.objects.get(name=rule.to)
     if round_.escalations.filter(group=group).exists():
         return None
@@ -131,9 +132,10 @@ def escalate(round_: Round, rule: Overdue, now: datetime, *, by: Principal) -> E
 @governed(Action.REVIEW_ESCALATE)
 def reject_by_silence(round_: Round, rule: Overdue, now: datetime, *, by: Principal) -> Escalation | None:
     """Reject an overdue round because its policy says so; None where the round is decided by now. The version may be asked for anew."""
-    round_ = _still_overdue(round_, rule, now)
-    if round_ is None:
+    overdue = _still_overdue(round_, rule, now)
+    if overdue is None:
         return None
+    round_ = overdue
     review = round_.review
     found = Escalation.objects.create(round=round_, kind=Escalation.Kind.REJECTED, reason=_why(round_, rule), at=now)
     close_round(round_, Round.State.REJECTED, by)

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from access.models import User
 from access.principal import Principal
 from access.requests import principal_of
-from foundation.refusals import NotFound, Refusal, Unauthenticated
+from foundation.refusals import Invalid, NotFound, Refusal, Unauthenticated
 from reviews.actions import end_delegation, give_delegation
 from reviews.forms import show_refusal
 from reviews.models import Delegation
@@ -41,10 +41,9 @@ def delegations(request: HttpRequest) -> HttpResponse:
                 by=by,
             )
         except Refusal as refusal:
-            refusal.__dict__["errors"] = {
-                FIELDS.get(name, name): text for name, text in getattr(refusal, "errors", {}).items()
-            }
-            show_refusal(form, refusal)
+            named = refusal.errors if isinstance(refusal, Invalid) else {}
+            errors = {FIELDS.get(name, name): sentence for name, sentence in named.items()}
+            show_refusal(form, Invalid(refusal.detail, errors=errors) if errors else refusal)
         else:
             messages.success(
                 request, f"{given.delegate} may sign for you until {given.ends_at:%d %b %Y}. Both of you were told."
