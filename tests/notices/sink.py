@@ -57,7 +57,7 @@ class _Conversation(socketserver.StreamRequestHandler):
         lines = []
         while (line := self.rfile.readline()) not in {b".\r\n", b""}:
             lines.append(line[1:] if line.startswith(b"..") else line)
-        sink.mails.append(cast("EmailMessage", message_from_bytes(b"".join(lines), policy=policy.default)))
+        sink.mails.append(message_from_bytes(b"".join(lines), policy=policy.default))
         self._say("250 kept")
 
     def _say(self, reply: str) -> None:
