@@ -202,7 +202,7 @@ def suggested(base: ModelVersion, stage: Stage) -> Bounds | None:
     made, facts = made_of(base), examine(base, stage).facts
     if not made.features or not made.dataset:
         return None
-    gap = facts.get("fairness.worst_gap_high", facts.get("fairness.worst_gap", 0.0))
+    gap = facts.get("fairness.worst_gap_high") or facts.get("fairness.worst_gap") or 0.0
     return Bounds(
         dataset=made.dataset,
         recipe=made.recipe,
@@ -328,7 +328,7 @@ def use_envelope(
         basis=Approval.Basis.ENVELOPE,
         envelope=envelope,
         approved_at=now,
-        valid_until=round_.valid_until,
+        valid_until=envelope.valid_until,
         pulls_until=envelope.valid_until + timedelta(days=fit.found.rules.pulls_after_expiry_days),
     )
     move(version, "approve", by=by, decision=envelope)

@@ -216,7 +216,7 @@ def give(approval: Approval, policy_version: PolicyVersion, now: datetime, *, by
             "policy": policy_version.ledger_ref().name,
             "number": policy_version.number,
             "until": grace.until.isoformat(),
-            "unmet": unmet,
+            "unmet": [*unmet],
         },
     )
     if unmet:

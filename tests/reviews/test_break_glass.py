@@ -278,7 +278,7 @@ class TestProof:
 
     def test_statements_say_what_was_asked(self, in_force: BreakGlass, rita: User, carol: User) -> None:
         said = open_sealed(in_force.asked_statement, registry_signer().public)
-        answer = open_sealed(in_force.seconded_statement, registry_signer().public)
+        answer = open_sealed(in_force.seconded_statement or {}, registry_signer().public)
 
         assert said["predicate"]["text"] == TEXT
         assert said["predicate"]["person"]["username"] == rita.username

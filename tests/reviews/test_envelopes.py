@@ -71,7 +71,7 @@ class Trained(Protocol):
 
 
 @pytest.fixture
-def clock() -> Iterator[time_machine.Coordinates]:
+def clock() -> Iterator[time_machine.Traveller]:
     """A clock that stands still, a little later at every version."""
     with time_machine.travel(timezone.now(), tick=False) as found:
         yield found
@@ -83,7 +83,7 @@ def source(alice: User) -> DatasetVersion:
 
 
 @pytest.fixture
-def trained(model: Any, alice: User, source: DatasetVersion, clock: time_machine.Coordinates) -> Trained:
+def trained(model: Any, alice: User, source: DatasetVersion, clock: time_machine.Traveller) -> Trained:
     recipe = Recipe.objects.create(
         dataset=source.dataset, name="plain", number=1, content={}, digest="c" * 64, created_by=alice
     )

@@ -53,7 +53,7 @@ def refused(attestation: Attestation, moment: datetime | None = None) -> str:
     return caught.value.reason
 
 
-def resealed(envelope: Any, **changes: Any) -> Any:
+def resealed(envelope: Any, /, **changes: Any) -> Any:
     """The same statement with other words, signed by the registry: what somebody with its key could make."""
     value = open_sealed(envelope, registry_signer().public)
     value["predicate"] |= changes
@@ -174,7 +174,7 @@ class TestBreakGlass:
         assert after.version == released
 
 
-def _with(attestation: Attestation, role: str, **changes: Any) -> Attestation:
+def _with(attestation: Attestation, role: str, /, **changes: Any) -> Attestation:
     """One statement of the break-glass changed, and everything that names it changed along, all signed by the registry."""
     from foundation.dsse import envelope_digest
 
