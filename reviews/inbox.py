@@ -114,7 +114,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Inbox:
-    """One page of one view of the inbox, with how many stand in each view, whatever the list is narrowed to."""
+    """One page of one view of the inbox, with how many stand in each view, whatever the list is narrowed to, and the stages in use."""
 
     view: str
     counts: Mapping[str, int]
@@ -125,6 +125,7 @@ class Inbox:
     total: int = 0
     page: int = 1
     pages: int = 1
+    stages: Sequence[tuple[str, str]] = ()
 
     @property
     def previous(self) -> int:
@@ -151,7 +152,13 @@ def inbox(
     views = _views(by, turns, now)
     due = _due_groups(now)
     asked = view if view in views else "needs-you" if turns else "promote"
-    found = rounds.aggregate(**_counts(views, views[asked] & narrowing.condition(by), due))
+    numbers_by_stage = list(
+        rounds.order_by("review__stage__order")
+        .values("review__stage__name", "review__stage__title")
+        .annotate(**_counts(views, views[asked] & narrowing.condition(by), due))
+    )
+    names = [f"view_{number}" for number in range(len(views))] + [f"group_{number}" for number in range(len(due))]
+    found = {name: sum(row[name] for row in numbers_by_stage) for name in names}
     counts = {name: found[f"view_{number}"] for number, name in enumerate(views)}
     view = "needs-you" if asked != view and not counts[asked] else asked
     numbers = _group_numbers(found, view)
@@ -171,6 +178,7 @@ def inbox(
         total=total,
         page=page,
         pages=pages,
+        stages=[(row["review__stage__name"], row["review__stage__title"]) for row in numbers_by_stage],
     )
 
 
