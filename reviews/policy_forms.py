@@ -49,13 +49,13 @@ NO_CHOICE: Final = ("", "nobody")
 class Posted(Protocol):
     """What a form sent: Django's QueryDict."""
 
-    def get(self, name: str, default: str = "") -> Any:
+    def get(self, key: str, default: str, /) -> Any:
         """The last value of a name."""
 
-    def getlist(self, name: str) -> list[Any]:
+    def getlist(self, key: str, /) -> list[Any]:
         """All values of a name."""
 
-    def __contains__(self, name: object) -> bool:
+    def __contains__(self, key: object, /) -> bool:
         """Whether it was sent."""
 
 

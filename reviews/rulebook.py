@@ -7,7 +7,7 @@ with SQL is not in force, and neither is an older version that was put back over
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -53,7 +53,7 @@ def in_force(policy: Policy | None = None) -> list[tuple[PolicyVersion, PolicyDo
     return [(version, document_of(version)) for version in _sound(versions)]
 
 
-def _sound(versions: list[PolicyVersion]) -> Iterator[PolicyVersion]:
+def _sound(versions: Sequence[PolicyVersion]) -> Iterator[PolicyVersion]:
     signatures = defaultdict(list)
     written = [version.pk for version in versions if version.created_by_id is not None]
     if written:  # what ships carries no signatures, so an untouched installation asks for none

@@ -68,7 +68,8 @@ def _edit(
     version: PolicyVersion | None,
 ) -> HttpResponse:
     view = TEXT if request.GET.get("view") == TEXT else FORM
-    text, flaws, status = _as_text(content), [], 200
+    text, status = _as_text(content), 200
+    flaws: list[Flaw] = []
     operation = ""
     if request.method == "POST":
         operation = request.POST.get("op", "check")

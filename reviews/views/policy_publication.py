@@ -78,7 +78,7 @@ def rehearsal(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "query": text,
         "reviews": _reviews(shown, part, model) if shown else [],
         "promotions": _promotions(shown, part, model) if shown else [],
-        "models": sorted({case.model for case in (*shown.found.reviews, *shown.found.promotions)}) if shown else [],
+        "models": _models(shown.found) if shown else [],
         "may_rehearse": _may_rehearse(version, by),
     }
     return render(request, "reviews/policy_rehearsal.html", context)
@@ -182,6 +182,10 @@ def _kept(version: PolicyVersion, uuid: str) -> PolicyRehearsal | None:
 def _may_rehearse(version: PolicyVersion, by: Principal) -> bool:
     under_way = version.status in {PolicyVersion.Status.DRAFT, PolicyVersion.Status.PROPOSED}
     return under_way and (by.allows(Permission.WRITE_POLICIES) or by.allows(Permission.PUBLISH_POLICIES))
+
+
+def _models(found: Rehearsed) -> list[str]:
+    return sorted({case.model for case in found.reviews} | {case.model for case in found.promotions})
 
 
 def _reviews(shown: Shown, part: str, model: str) -> list[ReviewCase]:
