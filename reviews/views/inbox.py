@@ -12,7 +12,7 @@ from access.permissions import Permission
 from access.requests import reader_of
 from foundation.numbers import whole_number
 from foundation.refusals import Unauthenticated
-from registry.models import RegisteredModel, Stage
+from registry.models import RegisteredModel
 from reviews.ahead import emergencies_seen_by
 from reviews.inbox import VIEWS, Narrowing, inbox, preview
 
@@ -53,7 +53,6 @@ def show(request: HttpRequest) -> HttpResponse:
         "now": timezone.now(),
         "waiting_count": found.counts["needs-you"],
         "promote_count": found.counts["promote"],
-        "stages": Stage.objects.all(),
         "tiers": RegisteredModel.Tier.choices,
         "monitoring_url": reverse("monitoring:list") if by.allows(Permission.SEE_MONITORING) else "",
     }
