@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import CDPSession, Page, expect
@@ -16,6 +17,7 @@ from reviews.models import Review, SignOff
 from tests.browser.conftest import violations
 from tests.browser.world import World, another_review, person
 from tests.conftest import PASSWORD
+from tests.reports.test_bundles import verified
 
 Visit = Callable[..., Page]
 REASON = "I read the evidence and accept the residual risk for the intended use."
@@ -135,6 +137,25 @@ def test_a_review_is_signed_with_a_passkey_over_the_very_statement(
         proof.enrolment,
         registry_signer().public,
     )
+
+
+def test_what_a_browser_signed_is_verified_offline_by_the_command(
+    laptop: Device, review: Review, tmp_path: Path
+) -> None:
+    _add(laptop)
+    page = laptop.page
+    page.goto(_page_of(review) + "sign/")
+    _fill(page)
+    page.get_by_role("button", name="Sign", exact=True).click()
+    page.wait_for_url(f"**{_page_of(review)}?**")
+    digest = review.current_round.sign_offs.get().statement_digest
+    bundle, key = tmp_path / "sign-off.json", tmp_path / "registry.pub"
+    bundle.write_text(page.request.get(f"{_page_of(review)}sign-offs/{digest}.json").text())
+    key.write_text(page.request.get("/verify/registry.pub").text())
+
+    found = verified(bundle, key)
+
+    assert (found.returncode, "signed exactly this statement" in found.stdout) == (0, True), found.stderr
 
 
 def test_a_ceremony_that_is_called_off_says_so_and_records_nothing(laptop: Device, review: Review) -> None:
