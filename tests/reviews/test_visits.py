@@ -68,5 +68,5 @@ def test_a_reload_within_the_visit_hides_nothing(review: Review, bob: User, caro
     with time_machine.travel(later + timedelta(hours=3)):
         next_visit = words(browser.get(address("version", review.version)))
 
-    assert "1 comment" in again
+    assert "since your last visit ( 1 comment" in again
     assert "nothing new since" in next_visit
