@@ -32,6 +32,9 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     def handler(work: Work) -> None:
         if work.payload.get("fails"):
             raise RuntimeError("no data")
+        if work.payload.get("what") == "cancelled":
+            request_cancel(work.job, by=work.principal)
+            work.check()
 
     handles(KIND)(handler)
     handles(SILENT)(handler)
@@ -78,9 +81,12 @@ def test_work_whose_worker_was_lost_is_told_too(alice: User) -> None:
 
 @pytest.mark.usefixtures("kinds")
 def test_whoever_cancels_knows(alice: User) -> None:
-    job = enqueue(KIND, {"what": "beans"}, by=as_(alice))
-    request_cancel(job, by=as_(alice))
+    waiting, running = (enqueue(KIND, {"what": what}, by=as_(alice)) for what in ("beans", "cancelled"))
+    request_cancel(waiting, by=as_(alice))
+    perform(running.uuid, worker="tests")
 
+    running.refresh_from_db()
+    assert running.state == Job.State.CANCELLED
     assert not Notification.objects.exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -209,9 +210,13 @@ class TestEnded:
     ) -> None:
         assert client_for(dave).get(f"/models/credit/v/1/certificate/?approval={number}").status_code == 404
 
-    def test_an_approval_of_another_version_is_not_found(self, released: ModelVersion, candidate: ModelVersion) -> None:
+    def test_an_approval_of_another_version_is_not_found(
+        self, released: ModelVersion, make_candidate: MakeCandidate
+    ) -> None:
+        another = make_candidate()
+
         with pytest.raises(NotFound):
-            certificate_of(candidate, at=timezone.now(), number=Approval.objects.latest("pk").pk + 1)
+            certificate(another, number=Approval.objects.get().pk)
 
 
 class TestNotes:
@@ -256,7 +261,8 @@ class TestNotes:
 def test_a_statement_that_the_registry_did_not_sign_is_no_line(approved: Review) -> None:
     given = SignOff.objects.first()
     assert given is not None
-    forged = given.statement | {"payload": given.statement["payload"][::-1]}
+    said = base64.b64decode(given.statement["payload"]).replace(b"Bob Lindqvist", b"Rob Lindqvist")
+    forged = given.statement | {"payload": base64.b64encode(said).decode()}
 
     assert line_of(given.statement, obj=Obj("sign_off", "x")) is not None
     assert line_of(forged, obj=Obj("sign_off", "x")) is None
