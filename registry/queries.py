@@ -77,9 +77,8 @@ def resolve_alias(
 def stages_with_holders(model: RegisteredModel) -> list[tuple[Stage, ModelVersion | None]]:
     """Every stage, in order, with the version of `model` that its alias points at now; in one statement."""
     own = FilteredRelation("aliases", condition=Q(aliases__model=model))
-    stages = Stage.objects.annotate(own=own).select_related(
-        "own__version__model", *(f"own__version__{hand}" for hand in HANDS)
-    )
+    related = ["own__version__model", *(f"own__version__{hand}" for hand in HANDS)]
+    stages = Stage.objects.annotate(own=own).select_related(*related)
     return [(stage, holder.version if (holder := getattr(stage, "own", None)) else None) for stage in stages]
 
 

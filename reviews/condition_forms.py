@@ -55,7 +55,7 @@ class ConditionForm(forms.Form):
     thread = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, owners: Sequence[User], slots: Sequence[tuple[str, str]], **kwargs: Any) -> None:
-        super().__init__(*args, empty_permitted=True, use_required_attribute=False, **kwargs)
+        super().__init__(*args, **(kwargs | {"empty_permitted": True, "use_required_attribute": False}))
         self.fields["owner"].choices = [("", "Choose"), *((one.username, str(one)) for one in owners)]  # type: ignore[attr-defined]  # a ChoiceField
         self.fields["verifying_slot"].choices = [("", "Choose"), *slots]  # type: ignore[attr-defined]  # a ChoiceField
 

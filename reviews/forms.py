@@ -10,7 +10,7 @@ from typing import Any
 from django import forms
 
 from access import passkeys
-from access.models import User
+from access.models import Reauthentication, User
 from access.stepup import methods_of
 from foundation.refusals import Invalid, Refusal
 from registry.models import Stage
@@ -44,7 +44,7 @@ class ReauthenticatedForm(forms.Form):
         self.offered = [one.value for one in methods_of(person) if accepted is None or one in accepted]
         self.by_secret = next((one for one in self.offered if one in PROOF_LABELS), "")
         self.fields["secret"].label = f"{PROOF_LABELS.get(self.by_secret, '')} ({person.username})"
-        code = self.by_secret == "totp"
+        code = self.by_secret == Reauthentication.Method.TOTP
         self.fields["secret"].widget.attrs |= {"autocomplete": "one-time-code" if code else "current-password"}
         if code:
             self.fields["secret"].widget.attrs["inputmode"] = "numeric"

@@ -158,7 +158,7 @@ def inbox(
         .annotate(**_counts(views, views[asked] & narrowing.condition(by), due))
     )
     names = [f"view_{number}" for number in range(len(views))] + [f"group_{number}" for number in range(len(due))]
-    found = {name: sum(row[name] for row in numbers_by_stage) for name in names}
+    found = {name: sum(row[name] for row in numbers_by_stage) for name in names}  # type: ignore[literal-required]  # names annotated above
     counts = {name: found[f"view_{number}"] for number, name in enumerate(views)}
     view = "needs-you" if asked != view and not counts[asked] else asked
     numbers = _group_numbers(found, view)
@@ -239,7 +239,7 @@ def _group_numbers(found: Mapping[str, int], view: str) -> dict[str, int]:
 
 
 def _grouped(items: Sequence[Item], numbers: Mapping[str, int], view: str, due: Mapping[str, Q]) -> Iterable[Group]:
-    ends = {title: dict(condition.children) for title, condition in due.items()}  # type: ignore[arg-type]  # each child is a pair
+    ends: dict[str, dict[str, Any]] = {title: dict(condition.children) for title, condition in due.items()}  # type: ignore[arg-type]  # each child is a pair
     for title, number in numbers.items():
         members = items if view == "done" else [item for item in items if _within(item.review.due_at, ends[title])]
         if members:

@@ -221,7 +221,7 @@ class Seating:
         held: dict[int, set[str]] = {}
         for user in rows if self.groups else ():
             self._users.setdefault(user.pk, user)
-            held.setdefault(user.pk, set()).add(user.through_group)
+            held.setdefault(user.pk, set()).add(user.through_group)  # type: ignore[attr-defined]  # annotated above
         return [Candidate(pk, True, True, frozenset(names), str(self._users[pk])) for pk, names in held.items()]
 
     @cached_property

@@ -63,7 +63,7 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
         posted.update(
             {
                 "expected_subject": subject,
-                "expected_round": round_.number,
+                "expected_round": str(round_.number),
                 "idempotency_key": SignForm.fresh(slot.key, subject)["idempotency_key"],
             }
         )

@@ -29,7 +29,7 @@ def allow_conditions(
 
 def condition(owner: User, *, days: float = 10, slot: str = "validator", named: str = "", **changes: Any) -> Condition:
     """Something that `owner` has to do within `days`."""
-    values = {
+    values: dict[str, Any] = {
         "title": "Explain the gap under 25",
         "detail": "By slice, with intervals.",
         "severity": "major",
@@ -66,3 +66,10 @@ def sign_with(
 def only_finding() -> Finding:
     """The one finding that there is, with what actions and pages read of it."""
     return Finding.objects.select_related("owner", "version__model", "sign_off__round__review").get()
+
+
+def signed_with(finding: Finding) -> dict[str, Any]:
+    """The statement whose condition the finding is."""
+    assert finding.sign_off is not None
+    said: dict[str, Any] = finding.sign_off.statement
+    return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -28,7 +29,7 @@ from reviews.statements import read_sign_off
 from reviews.subjects import frozen
 from tests.conftest import as_
 from tests.databases import without_triggers
-from tests.reviews.conditional import allow_conditions, condition, only_finding, sign_with
+from tests.reviews.conditional import allow_conditions, condition, only_finding, sign_with, signed_with
 from tests.reviews.conftest import MakeCandidate, ask, proof_of, sign
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +67,7 @@ class TestSigning:
     def test_conditions_are_signed_and_become_findings(self, conditional: Review, alice: User, bob: User) -> None:
         finding = only_finding()
 
-        (said,) = read_sign_off(finding.sign_off.statement).predicate["conditions"]
+        (said,) = read_sign_off(signed_with(finding)).predicate["conditions"]
 
         assert said["id"] == str(finding.uuid)
         assert said["due"] == finding.due_at.isoformat()
@@ -111,7 +112,9 @@ class TestSigning:
             ({"thread": "0f8fad5b-d9cb-469f-a165-70867728950e"}, "thread"),
         ],
     )
-    def test_what_is_wrong_is_named(self, review: Review, alice: User, bob: User, changes: dict, field: str) -> None:
+    def test_what_is_wrong_is_named(
+        self, review: Review, alice: User, bob: User, changes: dict[str, Any], field: str
+    ) -> None:
         with pytest.raises(Invalid) as refused:
             sign_with(review, "validator", bob, condition(alice, **changes))
 
@@ -303,7 +306,7 @@ class TestLapsing:
         finding = only_finding()
         due = finding.due_at
         FindingEvent.objects.create(
-            finding=finding, kind="extended", due_at=due + timedelta(days=90), statement=finding.sign_off.statement
+            finding=finding, kind="extended", due_at=due + timedelta(days=90), statement=signed_with(finding)
         )
         Finding.objects.update(due_at=due + timedelta(days=90))
 

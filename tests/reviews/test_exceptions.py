@@ -339,7 +339,7 @@ def test_owner_and_requester_are_told(weak: Review, carol: User) -> None:
 
 def test_a_row_that_nobody_signed_excepts_nothing(weak: Review, carol: User) -> None:
     given = grant(weak, carol)
-    forged = seal(read_exception(given.statement).predicate | {"_type": "x"}, Signer(Ed25519PrivateKey.generate()))
+    forged = seal({**read_exception(given.statement).predicate, "_type": "x"}, Signer(Ed25519PrivateKey.generate()))
     with without_triggers():
         GateException.objects.filter(pk=given.pk).update(
             statement=dict(forged), statement_digest=envelope_digest(forged)

@@ -226,6 +226,8 @@ class TestExtending:
 
         event = finding.events.get(kind="extended")
         finding.refresh_from_db()
+        assert event.statement is not None
+        assert event.reauthentication is not None
         said = read_extension(event.statement)
         assert (said.finding, said.due, said.reviewer) == (str(finding.uuid), finding.due_at, str(bob.uuid))
         assert event.reauthentication.consumed_at is not None
@@ -298,7 +300,7 @@ def test_comments_are_kept_also_after_the_end(answered: Finding, bob: User, dave
 
     comment_on_finding(answered, "For the record.", by=as_(dave))
 
-    assert answered.events.last().body == "For the record."
+    assert answered.events.latest("pk").body == "For the record."
     assert "Said about The gap under 25 is not explained" in told(alice)
 
 
@@ -346,14 +348,14 @@ class TestPages:
             },
         )
         finding = Finding.objects.get()
-        assert made.url == reverse("reviews:finding", args=[finding.uuid])
+        assert made["Location"] == reverse("reviews:finding", args=[finding.uuid])
 
         client_for(alice).post(reverse("reviews:finding-act", args=[finding.uuid, "answer"]), {"body": "Done."})
         client_for(bob).post(reverse("reviews:finding-act", args=[finding.uuid, "close"]), {"body": "So it is."})
 
         finding.refresh_from_db()
         assert finding.state == "closed"
-        page = client_for(dave).get(made.url).content.decode()
+        page = client_for(dave).get(made["Location"]).content.decode()
         assert "verified and closed" in page
         assert "So it is." in page
 

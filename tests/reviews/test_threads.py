@@ -305,7 +305,7 @@ class TestPages:
         done = browser.post(reverse("reviews:thread-resolve", args=[thread.uuid]), {"resolved": "1"})
 
         thread.refresh_from_db()
-        assert done.url.endswith(f"#{thread.anchor}")
+        assert done["Location"].endswith(f"#{thread.anchor}")
         assert (thread.must_resolve, thread.resolved_by, thread.comments.count()) == (True, bob, 2)
         page = self.page(browser, review.version)
         assert "1 resolved thread" in page

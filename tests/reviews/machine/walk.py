@@ -182,7 +182,7 @@ def walk_in(world: World, tally: Tally) -> type[RuleBasedStateMachine]:
                     expected_subject=current_subject(round_).digest,
                     idempotency_key=uuid.uuid4().hex,
                     by=self._as(who),
-                    **({"on_behalf_of": world.people[instead_of].username} if instead_of else {}),
+                    on_behalf_of=world.people[instead_of].username if instead_of else "",
                 )
                 self._said(round_, number, who, instead_of or who, slot, decision, given)
 
@@ -364,9 +364,8 @@ def walk_in(world: World, tally: Tally) -> type[RuleBasedStateMachine]:
             """
             known, round_ = self.versions[version.number], self.rounds[approval.round.pk]
             if went_back:
-                known = replace(
-                    known, facets=max((said.facets for said in round_.said), key=lambda one: sum(one.values()))
-                )
+                newest = max(round_.said, key=lambda said: sum(said.facets.values()))
+                known = replace(known, facets=dict(newest.facets))
             why_not = rules.why_not(known, round_, round_.policy, timezone.now())
             assert why_not in {"", "it fails the gate"}, f"live although {why_not}"
             signed = rules.approvers(known, round_, round_.policy, timezone.now())
