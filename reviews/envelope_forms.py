@@ -22,7 +22,7 @@ class ProposeForm(forms.Form):
     )
     until = forms.DateField(
         label="Until",
-        widget=forms.DateInput(attrs={"type": "date"}),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         help_text="At most as long as the policy lets an approval last. What goes live by the envelope ends with it.",
         error_messages={"required": "Say until when."},
     )
