@@ -28,6 +28,8 @@ METRICS: Final = {
     "selection_rate": "share of positive decisions",
 }
 ENOUGH_TO_FLIP: Final = 200
+INTERSECTION: Final = " × "
+"""How evidence names two attributes together: `race × age`."""
 EXPECTED_EVIDENCE: Final = (
     "scan",
     "metrics",
@@ -118,8 +120,19 @@ OWN_FIELDS: Final = (
     FactField("fairness.attributes", FactType.TEXTS, "protected attributes that were measured"),
     FactField("fairness.unmeasured", FactType.TEXTS, "protected attributes of the data that were not measured"),
     FactField("fairness.insufficient_groups", FactType.WHOLE, "groups with too few rows to say anything"),
-    FactField("slices.worst_auc", FactType.NUMBER, "lowest area under the ROC curve of any group with enough rows"),
+    FactField(
+        "slices.worst_auc",
+        FactType.NUMBER,
+        "lowest area under the ROC curve of any group by one attribute with enough rows",
+    ),
     FactField("slices.worst_auc_group", FactType.TEXT, "the group with that area"),
+    FactField("slices.intersections", FactType.WHOLE, "groups by two attributes with enough rows"),
+    FactField(
+        "slices.worst_intersection_auc",
+        FactType.NUMBER,
+        "lowest area under the ROC curve of any group by two attributes with enough rows",
+    ),
+    FactField("slices.worst_intersection_auc_group", FactType.TEXT, "the group with that area"),
     FactField("data.rows", FactType.WHOLE, "rows of the dataset version"),
     FactField("data.digest", FactType.TEXT, "SHA-256 of the dataset version's bytes"),
     FactField("data.fingerprinted", FactType.FLAG, "dataset, version and digest are recorded"),
@@ -360,13 +373,24 @@ def _mitigation(content: Content) -> Facts:
 
 
 def _slices(content: Content) -> Facts:
+    """Groups by one attribute apart from those by two: where an attribute is held fixed, there is less left to rank people by."""
     enough = [one for one in content.get("slices") or [] if one.get("sufficient") is not False]
-    measured = [(estimate(one, "auc").get("value"), f"{one.get('attribute')}: {one.get('group')}") for one in enough]
-    known = [(value, name) for value, name in measured if value is not None]
+    pairs = [one for one in enough if INTERSECTION in str(one.get("attribute"))]
+    single = [one for one in enough if one not in pairs]
+    return {
+        "slices.intersections": len(pairs),
+        **_lowest_auc("slices.worst_auc", single),
+        **_lowest_auc("slices.worst_intersection_auc", pairs),
+    }
+
+
+def _lowest_auc(name: str, groups: Iterable[Content]) -> Facts:
+    measured = [(estimate(one, "auc").get("value"), f"{one.get('attribute')}: {one.get('group')}") for one in groups]
+    known = [(value, group) for value, group in measured if value is not None]
     if not known:
         return {}
-    value, name = min(known)
-    return {"slices.worst_auc": value, "slices.worst_auc_group": name}
+    value, group = min(known)
+    return {name: value, f"{name}_group": group}
 
 
 def _data(content: Content) -> Facts:

@@ -35,6 +35,7 @@ FALLBACK: Final = (
 _NOTES: Final = {
     "fairness.worst_gap": "fairness.worst_group",
     "slices.worst_auc": "slices.worst_auc_group",
+    "slices.worst_intersection_auc": "slices.worst_intersection_auc_group",
 }
 
 

@@ -24,10 +24,13 @@ CHOICES = 60
 
 @require_GET
 def compare(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """`?with=<number>`: the other version; by default the one in production, else the one before."""
+    """`?with=<number>`: the other version; by default the one in production, else the one before.
+
+    The review page's form says `base`, and `none` where it compares with nothing.
+    """
     version = registry.find_version(name, number, principal_of(request))
     others = list(version.model.versions.exclude(pk=version.pk).order_by("-number")[:CHOICES])
-    other = _other(version, others, request.GET.get("with", ""))
+    other = _other(version, others, request.GET.get("with") or request.GET.get("base", "").removeprefix("none"))
     context = {"version": version, "model": version.model, "others": others, "other": other}
     if other is not None:
         context |= _sides(version, other)

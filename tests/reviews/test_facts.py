@@ -2,7 +2,7 @@ import pytest
 
 from reviews.cel import FactType
 from reviews.facts import FIELDS, LANGUAGE, SCHEMA, VersionFacts, facts_for, facts_of
-from tests.reviews.evidence import CARD, evidence
+from tests.reviews.evidence import CARD, estimate, evidence
 
 
 def test_every_fact_has_its_declared_type() -> None:
@@ -42,6 +42,20 @@ def test_group_without_enough_people_decides_neither_way() -> None:
 
     assert facts["slices.worst_auc"] == pytest.approx(0.83)
     assert facts["fairness.insufficient_groups"] == 1
+
+
+def test_groups_by_two_attributes_are_judged_apart_from_those_by_one() -> None:
+    found = evidence()
+    pair = {"attribute": "sex × age", "group": "male, 16 to 24", "n": 900, "auc": estimate(0.62), "sufficient": True}
+    small = {**pair, "group": "female, 90 and over", "n": 4, "auc": estimate(0.3), "sufficient": False}
+    found["slices"]["slices"] += [pair, small]
+
+    facts = facts_of(VersionFacts(1, 1, found))
+
+    assert facts["slices.worst_auc"] == pytest.approx(0.83)
+    assert facts["slices.intersections"] == 1
+    assert facts["slices.worst_intersection_auc"] == pytest.approx(0.62)
+    assert facts["slices.worst_intersection_auc_group"] == "sex × age: male, 16 to 24"
 
 
 def test_protected_attribute_that_was_not_measured_is_named() -> None:

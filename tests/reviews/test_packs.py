@@ -39,13 +39,19 @@ def good() -> Facts:
     facts = facts_for(
         candidate, VersionFacts(1, 1, {**evidence(auc=0.84, age=0.1), "scan": {"verdict": "admitted"}}, CARD)
     )
-    return facts | {"fairness.insufficient_groups": 0, "fairness.gaps": {"sex": 0.02, "race": 0.03, "age": 0.1}} | RACE
+    return (
+        facts
+        | {"fairness.insufficient_groups": 0, "fairness.gaps": {"sex": 0.02, "race": 0.03, "age": 0.1}}
+        | RACE
+        | PAIRS
+    )
 
 
 RACE: Facts = {
     "fairness.attributes": ["age", "race", "sex"],
     "fairness.judged_share": {"age": 0.99, "race": 0.97, "sex": 1.0},
 }
+PAIRS: Facts = {"slices.intersections": 3, "slices.worst_intersection_auc": 0.7}
 BAD: dict[str, Facts] = {
     "files that were not admitted": {"scan.admitted": False},
     "evidence that is missing": {"evidence.missing": ["calibration"]},
@@ -65,6 +71,7 @@ BAD: dict[str, Facts] = {
         "fairness.worst_gap_high": 0.45,
     },
     "a group it fails": {"slices.worst_auc": 0.5},
+    "a group by two attributes it fails": {"slices.worst_intersection_auc": 0.5},
     "groups too small": {
         "fairness.insufficient_groups": 3,
         "fairness.judged_share": {"age": 0.4, "race": 0.4, "sex": 0.4},

@@ -419,6 +419,10 @@ def test_compare_with_another_version(
     assert "What it rests on" in words(browser.get(address("version", second) + "?base=none"))
     assert browser.get(address("version", second) + "?base=77").status_code == 404
     assert browser.get(address("version", second) + "?stage=moon").status_code == 404
+    beside = browser.get(address("compare", second) + "?stage=production&base=1")
+    assert f'formaction="{address("compare", second)}"' in page.content.decode()
+    assert "v2 beside v1" in words(beside)
+    assert "v2 beside v1" in words(browser.get(address("compare", second) + "?base=none"))
 
 
 def test_model_page_says_what_is_live_and_what_comes_next(
