@@ -279,7 +279,7 @@ def test_rollback_and_revocation_by_form(
     approve(ask(second, production, alice), bob, carol)
     promote(second, production, by=as_(rita))
     browser = client_for(rita)
-    assert "Roll back to v1" in words(browser.get(reverse("reviews:rollback", args=["credit"])))
+    assert "roll back to v1" in words(browser.get(reverse("reviews:rollback", args=["credit"])))
     browser.post(
         reverse("reviews:rollback", args=["credit"]),
         {"stage": "production", "reason": "It does worse.", "secret": PASSWORD},
