@@ -208,6 +208,14 @@ STORAGES = {
 }
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = [*("jpg", "png", "ico", "webp", "zip", "gz", "br", "woff", "woff2"), "map"]
+# In the database, which all processes share: an authenticator code is used up, and a rate is counted, for all of them.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "access_cache",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    }
+}
 ARTIFACT_DIR = VAR_DIR / "artifacts"
 DATASET_DIR = VAR_DIR / "datasets"
 MAX_FILE_BYTES = ENV.max_file_bytes

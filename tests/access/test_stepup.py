@@ -9,6 +9,8 @@ import pytest
 import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from django.core.cache import caches
+from django.core.cache.backends import locmem
 from django.db import transaction
 from django.utils import timezone
 
@@ -118,6 +120,20 @@ def test_whoever_has_an_authenticator_uses_its_code_and_not_the_password(bob: Us
     assert proof.method == "totp"
     with pytest.raises(Invalid, match="each works once"):
         confirm(bob, code, method="totp")
+
+
+def test_a_code_is_used_up_for_every_process(bob: User) -> None:
+    secret = generate_totp_secret()
+    TOTP.activate(bob, secret)
+    with time_machine.travel(timezone.now(), tick=False):
+        code = code_of(secret)
+        confirm(bob, code, method="totp")
+
+        locmem._caches.clear()  # another process has nothing of what this one keeps in its memory
+        del caches["default"]
+
+        with pytest.raises(Invalid, match="each works once"):
+            confirm(bob, code, method="totp")
 
 
 def test_whoever_has_none_cannot_choose_it(bob: User) -> None:
