@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from access.models import Reauthentication, User
@@ -35,7 +35,7 @@ from reviews.models import (
 )
 from reviews.people import deeds_of
 from serving.models import StatusCounter, StatusSnapshot
-from serving.verification import ATTESTATION_TYPE, PROVENANCE_TYPE, STATUS_TYPE, version_id
+from serving.verification import ATTESTATION_TYPE, PROVENANCE_TYPE, STATUS_TYPE, stage_id, version_id
 
 T = TypeVar("T")
 STATUS_LASTS: Final = timedelta(hours=1)
@@ -100,12 +100,16 @@ def _issue_status() -> Envelope:
 
 
 def _revoked() -> list[str]:
-    """The versions that must not be used any more: revoked ones, and those whose every approval has ended."""
+    """What must not be used any more: revoked versions, those whose every approval has ended, and the stages at which that is so."""
     standing = Approval.objects.filter(revocation=None, lapse=None)
     ended = Q(approvals__isnull=False) & ~Q(pk__in=standing.values("version"))
     versions = ModelVersion.objects.filter(Q(state=ModelVersion.State.REVOKED) | ended).distinct()
     rows = versions.values_list("model__name", "number", "digest")
-    return sorted(version_id(model, number, digest) for model, number, digest in rows)
+    same = standing.filter(version=OuterRef("version"), stage=OuterRef("stage"))
+    elsewhere = standing.filter(version=OuterRef("version"))
+    stages = Approval.objects.filter(~Exists(same), Exists(elsewhere)).distinct()
+    at_stage = stages.values_list("version__model__name", "version__number", "version__digest", "stage__name")
+    return sorted({*(version_id(*row) for row in rows), *(stage_id(*row) for row in at_stage)})
 
 
 def _sign_offs(predicate: Mapping[str, Any]) -> list[dict[str, Any]]:

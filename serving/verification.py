@@ -97,6 +97,11 @@ def version_id(model: str, version: int, digest: str) -> str:
     return digest_of({"digest": digest, "model": model, "version": version})
 
 
+def stage_id(model: str, version: int, digest: str, stage: str) -> str:
+    """How a status snapshot names a version at one stage, whose approval there has ended while it stands for another stage."""
+    return digest_of({"digest": digest, "model": model, "stage": stage, "version": version})
+
+
 def verify(
     attestation: Mapping[str, Any],
     key: Ed25519PublicKey,
@@ -150,7 +155,8 @@ def verify_status(envelope: Mapping[str, Any], key: Ed25519PublicKey, *, at: dat
 
 def check_standing(release: VerifiedRelease, status: Status, *, at: datetime) -> None:
     """That a release verified before may still be used under a newer `status`; raises `NotVerified`."""
-    if version_id(release.model, release.version, release.digest) in status.revoked:
+    named = (release.model, release.version, release.digest)
+    if {version_id(*named), stage_id(*named, release.stage)} & status.revoked:
         raise NotVerified("revoked", f"The approval of {release.model} version {release.version} was revoked.")
     if at >= release.pulls_until:
         raise NotVerified(

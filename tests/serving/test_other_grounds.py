@@ -18,15 +18,17 @@ from foundation.refusals import Conflict, Refusal
 from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews.break_glass import ask as ask_ahead
 from reviews.break_glass import second
-from reviews.models import RetrainingEnvelope
-from reviews.promotion import roll_back
+from reviews.clock import CLOCK
+from reviews.lapses import lapse
+from reviews.models import Lapse, RetrainingEnvelope
+from reviews.promotion import promote, roll_back
 from serving.actions import create_deployment
-from serving.attestations import release_attestation
+from serving.attestations import current_status, release_attestation
 from serving.models import Deployment
 from serving.queries import approved, assigned
 from serving.verification import NotVerified, VerifiedRelease, verify
 from tests.conftest import as_
-from tests.reviews.conftest import MakeCandidate, proof_of
+from tests.reviews.conftest import MakeCandidate, ask, proof_of, sign
 from tests.reviews.test_envelopes import Trained, base, clock, envelope, source, trained
 from tests.reviews.test_renewal import PutInForce, at, put_in_force
 from tests.serving.conftest import release
@@ -301,6 +303,24 @@ def test_nothing_new_is_deployed_once_the_approval_ran_out_although_pulls_go_on(
         attestation = attested(version, production)
         assert approved(version, production).version == version
         assert check(attestation).pulls_until == end + timedelta(days=14)
+
+
+def test_an_approval_that_ended_at_one_stage_ends_there_offline_too(
+    released: ModelVersion, production: Stage, alice: User, bob: User, rita: User
+) -> None:
+    staging = Stage.objects.get(name="staging")
+    review = ask(released, staging, alice)
+    for slot in review.current_round.slots.all():
+        sign(review, slot.key, bob)
+    promote(ModelVersion.objects.get(pk=released.pk), staging, by=as_(rita))
+    at_production, at_staging = attested(released, production), attested(released, staging)
+    approval = approved(released, production).approval
+
+    lapse(approval, Lapse.Kind.CONDITION, "A condition was not verified.", timezone.now(), by=CLOCK)
+
+    now = current_status()
+    assert refused(at_production | {"status": now}) == "revoked"
+    assert check(at_staging | {"status": now}).version == released.number
 
 
 def test_nothing_is_approved_after_the_end_of_pulls(released: ModelVersion, production: Stage) -> None:
