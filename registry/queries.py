@@ -121,6 +121,12 @@ def evidence_of(version: ModelVersion) -> dict[str, Evidence]:
     return {row.kind: row for row in _newest_evidence([version.pk])}
 
 
+def measured_by_workers(version: ModelVersion, kind: str) -> dict[str, Any]:
+    """The content of the newest evidence of this kind that a worker of ours measured about exactly these bytes; empty without one."""
+    found = _newest_evidence([version.pk]).filter(kind=kind).exclude(job_kind="").last()
+    return dict(found.content) if found else {}
+
+
 def _newest_evidence(versions: Iterable[int]) -> QuerySet[Evidence]:
     """The newest of each kind and producer, oldest first."""
     same = Evidence.objects.filter(

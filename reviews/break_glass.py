@@ -126,6 +126,7 @@ def second(case: BreakGlass, *, reauthentication: Confirmation, by: Principal) -
     case, rules = _to_answer(case, by)
     person = person_of(by)
     version, stage = case.version, case.stage
+    _check_as_asked(case, rules)
     holder = registry.stage_holder(version.model, stage)
     if holder is not None and holder.pk == version.pk:
         raise Conflict(f"{version} is live in {stage} already.", code="already-live", link=page_of(version))
@@ -271,6 +272,25 @@ def _to_answer(case: BreakGlass, by: Principal) -> tuple[BreakGlass, Rules]:
     if version.state not in ADMITTED:
         raise Conflict(f"{version} is {version.get_state_display().lower()} by now.", code="state")
     return fresh, rules_for(version.model.tier, fresh.stage)
+
+
+def _check_as_asked(case: BreakGlass, rules: Rules) -> None:
+    """That what was asked for may still be had: under the same policies, and its review did not refuse the version meanwhile."""
+    if emergencies.read(case.asked_statement).policies != [ref.as_dict() for ref in rules.refs]:
+        raise Conflict(
+            "A policy was published since this was asked for. Decline it; where the policy still allows it, it has to be asked for again.",
+            code="policy-changed",
+        )
+    rejected = Round.objects.filter(
+        review__version=case.version_id,
+        review__stage=case.stage_id,
+        state=Round.State.REJECTED,
+        closed_at__gte=case.asked_at,
+    )
+    if rejected.exists():
+        raise Conflict(
+            f"A review rejected {case.version} for {case.stage} since this was asked for.", code="break-glass-rejected"
+        )
 
 
 @due

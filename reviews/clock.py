@@ -35,7 +35,7 @@ def tick(now: datetime) -> int:
     """Carry out everything that is due at `now`; what fails is logged and tried again at the next tick. Returns how many were done."""
     done = 0
     for question in DUE:
-        for effect in question(now):
+        for effect in _asked(question, now):
             try:
                 effect(now)
             except Refusal as refusal:
@@ -45,3 +45,14 @@ def tick(now: datetime) -> int:
             else:
                 done += 1
     return done
+
+
+def _asked(question: Due, now: datetime) -> Sequence[Effect]:
+    """What is due by one question; one that cannot be answered (a damaged policy, say) keeps no other one waiting."""
+    try:
+        return question(now)
+    except Refusal as refusal:
+        log.warning("clock_question_refused", question=question.__qualname__, why=refusal.code, detail=refusal.detail)
+    except Exception:
+        log.exception("clock_question_failed", question=question.__qualname__)
+    return ()

@@ -17,6 +17,8 @@ from registry.models import ModelVersion, Stage
 from reviews.grounds import Ground, about, round_name
 from reviews.models import Approval, BreakGlass
 from reviews.policies import Rules
+from reviews.proven import why_unproven
+from reviews.rulebook import accepted_under
 from reviews.statements import person_named, seal_about
 
 BREAK_GLASS_TYPE: Final = "https://countersign.dev/break-glass/v1"
@@ -126,11 +128,22 @@ def ground(approval: Approval) -> Ground:
         "sign_offs": [],
         "break_glass": {"asks": asks.digest, "seconds": seconds.digest},
     }
-    return Ground(_problem(asks, seconds, case), until, until, cites)
+    problem = _problem(asks, seconds, case, approval) or _why_unproven(asks, case)
+    return Ground(problem, until, until, cites)
 
 
-def _problem(asks: Said, seconds: Said, case: BreakGlass) -> str:
+def _why_unproven(asks: Said, case: BreakGlass) -> str:
+    """Why one of the two did not confirm it as the policies that both cite ask for, or nothing."""
+    accepted = accepted_under(asks.policies)
+    return why_unproven(case.asked_statement, "person", case.asked_reauthentication, accepted=accepted) or why_unproven(
+        case.seconded_statement or {}, "person", case.seconded_reauthentication, accepted=accepted
+    )
+
+
+def _problem(asks: Said, seconds: Said, case: BreakGlass, approval: Approval) -> str:
     expected = about(case.version, case.stage)
+    if (case.version_id, case.stage_id) != (approval.version_id, approval.stage_id):
+        return "The break-glass was signed for another version or stage."
     if (asks.role, seconds.role) != (ASKS, SECONDS) or (asks.digest, seconds.digest) != (
         case.asked_digest,
         case.seconded_digest,
@@ -140,6 +153,8 @@ def _problem(asks: Said, seconds: Said, case: BreakGlass) -> str:
         return "The break-glass was signed for another version, stage or other bytes."
     if seconds.asked != asks.digest or seconds.hours != asks.hours:
         return "The second signature answers another break-glass."
+    if seconds.policies != asks.policies:
+        return "A policy was published between the two signatures of the break-glass."
     if asks.person == seconds.person:
         return "One person signed the break-glass twice; it takes two."
     if not asks.issued <= seconds.issued < asks.issued + timedelta(hours=asks.hours):

@@ -215,10 +215,9 @@ def suggested(base: ModelVersion, stage: Stage) -> Bounds | None:
 
 
 def made_of(version: ModelVersion) -> Made:
-    """How the version came to be: from its lineage, and from what the training job measured."""
-    evidence = registry.evidence_of(version)
-    data = _content(evidence.get(Evidence.Kind.DATA))
-    training = _content(evidence.get(Evidence.Kind.METRICS)).get("training") or {}
+    """How the version came to be: from its lineage, and from what the training job measured; what people attached tells nothing of it."""
+    data = registry.measured_by_workers(version, Evidence.Kind.DATA)
+    training = registry.measured_by_workers(version, Evidence.Kind.METRICS).get("training") or {}
     source = version.dataset_version
     return Made(
         by_training=version.job_uuid is not None,
@@ -435,6 +434,8 @@ def _obstacle(version: ModelVersion, envelope: RetrainingEnvelope, rules: Rules,
         return "The envelope is not in force."
     if not rules.envelopes:
         return "The policy does not allow retraining envelopes."
+    if envelope.base.state == ModelVersion.State.REVOKED:
+        return f"{envelope.base}, which it starts from, was revoked."
     if digest_of(within.document(envelope, [ref.as_dict() for ref in rules.refs])) != envelope.digest:
         return "A policy was published since the envelope was signed, so that it does not count any more."
     if not within.is_complete(envelope, rules, now, without=within.hands_in(version, envelope, now)):
@@ -535,7 +536,3 @@ def _tell(
         body=body,
         link=link or reverse("reviews:envelope", args=[envelope.model.name]) + f"?stage={envelope.stage.name}",
     )
-
-
-def _content(row: Evidence | None) -> Mapping[str, Any]:
-    return row.content if row else {}

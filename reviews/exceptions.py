@@ -20,6 +20,7 @@ from reviews.gates import GateOutcome
 from reviews.independence import Deed, of_others, what_they_did
 from reviews.models import GateException, Round, Slot
 from reviews.policies import Rules
+from reviews.proven import why_unproven
 from reviews.statements import person_named, seal_about
 from reviews.subjects import Subject
 
@@ -141,7 +142,7 @@ def read_exception(envelope: Mapping[str, Any]) -> SignedException:
 
 def exceptions_of(round_: Round, rules: Rules, at: datetime, deeds: Sequence[Deed]) -> list[Excepted]:
     """Every exception of the round, oldest first, as it stands at the moment `at` under `rules`, verified from its envelope."""
-    rows = GateException.objects.filter(round=round_).select_related("slot", "person")
+    rows = GateException.objects.filter(round=round_).select_related("slot", "person", "reauthentication")
     excepting = {gate.key: gate.excepted_by for gate in rules.gates}
     return [_standing(row, round_, rules, excepting, at, deeds) for row in rows]
 
@@ -183,6 +184,8 @@ def _why_not(
 ) -> str:
     if row.withdrawn_at is not None:
         return f"Withdrawn: {row.withdrawn_why}"
+    if unproven := why_unproven(row.statement, "reviewer", row.reauthentication, accepted=rules.reauthentication):
+        return f"It is not valid: {unproven}"
     if said.ends_at <= at:
         return f"It ended on {said.ends_at:%d %B %Y}."
     if said.policy_digest != rules.digest:

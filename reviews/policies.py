@@ -175,6 +175,11 @@ class PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return found
 
 
+MOST_GATES: Final = 100
+_MOST: Final = {"gates": MOST_GATES, "slots": 20, "tiles": 20, "producers": 50}
+"""How long the lists of a document may be: each expression is compiled when it is checked."""
+
+
 @dataclass(frozen=True)
 class Flaw:
     """One thing that is wrong with a document: where (`gates[2].passes`), what, and the position inside an expression."""
@@ -225,7 +230,11 @@ def read(text: str) -> dict[str, Any]:
 
 
 def examine(content: Mapping[str, Any]) -> tuple[PolicyDocument | None, list[Flaw]]:
-    """The document as far as it can be read, and everything that is wrong with it."""
+    """The document as far as it can be read, and everything that is wrong with it. One that is far too long is not read at all."""
+    for part, most in _MOST.items():
+        rows = content.get(part) if isinstance(content, Mapping) else None
+        if isinstance(rows, Sequence) and len(rows) > most:
+            return None, [Flaw(part, f"At most {most} {part}; this has {len(rows)}.")]
     try:
         document = msgspec.convert(content, PolicyDocument)
     except msgspec.ValidationError as error:

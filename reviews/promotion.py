@@ -21,7 +21,7 @@ from foundation.dsse import Envelope, envelope_digest, seal, statement
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Invalid, Requirement
 from registry.models import Alias, ModelVersion, Promotion, RegisteredModel, Stage
-from registry.releases import RELEASE_TYPE, place_stage_alias
+from registry.releases import RELEASE_TYPE, place_stage_alias, read_release
 from reviews.actions.cases import close_review, person_of
 from reviews.evaluation import Evaluation, examine, overruled, page_of
 from reviews.grounds import about
@@ -30,7 +30,7 @@ from reviews.locking import locked_review, locked_version
 from reviews.models import Approval, Review, Rollback
 from reviews.proof import ground_of, why_unsound
 from reviews.queries import approval_in_force
-from reviews.rulebook import rules_for
+from reviews.rulebook import rules_for, rules_of
 from reviews.statements import MAX_REASON, seal_rollback
 
 
@@ -91,7 +91,7 @@ def roll_back(
         raise Invalid(sentence, errors={"reason": sentence})
     alias = model.aliases.filter(stage=stage).select_related("promotion__previous", "version").first()
     approval = _to_go_back_to(model, stage, alias)
-    proof = prove(reauthentication, user=person, accepted=rules_for(model.tier, stage).reauthentication)
+    proof = prove(reauthentication, user=person, accepted=accepted_for_rollback(approval))
     left = alias.version if alias else None
     statement_ = seal_rollback(
         approval.version, stage, proof, reason=reason.strip(), left=left.number if left else None
@@ -111,6 +111,12 @@ def roll_back(
         end_break_glass(left, stage, f"{person} rolled it back: {reason.strip()}", proof.at, by=by)
     promotion.receipt = _record(Action.VERSION_ROLL_BACK, promotion, by)  # type: ignore[attr-defined]  # transient, for the page
     return promotion
+
+
+def accepted_for_rollback(approval: Approval) -> tuple[str, ...]:
+    """How a rollback by `approval` is confirmed: as the rules in force ask for, and those that the approval was given under."""
+    now, then = rules_for(approval.version.model.tier, approval.stage), rules_of(approval.round)
+    return tuple(method for method in now.reauthentication if method in then.reauthentication)
 
 
 def champion_before(alias: Alias) -> ModelVersion | None:
@@ -266,6 +272,7 @@ def _release(approval: Approval, previous: ModelVersion | None, *, by: Principal
     predicate = {
         **about(version, approval.stage),
         **ground.cites,
+        **_measured_before(approval),
         **cites,
         "previous": previous.number if previous else None,
         "valid_until": ground.valid_until.isoformat(),
@@ -278,6 +285,13 @@ def _release(approval: Approval, previous: ModelVersion | None, *, by: Principal
         statement(subject_name=name, subject_sha256=version.digest, predicate_type=RELEASE_TYPE, predicate=predicate),
         registry_signer(),
     )
+
+
+def _measured_before(approval: Approval) -> dict[str, Any]:
+    """What was measured against the bounds of an envelope when its approval was first used: each later release by it says so too."""
+    if approval.basis != Approval.Basis.ENVELOPE or approval.promotion is None:
+        return {}
+    return {"bounds": read_release(approval.promotion.release).predicate["bounds"]}
 
 
 def _record(action: Action, promotion: Promotion, by: Principal) -> Receipt:

@@ -17,6 +17,7 @@ from foundation.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelope_dige
 from foundation.keys import registry_signer
 from reviews.models import PolicySignature, PolicyVersion
 from reviews.policies import Approvers, PolicyDocument
+from reviews.proven import why_unproven
 from reviews.shipped import is_shipped
 from reviews.statements import person_named, seal_decision
 
@@ -141,7 +142,9 @@ def _said(signature: PolicySignature) -> SignedPolicy | None:
         said = read_policy_signature(signature.statement)
     except BadEnvelope:
         return None
-    return said if envelope_digest(signature.statement) == signature.statement_digest else None
+    if envelope_digest(signature.statement) != signature.statement_digest:
+        return None
+    return None if why_unproven(signature.statement, "signer", signature.reauthentication) else said
 
 
 def _is_about(said: SignedPolicy, version: PolicyVersion) -> bool:

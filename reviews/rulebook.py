@@ -7,7 +7,8 @@ with SQL is not in force, and neither is an older version that was put back over
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import structlog
@@ -57,7 +58,7 @@ def _sound(versions: Sequence[PolicyVersion]) -> Iterator[PolicyVersion]:
     signatures = defaultdict(list)
     written = [version.pk for version in versions if version.created_by_id is not None]
     if written:  # what ships carries no signatures, so an untouched installation asks for none
-        for signature in PolicySignature.objects.filter(policy_version__in=written):
+        for signature in PolicySignature.objects.filter(policy_version__in=written).select_related("reauthentication"):
             signatures[signature.policy_version_id].append(signature)
     for version in versions:
         why = why_not_in_force(version, signatures[version.pk])
@@ -73,6 +74,19 @@ def rules_of(round_: Round) -> Rules:
     """The rules that a round was opened under, whatever was published since."""
     versions = round_.policies.select_related("policy").order_by("policy__name")
     return _together((version, document_of(version)) for version in versions)
+
+
+def accepted_under(refs: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """How a person confirms what cites `refs` (as `PolicyRef.as_dict` writes them); nothing is accepted where a text is gone or changed."""
+    found = []
+    for ref in refs:
+        version = PolicyVersion.objects.filter(
+            policy__name=ref["name"], number=ref["number"], digest=ref["digest"]
+        ).first()
+        if version is None:
+            return ()
+        found.append(version)
+    return _together((version, document_of(version)) for version in found).reauthentication
 
 
 def document_of(version: PolicyVersion) -> PolicyDocument:

@@ -11,13 +11,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from access.models import Reauthentication
 from foundation.dsse import BadEnvelope
-from foundation.keys import registry_signer
-from foundation.webauthn import BadAssertion, check_signed_by, method_of
 from reviews.independence import Deed, of_others, what_they_did
 from reviews.models import APPROVING, Round, SignOff, Slot
 from reviews.people import deeds_of
+from reviews.proven import why_unproven
 from reviews.quorum import Vote, counted
 from reviews.statements import SignedDecision, read_sign_off
 
@@ -209,21 +207,7 @@ def _mismatch(sign_off: SignOff, said: SignedDecision, round_: Round) -> str:
             return f"The statement was signed for another {name}."
     if said.facets.get("artifact") != version.digest:
         return "The statement was signed for other bytes."
-    return _undelegated(sign_off, said) or _unproven(sign_off, said)
-
-
-def _unproven(sign_off: SignOff, said: SignedDecision) -> str:
-    """Why a statement that a passkey is to have signed is not proven by its assertion, or nothing."""
-    if method_of(said.predicate) != Reauthentication.Method.PASSKEY:
-        return ""
-    kept = sign_off.reauthentication
-    try:
-        check_signed_by(
-            said.reviewer, said.issued, said.digest, kept.assertion, kept.enrolment, registry_signer().public
-        )
-    except BadAssertion as bad:
-        return str(bad)
-    return ""
+    return _undelegated(sign_off, said) or why_unproven(sign_off.statement, "reviewer", sign_off.reauthentication)
 
 
 def _undelegated(sign_off: SignOff, said: SignedDecision) -> str:

@@ -16,12 +16,14 @@ from access.stepup import Proof
 from foundation.canonical import digest_of
 from foundation.dsse import BadEnvelope, Envelope, envelope_digest, open_sealed
 from foundation.keys import registry_signer
+from foundation.webauthn import method_of
 from registry.models import ModelVersion
 from reviews.grounds import Ground, round_name
 from reviews.independence import conflict_of
 from reviews.models import Approval, EnvelopeSignature, RetrainingEnvelope
 from reviews.people import deeds_of
 from reviews.policies import Rules, SlotRule
+from reviews.proven import why_unproven
 from reviews.quorum import Vote, enough
 from reviews.rulebook import rules_of
 from reviews.statements import person_named, seal_decision
@@ -36,8 +38,10 @@ class Said:
     """What one verified signature under an envelope says."""
 
     bounds: str
+    envelope: str
     slot: str
     signer: str
+    method: str
     expires: datetime
     pulls_until: datetime
     digest: str
@@ -81,8 +85,10 @@ def read(statement: Mapping[str, Any]) -> Said:
         said = value["predicate"]
         return Said(
             bounds=str(value["subject"][0]["digest"]["sha256"]),
+            envelope=str(said["envelope"]),
             slot=str(said["slot"]["key"]),
             signer=str(said["signer"]["id"]),
+            method=method_of(said),
             expires=datetime.fromisoformat(said["expires"]),
             pulls_until=datetime.fromisoformat(said["pulls_until"]),
             digest=envelope_digest(statement),
@@ -92,15 +98,16 @@ def read(statement: Mapping[str, Any]) -> Said:
 
 
 def counting(envelope: RetrainingEnvelope, at: datetime) -> list[tuple[EnvelopeSignature, Said]]:
-    """The signatures that count at the moment `at`: verified, under exactly these bounds, not run out."""
+    """The signatures that count at the moment `at`: verified, of exactly this envelope and its bounds, proven, not run out."""
     found = []
-    for row in envelope.signatures.select_related("person__owner"):
+    for row in envelope.signatures.select_related("person__owner", "reauthentication"):
         try:
             said = read(row.statement)
         except BadEnvelope:
             continue
-        same = (said.slot, said.signer, said.digest) == (row.slot_key, str(row.person.uuid), row.statement_digest)
-        if same and said.bounds == envelope.digest and at < said.expires:
+        told = (said.slot, said.signer, said.digest, said.envelope, said.bounds)
+        kept = (row.slot_key, str(row.person.uuid), row.statement_digest, str(envelope.uuid), envelope.digest)
+        if told == kept and at < said.expires and not why_unproven(row.statement, "signer", row.reauthentication):
             found.append((row, said))
     return found
 
@@ -110,7 +117,11 @@ def is_complete(
 ) -> bool:
     """Whether every slot of `rules` is filled by people who count; those in `without` (account ids) do not."""
     needs = {slot.key: slot.people for slot in rules.slots}
-    votes = [Vote(said.slot, said.signer) for _, said in counting(envelope, at) if said.signer not in without]
+    votes = [
+        Vote(said.slot, said.signer)
+        for _, said in counting(envelope, at)
+        if said.signer not in without and said.method in rules.reauthentication
+    ]
     return enough(needs, votes)
 
 

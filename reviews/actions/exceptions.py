@@ -94,8 +94,11 @@ def grant_exception(
         reauthentication=proof.reauthentication,
         signed_at=proof.at,
     )
-    if approval is not None and ends_at < approval.valid_until:
-        Approval.objects.filter(pk=approval.pk).update(valid_until=ends_at)
+    if approval is not None:
+        pulls_until = ends_at + timedelta(days=rules.pulls_after_expiry_days)
+        Approval.objects.filter(pk=approval.pk).update(
+            valid_until=min(approval.valid_until, ends_at), pulls_until=min(approval.pulls_until, pulls_until)
+        )
     record_gates(round_)
     given.receipt = append(
         Action.EXCEPTION_GRANT,

@@ -377,7 +377,7 @@ def _approve_when_complete(review: Review, round_: Round, subject: Subject, now:
         return
     _refreeze(round_, subject)
     grace = timedelta(days=rules_of(round_).pulls_after_expiry_days)
-    ends = [one.ends_at for one in round_.exceptions.filter(withdrawn_at=None)]
+    ends = [one.ends_at for one in round_.exceptions.filter(withdrawn_at=None, ends_at__gt=now)]
     valid_until = min([_valid_until(standing), *ends])
     state = Round.State.APPROVED_WITH_CONDITIONS if standing.conditional else Round.State.APPROVED
     close_round(round_, state, by, valid_until=valid_until)

@@ -19,7 +19,7 @@ from reviews.break_glass import ask, decline, may_answer, second
 from reviews.emergency_forms import AnswerForm, AskForm, RollbackForm
 from reviews.evaluation import page_of
 from reviews.models import BreakGlass
-from reviews.promotion import approval_to_return_to, champion_before, roll_back
+from reviews.promotion import accepted_for_rollback, approval_to_return_to, champion_before, roll_back
 from reviews.rulebook import rules_for
 from reviews.views.confirming import confirmation, person_signing
 from reviews.views.receipts import receipt_sentence
@@ -33,9 +33,10 @@ def rollback_page(request: HttpRequest, name: str) -> HttpResponse:
     permit(by, Permission.PROMOTE_VERSION, model)
     stage = _stage(request)
     alias = model.aliases.filter(stage=stage).select_related("version", "promotion").first()
-    form = RollbackForm(
-        request.POST or None, person=person_signing(by), accepted=rules_for(model.tier, stage).reauthentication
-    )
+    previous = champion_before(alias) if alias else None
+    back = approval_to_return_to(previous, stage, timezone.now()) if previous else None
+    accepted = accepted_for_rollback(back) if back else rules_for(model.tier, stage).reauthentication
+    form = RollbackForm(request.POST or None, person=person_signing(by), accepted=accepted)
     status = 200
     if request.method == "POST":
         given = confirmation(
@@ -56,7 +57,7 @@ def rollback_page(request: HttpRequest, name: str) -> HttpResponse:
         "model": model,
         "stage": stage,
         "alias": alias,
-        "previous": champion_before(alias) if alias else None,
+        "previous": previous,
     }
     return render(request, "reviews/rollback.html", context, status=status)
 
