@@ -43,6 +43,13 @@ PEOPLE: Final = (
     DemoPerson("carol", "Carol Adeyemi", "signs as risk officer", ("Reviewer",), ("Risk officers",)),
     DemoPerson("rita", "Rita Fernandes", "promotes what has been signed", ("Release manager",)),
     DemoPerson("dave", "Dave Novak", "audits: reads everything, changes nothing", ("Auditor",)),
+    DemoPerson(
+        "nina",
+        "Nina Haddad",
+        "drafts policies, which Carol signs into force; stands in for business owners",
+        ("Policy author",),
+        ("Legal and compliance",),
+    ),
 )
 
 

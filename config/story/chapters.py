@@ -16,7 +16,7 @@ from django.urls import reverse
 from access.models import Reauthentication
 from access.stepup import reauthenticate
 from config import demo
-from config.story import clients, data, watching, world
+from config.story import clients, data, discussion, watching, world
 from config.story.telling import Teller
 from datasets.actions import add_recipe, add_version, register_dataset
 from datasets.models import Dataset
@@ -25,6 +25,7 @@ from foundation.refusals import Refusal
 from registry.actions import create_model
 from registry.models import ModelVersion, RegisteredModel
 from reviews.actions import request_review, sign_off
+from reviews.conditions import Condition
 from reviews.models import Review, SignOff
 from reviews.promotion import promote
 from training.actions import start_training
@@ -143,24 +144,30 @@ def two_people_sign(teller: Teller) -> None:
         teller.say(f"Alice tried to sign her own version. Refused: {refusal.detail}")
     else:
         raise StoryError("Alice could sign her own version.")
-    for username, slot, reason in (
-        ("bob", "validator", "Reproduced the metrics; calibration and slices are sound for planning use."),
+    for username, slot, reason, conditions in (
+        ("bob", "validator", "Reproduced the metrics; calibration and slices are sound for planning use.", ()),
         (
             "carol",
             "risk",
             "The gaps between groups are disclosed and acceptable for planning; not for individual decisions.",
+            (discussion.condition(),),
         ),
     ):
-        signature = _sign(username, review, slot, reason)
+        signature = _sign(username, review, slot, reason, conditions)
         teller.say(
             f"{signature.person} confirmed the password and signed as {signature.slot.title}: “{signature.reason}” "
             f"Statement sha256:{signature.statement_digest[:12]}…, countersigned by the registry."
+        )
+    for finding in review.findings.all():
+        teller.say(
+            f"Carol's approval carries a condition, owed by {finding.owner} until {finding.due_at:%d %b %Y}: “{finding.title}.” "
+            "If it is overdue, the approval ends."
         )
     review.refresh_from_db()
     teller.say(f"The round is {review.current_round.get_state_display().lower()}.")
 
 
-def _sign(username: str, review: Review, slot: str, reason: str) -> SignOff:
+def _sign(username: str, review: Review, slot: str, reason: str, conditions: tuple[Condition, ...] = ()) -> SignOff:
     """One person's approval, re-authenticated by password, as the sign dialog does it."""
     signer = world.person(username)
     proof = reauthenticate(
@@ -170,7 +177,8 @@ def _sign(username: str, review: Review, slot: str, reason: str) -> SignOff:
     return sign_off(
         current,
         slot,
-        decision=SignOff.Decision.APPROVE,
+        decision=SignOff.Decision.APPROVE_WITH_CONDITIONS if conditions else SignOff.Decision.APPROVE,
+        conditions=conditions,
         reason=reason,
         reauthentication=proof,
         expected_subject=current.subject_digest,
@@ -232,17 +240,17 @@ def version_two_waits(teller: Teller) -> None:
     for sentence in world.evidence_sentences(version):
         teller.say(sentence)
     world.write_card(version, by=alice)
-    if not version.reviews.exists():
-        request_review(
-            version,
-            world.production(),
-            why="Retrained on the surveys of 2016 and 2017 after the drift alert, judged on 2018. Same recipe, same use.",
-            by=alice,
-        )
+    review = version.reviews.first() or request_review(
+        version,
+        world.production(),
+        why="Retrained on the surveys of 2016 and 2017 after the drift alert, judged on 2018. Same recipe, same use.",
+        by=alice,
+    )
     teller.say(
         f"Alice asked for a review of {version}. It stays open: Bob and Carol have it in their inboxes, "
         "and nothing goes live until both have signed."
     )
+    teller.say(discussion.asked_and_answered(review))
 
 
 def ledger_is_verified(teller: Teller) -> None:
@@ -282,7 +290,8 @@ def farewell(teller: Teller, *, told_now: bool) -> None:
         *(f"  {person.username:<6} {person.display_name:<16} {person.purpose}" for person in demo.PEOPLE),
         "",
         "What to do now: log in as bob, open the inbox, read and sign version 2 as model validator; then as carol,",
-        "sign it as risk officer; then as rita, promote it, and watch the deployment switch over.",
+        "sign it as risk officer; then as rita, promote it, and watch the deployment switch over. As alice, answer the",
+        "condition under Findings; as nina, draft a stricter policy and see in a rehearsal what it would have stopped.",
         "Ctrl-C stops everything; the next `make run` starts in seconds.",
     ]
     teller.out.write("\n".join(lines) + "\n")
