@@ -23,8 +23,12 @@ class Period:
 class PeriodForm(forms.Form):
     """Everything is optional."""
 
-    since = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label="As of (inclusive)", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = forms.DateField(
+        label="From", required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+    )
+    until = forms.DateField(
+        label="As of (inclusive)", required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+    )
     tier = forms.TypedChoiceField(
         choices=[("", "All tiers"), *RegisteredModel.Tier.choices], coerce=int, empty_value=None, required=False
     )

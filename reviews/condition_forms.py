@@ -48,7 +48,7 @@ class ConditionForm(forms.Form):
     owner = forms.ChoiceField(error_messages={"required": "Choose who has to do it."})
     due = forms.DateField(
         label="Due by",
-        widget=forms.DateInput(attrs={"type": "date"}),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         error_messages={"required": "Choose a date."},
     )
     verifying_slot = forms.ChoiceField(label="Verified by", error_messages={"required": "Choose who verifies it."})

@@ -39,7 +39,7 @@ class FindingForm(forms.Form):
     )
     due = forms.DateField(
         label="Due by",
-        widget=forms.DateInput(attrs={"type": "date"}),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         help_text="The end of that day, UTC.",
         error_messages={"required": "Choose a date."},
     )
@@ -71,7 +71,7 @@ class ExtendForm(ReauthenticatedForm):
 
     due = forms.DateField(
         label="New due date",
-        widget=forms.DateInput(attrs={"type": "date"}),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         help_text="The end of that day, UTC.",
         error_messages={"required": "Choose the new date."},
     )

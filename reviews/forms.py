@@ -218,7 +218,7 @@ class RequestForm(forms.Form):
     due = forms.DateField(
         required=False,
         label="Decision wanted by",
-        widget=forms.DateInput(attrs={"type": "date"}),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         help_text="Without a date the policy's own time applies.",
     )
 

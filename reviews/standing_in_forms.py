@@ -30,10 +30,10 @@ class DelegationForm(forms.Form):
         empty_label=None,
         help_text="They sign what this group signs, and nothing that you signed already.",
     )
-    first_day = forms.DateField(label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    first_day = forms.DateField(label="From", widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
     last_day = forms.DateField(
         label="Until the end of",
-        widget=forms.DateInput(attrs={"type": "date"}),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         help_text="At most 90 days. Days begin and end at midnight UTC.",
     )
     reason = forms.CharField(
@@ -78,7 +78,7 @@ class ExceptionForm(ReauthenticatedForm):
     )
     ends = forms.DateField(
         label="It ends on",
-        widget=forms.DateInput(attrs={"type": "date"}),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         help_text="The approval ends with it, at the end of that day in UTC.",
         error_messages={"required": "Give the day on which the exception ends."},
     )

@@ -26,7 +26,7 @@ from serving.actions import create_deployment
 from serving.models import Deployment
 from training.models import TrainingJob
 
-TRAINING_SECONDS: Final = 150.0
+TRAINING_SECONDS: Final = 600.0
 HEARTBEAT_IS_FRESH: Final = timedelta(seconds=5)
 APPLICATION: Final = "job-centre-planner"
 INJECTOR: Final = "injected-shift"

@@ -51,6 +51,12 @@ def test_a_delegation_is_given_and_ended_on_the_page(client_for: ClientFor, caro
     assert found.ended_at is not None
 
 
+def test_a_day_is_written_as_browsers_read_it(client_for: ClientFor, carol: User) -> None:
+    page = client_for(carol).get(reverse("reviews:delegations")).content.decode()
+
+    assert f'value="{day(0)}"' in page
+
+
 def test_a_date_that_is_too_far_stands_beside_its_field(client_for: ClientFor, carol: User, dave: User) -> None:
     answer = client_for(carol).post(
         reverse("reviews:delegations"),
