@@ -38,12 +38,33 @@ class Counted:
         return {kind: why for kind, (_, why) in self.discounted.items()}
 
 
-def counted(record: Record, rules: Rules) -> Counted:
-    """The evidence of one version that the rules count. Reads the database only where a list names a group."""
+class Memberships:
+    """Who is in the groups that lists name: each group is read once, however many versions are asked about."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, set[int]] = {}
+
+    def among(self, names: Iterable[str]) -> Mapping[str, set[int]]:
+        """The accounts in each of the named groups."""
+        wanted = set(names)
+        if unread := wanted - self._members.keys():
+            self._members |= {name: set() for name in unread}
+            for user, name in User.groups.through.objects.filter(group__name__in=unread).values_list(
+                "user_id", "group__name"
+            ):
+                self._members[name].add(user)
+        return {name: self._members[name] for name in wanted}
+
+
+def counted(record: Record, rules: Rules, memberships: Memberships | None = None) -> Counted:
+    """The evidence of one version that the rules count. Reads the database only where a list names a group.
+
+    `memberships`: what was read for other versions in the same question.
+    """
     lists = rules.producers
     if not lists:
         return Counted(record.evidence, since=rules.since)
-    groups = _groups(record, lists)
+    groups = _groups(record, lists, memberships or Memberships())
     hands = _hands(record)
     found: dict[str, Evidence] = {}
     discounted: dict[str, tuple[Evidence, str]] = {}
@@ -83,14 +104,11 @@ def _hands(record: Record) -> set[int]:
     return {pk for person in people for pk in (person.pk, person.owner_id) if pk is not None}
 
 
-def _groups(record: Record, lists: Iterable[Iterable[str]]) -> dict[int, set[str]]:
+def _groups(record: Record, lists: Iterable[Iterable[str]], memberships: Memberships) -> dict[int, set[str]]:
     """The groups that the lists name, by member: those of the accounts that attached something by hand."""
     named = {word.partition(":")[2] for words in lists for word in words if word.startswith("group:")}
     by_hand = {row.producer_id for rows in record.results.values() for row in rows if not row.job_kind}
     if not named or not by_hand:
         return {}
-    members = User.groups.through.objects.filter(user__in=by_hand, group__name__in=named)
-    found: dict[int, set[str]] = {}
-    for user, group in members.values_list("user_id", "group__name"):
-        found.setdefault(user, set()).add(group)
-    return found
+    members = memberships.among(named)
+    return {user: {name for name in named if user in members[name]} for user in by_hand}

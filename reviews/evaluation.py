@@ -17,7 +17,7 @@ from django.utils import timezone
 from foundation.refusals import Conflict, Requirement, RequirementStatus
 from registry import queries as registry
 from registry.models import ModelVersion, Stage
-from reviews.counting import Counted, counted
+from reviews.counting import Counted, Memberships, counted
 from reviews.exceptions import Excepted, excepted, exceptions_of, now_applying
 from reviews.facts import Facts, VersionFacts, facts_for
 from reviews.gates import GateOutcome, evaluate
@@ -97,7 +97,8 @@ def examine(
     production = holder if holder is not None and holder.pk != version.pk else None
     records = registry.records_of([version, production] if production else [version])
     record, live = records[version.pk], records[production.pk] if production else None
-    evidence, live_evidence = counted(record, rules), counted(live, rules) if live else None
+    members = Memberships()
+    evidence, live_evidence = counted(record, rules, members), counted(live, rules, members) if live else None
     facts = facts_for(
         version_facts(record, evidence), version_facts(live, live_evidence) if live and live_evidence else None
     )

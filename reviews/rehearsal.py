@@ -17,7 +17,7 @@ from access.principal import Principal
 from foundation.canonical import digest_of
 from registry.models import Alias, ModelVersion, Promotion
 from registry.queries import Record, models_visible_to, records_of
-from reviews.counting import counted
+from reviews.counting import Memberships, counted
 from reviews.evaluation import version_facts
 from reviews.facts import Facts, facts_for
 from reviews.gates import GateOutcome, evaluate
@@ -39,6 +39,8 @@ UNGOVERNED: Final = "no policy"
 
 Progress = Callable[[int, int], None]
 T = TypeVar("T")
+_MAKERS: Final = ("created_by", "trained_by")
+"""Whose evidence by hand is the author's own: read with the versions."""
 
 
 class GateChange(msgspec.Struct, frozen=True):
@@ -161,6 +163,7 @@ class _Plan(msgspec.Struct, frozen=True):
     reviews: tuple[Review, ...]
     promotions: tuple[Promotion, ...]
     left_out: int
+    memberships: Memberships = msgspec.field(default_factory=Memberships)
 
 
 def _plan(version: PolicyVersion) -> _Plan:
@@ -169,11 +172,21 @@ def _plan(version: PolicyVersion) -> _Plan:
     replaced = next((pair for pair in now if pair[0].policy_id == version.policy_id), None)
     then = (*(pair for pair in now if pair is not replaced), (version, document))
     texts = [document, *([replaced[1]] if replaced else [])]
-    reviews = Review.objects.open().select_related("version__model", "stage").order_by("requested_at", "pk")
+    reviews = (
+        Review.objects.open()
+        .select_related("version__model", *(f"version__{one}" for one in _MAKERS), "stage")
+        .order_by("requested_at", "pk")
+    )
     promotions = (
         Promotion.objects.filter(rollback=False, stage__name=document.applies_to.stage)
         .filter(model__tier__in=document.applies_to.tiers)
-        .select_related("model", "version__model", "previous__model", "stage")
+        .select_related(
+            "model",
+            "version__model",
+            "previous__model",
+            "stage",
+            *(f"{end}__{one}" for end in ("version", "previous") for one in _MAKERS),
+        )
     )
     return _Plan(
         version,
@@ -216,7 +229,7 @@ def _review_cases(plan: _Plan, reviews: Sequence[Review]) -> list[ReviewCase]:
         (alias.model_id, alias.stage_id): alias.version
         for alias in Alias.objects.filter(
             model__in={one.version.model_id for one in reviews}, stage__isnull=False
-        ).select_related("version__model")
+        ).select_related("version__model", *(f"version__{one}" for one in _MAKERS))
     }
     live = [holders.get((one.version.model_id, one.stage_id)) for one in reviews]
     records = records_of([*(one.version for one in reviews), *(one for one in live if one is not None)])
@@ -228,7 +241,7 @@ def _review_case(plan: _Plan, review: Review, holder: ModelVersion | None, recor
     production = holder if holder is not None and holder.pk != review.version_id else None
     rules = [applying(texts, tier, stage) for texts in (plan.now, plan.then)]
     record, live = records[review.version_id], records[production.pk] if production else None
-    before, after = (evaluate(one.gates, _facts(one, record, live)) for one in rules)
+    before, after = (evaluate(one.gates, _facts(one, record, live, plan.memberships)) for one in rules)
     return ReviewCase(
         review=str(review.uuid),
         model=review.version.model.name,
@@ -257,7 +270,7 @@ def _promotion_case(
     previous = promotion.previous if promotion.previous_id != promotion.version_id else None
     record = histories[promotion.version_id].at(promotion.at)
     live = histories[previous.pk].at(promotion.at) if previous else None
-    outcomes = evaluate(rules.gates, _facts(rules, record, live))
+    outcomes = evaluate(rules.gates, _facts(rules, record, live, plan.memberships))
     gates = tuple(_change("", outcome) for outcome in outcomes if outcome.blocks)
     lacking = tuple(_lacking(rules.slots, signed))
     return PromotionCase(
@@ -273,9 +286,10 @@ def _promotion_case(
     )
 
 
-def _facts(rules: Rules, record: Record, live: Record | None) -> Facts:
+def _facts(rules: Rules, record: Record, live: Record | None, memberships: Memberships) -> Facts:
     return facts_for(
-        version_facts(record, counted(record, rules)), version_facts(live, counted(live, rules)) if live else None
+        version_facts(record, counted(record, rules, memberships)),
+        version_facts(live, counted(live, rules, memberships)) if live else None,
     )
 
 

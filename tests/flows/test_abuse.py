@@ -103,15 +103,16 @@ class TestOverruled:
 
         assert champion(approved.version.model) is None
 
-    def test_another_try_that_nobody_objected_to_leaves_the_approval(
+    def test_a_case_that_is_withdrawn_takes_an_approval_with_it_that_nobody_used(
         self, approved: Review, alice: User, rita: User, production: Stage
     ) -> None:
         open_round(approved, by=as_(alice))
         withdraw_review(approved, by=as_(alice))
 
-        promote(approved.version, production, by=as_(rita))
+        with pytest.raises(Conflict, match="withdrew the case before anything was promoted"):
+            promote(approved.version, production, by=as_(rita))
 
-        assert champion(approved.version.model) == approved.version.number
+        assert champion(approved.version.model) is None
 
     def test_a_stage_does_not_roll_back_to_what_was_rejected_since(
         self,

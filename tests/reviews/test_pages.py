@@ -194,7 +194,7 @@ def test_request_page_says_what_is_asked_and_opens_the_review(
     response = browser.post(address("request", candidate), {"stage": "production", "why": "It is better."}, follow=True)
 
     assert Review.objects.get().why == "It is better."
-    assert "Asked: Bob Lindqvist; Carol Adeyemi" in words(response)
+    assert "Asked: Bob Lindqvist, Carol Adeyemi" in words(response)
 
 
 def test_request_without_a_reason_is_said_beside_the_field(

@@ -464,7 +464,7 @@ def test_policy_weakened_in_the_database_decides_nothing(approved: Review, produ
     with without_triggers():
         PolicyVersion.objects.filter(policy__name="production-tier-1").update(content=weak)
 
-    with pytest.raises(Conflict, match="does not match its digest"):
+    with pytest.raises(Conflict, match="Without a policy nothing may pass"):
         promote(approved.version, production, by=as_(rita))
 
 
