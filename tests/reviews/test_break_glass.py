@@ -20,9 +20,9 @@ from registry import actions as registry_actions
 from registry.models import Alias, ModelVersion, Promotion, Stage
 from registry.releases import read_release
 from reviews.actions import request_review
-from reviews.break_glass import ask, decline, give_up, second, take_back
+from reviews.break_glass import ask, decline, give_up, may_answer, second, take_back
 from reviews.clock import CLOCK, tick
-from reviews.models import Approval, BreakGlass, Lapse, Review
+from reviews.models import Approval, BreakGlass, Lapse, PolicyVersion, Review
 from reviews.promotion import promote, roll_back
 from reviews.queries import approval_in_force
 from reviews.revocation import revoke
@@ -30,6 +30,7 @@ from tests.conftest import as_
 from tests.databases import without_triggers
 from tests.reviews.conftest import MakeCandidate, approve, proof_of, sign
 from tests.reviews.conftest import ask as ask_review
+from tests.reviews.rules import in_force as in_force_policy
 from tests.reviews.test_lapses import entries
 
 pytestmark = pytest.mark.django_db
@@ -419,3 +420,62 @@ class TestTheEnd:
         assert (waiting, case.state) == (State.ASKED, State.LAPSED)
         assert holder(production) == in_production
         assert len(entries("break_glass.end")) == 1
+
+
+class TestRefusals:
+    def test_policy_may_forbid_it(self, fix: ModelVersion, production: Stage, rita: User) -> None:
+        policy = PolicyVersion.objects.get(policy__name="production-tier-1", status="published")
+        in_force_policy(break_glass={**policy.content.get("break_glass", {}), "allowed": False})
+
+        with pytest.raises(Conflict, match="does not allow"):
+            asked(fix, production, rita)
+
+    def test_what_is_live_needs_none(self, in_production: ModelVersion, production: Stage, rita: User) -> None:
+        with pytest.raises(Conflict, match="live in Production already"):
+            asked(in_production, production, rita)
+
+    def test_one_is_under_way_at_a_time(self, fix: ModelVersion, production: Stage, rita: User) -> None:
+        asked(fix, production, rita)
+
+        with pytest.raises(Conflict, match="under way already"):
+            asked(fix, production, rita)
+
+    def test_reason_is_one_of_those_that_are_counted(self, fix: ModelVersion, production: Stage, rita: User) -> None:
+        with pytest.raises(Invalid) as caught:
+            ask(fix, production, reason="boredom", text=TEXT, hours=2, reauthentication=proof_of(rita), by=as_(rita))
+
+        assert set(caught.value.errors) == {"reason"}
+
+    def test_what_went_live_by_its_review_meanwhile_is_not_seconded(
+        self, fix: ModelVersion, production: Stage, bob: User, carol: User, rita: User
+    ) -> None:
+        case = asked(fix, production, rita)
+        approve(case.review, bob, carol)
+        promote(fix, production, by=as_(rita))
+
+        with pytest.raises(Conflict, match="live in Production already"):
+            seconded(case, carol)
+
+    def test_declining_needs_a_reason(self, fix: ModelVersion, production: Stage, rita: User, carol: User) -> None:
+        case = asked(fix, production, rita)
+
+        with pytest.raises(Invalid):
+            decline(case, reason=" ", reauthentication=proof_of(carol), by=as_(carol))
+
+    def test_whoever_was_deactivated_seconds_nothing(
+        self, fix: ModelVersion, production: Stage, rita: User, carol: User
+    ) -> None:
+        case = asked(fix, production, rita)
+        carol.is_active = False
+
+        assert not may_answer(as_(carol), case).allowed
+
+    def test_only_those_who_may_move_the_stage_carry_out_its_end(
+        self, in_force: BreakGlass, fix: ModelVersion, production: Stage, alice: User
+    ) -> None:
+        with pytest.raises(Forbidden):
+            take_back(in_force, in_force.ends_at, by=as_(alice))
+        with pytest.raises(Forbidden):
+            give_up(in_force, in_force.ends_at, by=as_(alice))
+
+        assert holder(production) == fix

@@ -476,3 +476,91 @@ class TestProof:
         Approval.objects.filter(pk=used.pk).update(valid_until=far, pulls_until=far)
 
         assert approval_in_force(used.version, production, used.valid_until) is None
+
+
+class TestRefusals:
+    def test_only_those_who_may_ask_for_reviews_propose(
+        self, base: ModelVersion, production: Stage, dave: User
+    ) -> None:
+        with pytest.raises(Forbidden):
+            proposed(base, production, dave)
+
+    @pytest.mark.parametrize(("why", "days", "field"), [(" ", 90, "why"), ("New data.", 0, "valid_until")])
+    def test_proposal_is_explained_and_ends_in_the_future(
+        self, base: ModelVersion, production: Stage, alice: User, why: str, days: int, field: str
+    ) -> None:
+        with pytest.raises(Invalid) as caught:
+            propose_envelope(
+                base.model,
+                production,
+                base=base,
+                bounds=bounds_of(base, production),
+                why=why,
+                valid_until=timezone.now() + timedelta(days=days),
+                by=as_(alice),
+            )
+
+        assert set(caught.value.errors) == {field}
+
+    def test_one_envelope_is_open_at_a_time(self, base: ModelVersion, production: Stage, alice: User) -> None:
+        proposed(base, production, alice)
+
+        with pytest.raises(Conflict, match="already"):
+            proposed(base, production, alice)
+
+    def test_signature_stands_in_a_slot_of_the_policy_and_has_a_reason(
+        self, base: ModelVersion, production: Stage, alice: User, bob: User
+    ) -> None:
+        found = proposed(base, production, alice)
+
+        with pytest.raises(Invalid, match="no slot friend"):
+            sign(found, "friend", bob)
+        with pytest.raises(Invalid, match="reason"):
+            sign_envelope(found, "validator", reason=" ", reauthentication=proof_of(bob), by=as_(bob))
+
+    def test_ended_envelope_is_not_signed_nor_ended_again(
+        self, base: ModelVersion, production: Stage, alice: User, bob: User
+    ) -> None:
+        found = proposed(base, production, alice)
+        withdraw_envelope(found, reason="Not now.", by=as_(alice))
+
+        with pytest.raises(Conflict, match="not open for signatures"):
+            sign(found, "validator", bob)
+        with pytest.raises(Conflict, match="ended already"):
+            withdraw_envelope(found, reason="Not now.", by=as_(alice))
+
+    def test_bounds_proposed_under_an_earlier_policy_are_not_signed(
+        self, base: ModelVersion, production: Stage, alice: User, bob: User, put_in_force: PutInForce
+    ) -> None:
+        found = proposed(base, production, alice)
+        put_in_force(due_days=5)
+
+        with pytest.raises(Conflict, match="policy was published"):
+            sign(found, "validator", bob)
+
+    def test_onlookers_do_not_end_it_and_nobody_without_a_reason(
+        self, envelope: RetrainingEnvelope, alice: User, dave: User
+    ) -> None:
+        with pytest.raises(Forbidden):
+            withdraw_envelope(envelope, reason="I would rather not.", by=as_(dave))
+        with pytest.raises(Invalid):
+            withdraw_envelope(envelope, reason=" ", by=as_(alice))
+
+        assert RetrainingEnvelope.objects.get().state == State.SIGNED
+
+    def test_only_those_who_may_move_the_stage_use_and_expire_it(
+        self, envelope: RetrainingEnvelope, base: ModelVersion, trained: Trained, production: Stage, alice: User
+    ) -> None:
+        version = trained(of=base, auc=0.851)
+
+        with pytest.raises(Forbidden):
+            use_envelope(envelope, version, timezone.now(), by=as_(alice))
+        with pytest.raises(Forbidden):
+            expire_envelope(envelope, envelope.valid_until, by=as_(alice))
+
+        assert live(base, production)
+
+    def test_it_does_not_run_out_early(self, envelope: RetrainingEnvelope) -> None:
+        expire_envelope(envelope, timezone.now(), by=CLOCK)
+
+        assert RetrainingEnvelope.objects.get().state == State.SIGNED
