@@ -14,7 +14,6 @@ from typing import Protocol
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
@@ -77,12 +76,6 @@ def _quick_passwords_and_plain_static(settings: Settings, tmp_path: Path) -> Non
     settings.ARTIFACT_DIR = tmp_path / "artifacts"
     settings.DATASET_DIR = tmp_path / "datasets"
     settings.PREDICTION_LOG_DIR = tmp_path / "predictions"
-
-
-@pytest.fixture(autouse=True)
-def _nobody_has_tried_yet() -> None:
-    """Rate limits count in the cache, which would otherwise remember the logins of the tests before."""
-    cache.clear()
 
 
 @pytest.fixture(autouse=True)
