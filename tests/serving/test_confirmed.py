@@ -11,10 +11,19 @@ from typing import Any
 import pytest
 from fido2 import cbor
 
-from foundation.canonical import sha256_hex
+from foundation.canonical import digest_of, sha256_hex
 from foundation.dsse import envelope_digest
 from foundation.webauthn import PASSKEY_TYPE, encoded
-from serving.verification import EXCEPTION_TYPE, RELEASE_TYPE, SIGN_OFF_TYPE, NotVerified, verify
+from serving.verification import (
+    BREAK_GLASS_TYPE,
+    ENVELOPE_TYPE,
+    EXCEPTION_TYPE,
+    RELEASE_TYPE,
+    ROLLBACK_TYPE,
+    SIGN_OFF_TYPE,
+    NotVerified,
+    verify,
+)
 from tests.passkeys import SoftKey
 from tests.serving.attesting import NOW, POLICY, Registry
 
@@ -169,3 +178,172 @@ def test_a_signature_for_somebody_in_a_slot_that_is_not_delegable_is_refused(reg
     attestation["release"] = registry.sealed(RELEASE_TYPE, release | {"sign_offs": named}, release["digest"])
 
     assert refused(registry, attestation) == "delegation"
+
+
+def ahead(
+    registry: Registry,
+    *,
+    policy: dict[str, Any] = POLICY,
+    asks: dict[str, Any] | None = None,
+    seconds: dict[str, Any] | None = None,
+    release: dict[str, Any] | None = None,
+) -> Attestation:
+    """An attestation of a version that two people put live for two hours, with what the arguments make of their words."""
+    attestation = registry.attestation(FILES, policy=policy)
+    said = _predicate(attestation["release"])
+    both = {
+        **{name: said[name] for name in ("model", "version", "stage", "policies")},
+        "hours": 2,
+        "reauthentication": {"method": "password"},
+        "issued": NOW.isoformat(),
+    }
+    asked = both | {"role": "asks", "person": {"id": "rita"}} | (asks or {})
+    first = registry.sealed(BREAK_GLASS_TYPE, asked, said["digest"])
+    answer = both | {"role": "seconds", "person": {"id": "carol"}, "groups": ["Risk officers"]}
+    answer |= {"asked": envelope_digest(first)} | (seconds or {})
+    second = registry.sealed(BREAK_GLASS_TYPE, answer, said["digest"])
+    end = (NOW + timedelta(hours=2)).isoformat()
+    named = {"asks": envelope_digest(first), "seconds": envelope_digest(second)}
+    said |= {"basis": "break_glass", "break_glass": named, "valid_until": end, "pulls_until": end} | (release or {})
+    attestation["break_glass"] = {"asks": first, "seconds": second}
+    attestation["release"] = registry.sealed(RELEASE_TYPE, said, said["digest"])
+    return attestation
+
+
+def test_a_break_glass_within_the_policy_is_verified(registry: Registry) -> None:
+    assert verify(ahead(registry), registry.signer.public, at=NOW).basis == "break_glass"
+
+
+LATER = {"issued": (NOW + timedelta(hours=2)).isoformat()}
+EARLIER = {"issued": (NOW - timedelta(seconds=1)).isoformat()}
+TOO_LONG = (NOW + timedelta(hours=3)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("flaw", "reason"),
+    [
+        ({"policy": POLICY | {"break_glass": {"allowed": False}}}, "break-glass"),
+        ({"policy": POLICY | {"break_glass": {"hours": 1}}}, "break-glass"),
+        ({"policy": POLICY | {"break_glass": {"seconded_by": "Model validation"}}}, "break-glass"),
+        ({"policy": PASSKEYS_ONLY}, "method"),
+        ({"asks": {"role": "seconds"}}, "break-glass"),
+        ({"seconds": {"role": "declines"}}, "break-glass"),
+        ({"asks": {"policies": []}}, "break-glass"),
+        ({"seconds": {"policies": []}}, "break-glass"),
+        ({"asks": {"stage": "staging"}}, "sign-offs"),
+        ({"seconds": {"asked": "0" * 64}}, "break-glass"),
+        ({"seconds": {"hours": 9}}, "break-glass"),
+        ({"seconds": {"person": {"id": "rita"}}}, "independence"),
+        ({"seconds": {"person": {"id": "alice"}}}, "independence"),
+        ({"seconds": LATER}, "break-glass"),
+        ({"seconds": EARLIER}, "break-glass"),
+        ({"release": {"valid_until": TOO_LONG}}, "break-glass"),
+        ({"release": {"pulls_until": TOO_LONG}}, "break-glass"),
+        ({"asks": {"reauthentication": {"method": "passkey"}}}, "passkey"),
+        ({"seconds": {"reauthentication": {"method": "passkey"}}}, "passkey"),
+    ],
+)
+def test_a_break_glass_that_the_policy_or_its_two_statements_do_not_bear_out_is_refused(
+    registry: Registry, flaw: dict[str, Any], reason: str
+) -> None:
+    assert refused(registry, ahead(registry, **flaw)) == reason
+
+
+def test_statements_of_a_break_glass_that_the_release_does_not_name_are_refused(registry: Registry) -> None:
+    attestation, other = ahead(registry), ahead(registry, seconds={"reason": "Another one."})
+    attestation["break_glass"] = other["break_glass"]
+
+    assert refused(registry, attestation) == "break-glass"
+
+
+def in_advance(
+    registry: Registry,
+    *,
+    policy: dict[str, Any] = POLICY,
+    document: dict[str, Any] | None = None,
+    under: str = "",
+    risk: dict[str, Any] | None = None,
+    cited: int = 2,
+    release: dict[str, Any] | None = None,
+) -> Attestation:
+    """An attestation of a retrained version whose bounds two people signed, with what the arguments make of it."""
+    attestation = registry.attestation(FILES, policy=policy)
+    said = _predicate(attestation["release"])
+    text = {name: said[name] for name in ("model", "stage", "policies", "valid_until")} | {"bounds": {"max_uses": 3}}
+    text |= document or {}
+    signed = {
+        "pulls_until": said["valid_until"],
+        "reauthentication": {"method": "password"},
+        "issued": NOW.isoformat(),
+    }
+    words = [
+        signed | {"slot": {"key": "validator"}, "signer": {"id": "bob"}},
+        signed | {"slot": {"key": "risk"}, "signer": {"id": "carol"}} | (risk or {}),
+    ]
+    digests = [digest_of(text), under or digest_of(text)]
+    signatures = [registry.sealed(ENVELOPE_TYPE, *one) for one in zip(words, digests, strict=True)]
+    named = {"digest": digest_of(text), "signatures": [envelope_digest(one) for one in signatures][:cited]}
+    said |= {"basis": "envelope", "envelope": named, "bounds": [{"bound": "auc"}], "sign_offs": []} | (release or {})
+    attestation["envelope"] = {"document": text, "signatures": signatures}
+    attestation["release"] = registry.sealed(RELEASE_TYPE, said, said["digest"])
+    return attestation
+
+
+def test_bounds_that_two_people_signed_are_verified(registry: Registry) -> None:
+    assert verify(in_advance(registry), registry.signer.public, at=NOW).basis == "envelope"
+
+
+@pytest.mark.parametrize(
+    ("flaw", "reason"),
+    [
+        ({"document": {"model": "loans"}}, "envelope"),
+        ({"document": {"stage": "staging"}}, "envelope"),
+        ({"document": {"policies": []}}, "envelope"),
+        ({"document": {"valid_until": NOW.isoformat()}}, "envelope"),
+        ({"under": "0" * 64}, "envelope"),
+        ({"cited": 1}, "envelope"),
+        ({"release": {"bounds": []}}, "envelope"),
+        ({"risk": {"slot": {"key": "friend"}}}, "envelope"),
+        ({"risk": {"slot": {"key": "validator"}}}, "threshold"),
+        ({"risk": {"signer": {"id": "bob"}}}, "independence"),
+        ({"risk": {"signer": {"id": "alice"}}}, "independence"),
+        ({"risk": {"pulls_until": NOW.isoformat()}}, "expired"),
+        ({"risk": {"reauthentication": {"method": "passkey"}}}, "passkey"),
+        ({"policy": PASSKEYS_ONLY}, "method"),
+    ],
+)
+def test_bounds_that_the_signatures_under_them_do_not_bear_out_are_refused(
+    registry: Registry, flaw: dict[str, Any], reason: str
+) -> None:
+    assert refused(registry, in_advance(registry, **flaw)) == reason
+
+
+@pytest.mark.parametrize(
+    ("words", "named", "reason"),
+    [
+        ({}, "", ""),
+        ({}, "0" * 64, "rollback-decision"),
+        ({"stage": "staging"}, "", "sign-offs"),
+        ({"reauthentication": {"method": "passkey"}}, "", "passkey"),
+        ({"reauthentication": {"method": "a wink"}}, "", "method"),
+    ],
+)
+def test_a_rollback_needs_its_signed_decision(
+    registry: Registry, words: dict[str, Any], named: str, reason: str
+) -> None:
+    attestation = registry.attestation(FILES)
+    said = _predicate(attestation["release"])
+    decision = {
+        **{name: said[name] for name in ("model", "version", "stage")},
+        "person": {"id": "rita"},
+        "reauthentication": {"method": "password"},
+        "issued": NOW.isoformat(),
+    }
+    attestation["rollback"] = registry.sealed(ROLLBACK_TYPE, decision | words, said["digest"])
+    cites = {"rollback": named or envelope_digest(attestation["rollback"])}
+    attestation["release"] = registry.sealed(RELEASE_TYPE, said | cites, said["digest"])
+
+    if reason:
+        assert refused(registry, attestation) == reason
+    else:
+        assert verify(attestation, registry.signer.public, at=NOW).version == 3
