@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from django.db.models import F, Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -36,6 +36,7 @@ from reviews.independence import conflict_of
 from reviews.lapses import end_break_glass
 from reviews.locking import locked_version
 from reviews.models import Approval, BreakGlass, Review, Round
+from reviews.notices import seeing
 from reviews.people import candidate, deeds_of, members
 from reviews.policies import Rules
 from reviews.promotion import approval_to_return_to, place
@@ -297,8 +298,13 @@ def _check_as_asked(case: BreakGlass, rules: Rules) -> None:
 def endings(now: datetime) -> Sequence[Effect]:
     """Requests that nobody seconded in time; break-glasses that are over, or whose review refused the version meanwhile."""
     late = BreakGlass.objects.filter(state=State.ASKED, ends_at__lte=now)
-    refused = Q(review__rounds__state=Round.State.REJECTED, review__rounds__closed_at__gte=F("seconded_at"))
-    over = BreakGlass.objects.filter(state=State.IN_FORCE).filter(Q(ends_at__lte=now) | refused).distinct()
+    refused = Round.objects.filter(
+        review__version=OuterRef("version"),
+        review__stage=OuterRef("stage"),
+        state=Round.State.REJECTED,
+        closed_at__gte=OuterRef("seconded_at"),
+    )
+    over = BreakGlass.objects.filter(Q(ends_at__lte=now) | Exists(refused), state=State.IN_FORCE)
     return [*(partial(_give_up, case) for case in late), *(partial(_take_back, case) for case in over)]
 
 
@@ -368,10 +374,10 @@ def _take_back(case: BreakGlass, now: datetime) -> None:
 
 
 def _tell(case: BreakGlass, what: str, title: str, body: str, rules: Rules) -> None:
-    """Tell the owner, whoever asked, and everybody who could second it: an emergency is never a private matter."""
+    """Tell the owner, whoever asked, and everybody who could second it and may see the model."""
     seconds = User.objects.filter(pk__in=[one.account for one in members(rules.emergency.groups)])
     tell(
-        [case.version.model.owner, case.asked_by, *seconds],
+        [case.version.model.owner, case.asked_by, *seeing(seconds, case.version.model)],
         event=f"break-glass:{case.uuid}:{what}",
         kind=Notification.Kind.EMERGENCY,
         title=title,

@@ -26,6 +26,7 @@ from reviews.findings import MAX_TEXT, MAX_TITLE, take_step
 from reviews.models import Finding, FindingEvent, Round, SignOff, Slot, Thread
 from reviews.people import deeds_of, eligible_people
 from reviews.policies import Rules
+from reviews.proven import why_unproven
 from reviews.standing import Signature
 from reviews.statements import read_extension
 
@@ -171,11 +172,11 @@ def owed(signatures: Iterable[Signature], at: datetime) -> list[Owed]:
     signed = [one for signature in signatures if signature.approves for one in _signed_conditions(signature)]
     if not signed:
         return []
-    extensions = FindingEvent.objects.filter(kind=FindingEvent.Kind.EXTENDED).order_by("at", "pk")
+    extensions = FindingEvent.objects.filter(kind=FindingEvent.Kind.EXTENDED).select_related("reauthentication")
     rows = (
         Finding.objects.filter(uuid__in=[one["id"] for one in signed])
         .select_related("owner", "version")
-        .prefetch_related(Prefetch("events", extensions, to_attr="extensions"))
+        .prefetch_related(Prefetch("events", extensions.order_by("at", "pk"), to_attr="extensions"))
     )
     findings = {str(row.uuid): row for row in rows}
     found = [_owed(one, findings.get(str(one["id"])), at) for one in signed]
@@ -190,7 +191,8 @@ def signed_due(finding: Finding, first: datetime, extensions: Iterable[FindingEv
             said = read_extension(event.statement or {})
         except BadEnvelope:
             continue
-        if said.finding == str(finding.uuid) and said.artifact == finding.version.digest:
+        same = said.finding == str(finding.uuid) and said.artifact == finding.version.digest
+        if same and not why_unproven(event.statement or {}, "reviewer", event.reauthentication):
             due = said.due
     return due
 

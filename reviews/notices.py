@@ -5,10 +5,14 @@ Inside the transaction of what happened; nobody is told of what they did themsel
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from access.models import User
+from access.permissions import Permission, verdict
 from access.principal import Principal
 from notices.actions import tell
 from notices.models import Notification
+from registry.models import RegisteredModel
 from reviews.evaluation import page_of
 from reviews.models import Round
 from reviews.people import Seating
@@ -43,7 +47,7 @@ def tell_requester(round_: Round, *, by: Principal) -> None:
 
 
 def awaited(round_: Round) -> list[User]:
-    """The people who may fill a slot of the round and have not signed in it, those who stand in for them included."""
+    """The people who may fill a slot of the round, see its model and have not signed in it, those who stand in for them included."""
     slots = list(round_.slots.select_related("group", "alternates"))
     seating = Seating.of_round(round_, slots=slots)
     signed = {given.person_id for given in seating.sign_offs}
@@ -54,7 +58,12 @@ def awaited(round_: Round) -> list[User]:
         for one in seating.delegations
         if one.delegator_id not in signed and any(seating.may_sign_for(one, slot).allowed for slot in slots)
     }
-    return [person for pk, person in sorted(found.items()) if pk not in signed]
+    return seeing([person for pk, person in sorted(found.items()) if pk not in signed], round_.review.version.model)
+
+
+def seeing(people: Iterable[User], model: RegisteredModel) -> list[User]:
+    """Those of `people` who may see `model`: a notice, and the mail about it, tells nobody what the portal hides from them."""
+    return [person for person in people if verdict(Principal.of(person), Permission.SEE_MODEL, model).allowed]
 
 
 def _others(people: list[User], by: Principal) -> list[User]:

@@ -27,7 +27,7 @@ from reviews.clock import CLOCK, Effect, due
 from reviews.evaluation import page_of
 from reviews.locking import locked_review
 from reviews.models import Escalation, Review, Round
-from reviews.notices import awaited
+from reviews.notices import awaited, seeing
 from reviews.policies import Overdue, Silence
 from reviews.rulebook import rules_of
 
@@ -116,7 +116,7 @@ def escalate(round_: Round, rule: Overdue, now: datetime, *, by: Principal) -> E
         round=round_, kind=Escalation.Kind.ESCALATED, group=group, reason=_why(round_, rule), at=now
     )
     review = round_.review
-    members = User.objects.people().active().filter(groups=group)
+    members = seeing(User.objects.people().active().filter(groups=group), review.version.model)
     tell(
         [*members, review.requested_by, review.version.model.owner],
         event=f"round:{round_.pk}:escalated:{group.pk}",

@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.contrib.auth.models import Group
 from django.utils import timezone
 
+from access import actions as access_actions
 from access.models import User
 from foundation.dsse import envelope_digest, open_sealed, seal
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict
+from notices.models import Notification
 from registry import actions as registry_actions
 from registry.models import Alias, ModelVersion, Stage
 from registry.releases import read_release
 from reviews import clock as clocks
 from reviews import emergencies, within
-from reviews.actions import sign_policy
+from reviews.actions import extend_finding, sign_policy, withdraw_review
 from reviews.break_glass import ask, decline, second
 from reviews.clock import Effect, tick
 from reviews.envelopes import fit_of, withdraw_envelope
@@ -28,6 +31,7 @@ from reviews.models import (
     Approval,
     BreakGlass,
     EnvelopeSignature,
+    FindingEvent,
     GateException,
     PolicyVersion,
     RetrainingEnvelope,
@@ -36,16 +40,19 @@ from reviews.models import (
 from reviews.policies import MOST_GATES, examine
 from reviews.promotion import promote, roll_back
 from reviews.publication import why_not_in_force
+from reviews.queries import approval_in_force
 from reviews.revocation import revoke
 from reviews.rulebook import rules_of
 from tests.conftest import as_
 from tests.databases import without_triggers
 from tests.passkeys import SoftKey, enrolled, sign_with
+from tests.reviews.conditional import allow_conditions, condition, only_finding
+from tests.reviews.conditional import sign_with as sign_with_conditions
 from tests.reviews.conftest import MakeCandidate, approve, attach, proof_of, sign
 from tests.reviews.conftest import ask as ask_review
 from tests.reviews.evidence import evidence
 from tests.reviews.publishing import make_author, propose
-from tests.reviews.rules import in_force
+from tests.reviews.rules import OPERATOR, in_force
 from tests.reviews.test_break_glass import TEXT, asked, fix, holder, in_production, seconded
 from tests.reviews.test_envelopes import Trained, base, clock, envelope, proposed, source, trained
 from tests.reviews.test_exceptions import grant, weak
@@ -118,6 +125,17 @@ class TestBreakGlass:
 
         assert holder(production) != fix
 
+    def test_rejection_in_a_later_review_takes_it_back_too(
+        self, fix: ModelVersion, in_production: ModelVersion, production: Stage, alice: User, rita: User, carol: User
+    ) -> None:
+        case = seconded(asked(fix, production, rita), carol)
+        withdraw_review(case.review, by=as_(alice))
+        sign(ask_review(ModelVersion.objects.get(pk=fix.pk), production, alice), "risk", carol, decision="reject")
+
+        at(timezone.now())
+
+        assert holder(production) == in_production
+
     @pytest.mark.parametrize("role", ["asked", "seconded"])
     def test_statement_that_no_passkey_signed_is_no_ground(
         self, fix: ModelVersion, production: Stage, rita: User, carol: User, role: str
@@ -173,6 +191,27 @@ class TestBreakGlass:
         approval.version = make_candidate(auc=0.9)
 
         assert "another version" in emergencies.ground(approval).problem
+
+
+class TestNotices:
+    @pytest.fixture
+    def outsider(self, db: None) -> User:
+        """Somebody whose group seconds emergencies, and who may see no model."""
+        person = access_actions.create_person(
+            "olga", display_name="Olga", email="olga@example.org", password="correct horse", by=OPERATOR
+        )
+        access_actions.add_to_group(Group.objects.create(name="Night watch"), person, by=OPERATOR)
+        return person
+
+    def test_nobody_is_told_of_what_they_may_not_see(
+        self, fix: ModelVersion, production: Stage, alice: User, rita: User, outsider: User
+    ) -> None:
+        in_force(break_glass={"allowed": True, "hours": 24, "seconded_by": "Night watch"})
+        asked(fix, production, rita)
+
+        told = set(Notification.objects.filter(title__contains="credit").values_list("person__username", flat=True))
+        assert "alice" in told
+        assert "olga" not in told
 
 
 class TestEnvelope:
@@ -292,6 +331,40 @@ class TestExceptions:
 
         approval = Approval.objects.get()
         assert (approval.valid_until, approval.pulls_until) == (given.ends_at, given.ends_at)
+
+
+class TestConditions:
+    @pytest.fixture
+    def conditional(
+        self,
+        make_candidate: MakeCandidate,
+        production: Stage,
+        alice: User,
+        bob: User,
+        carol: User,
+        dave: User,
+        erin: User,
+    ) -> Review:
+        """Approved by bob on one condition that alice owes, and by carol."""
+        allow_conditions(dave, erin)
+        review = ask_review(make_candidate(), production, alice)
+        sign_with_conditions(review, "validator", bob, condition(alice))
+        sign(review, "risk", carol)
+        return review
+
+    def test_extension_that_no_passkey_signed_moves_nothing(
+        self, conditional: Review, bob: User, rita: User, production: Stage
+    ) -> None:
+        promote(conditional.version, production, by=as_(rita))
+        first = only_finding().due_at
+        later = first + timedelta(days=5)
+        event = extend_finding(only_finding(), later, reason="Late.", reauthentication=proof_of(bob), by=as_(bob))
+        forged = by_passkey(event.statement)
+        with without_triggers():
+            FindingEvent.objects.filter(pk=event.pk).update(statement=forged, statement_digest=envelope_digest(forged))
+
+        assert approval_in_force(conditional.version, production, first - timedelta(seconds=1)) is not None
+        assert approval_in_force(conditional.version, production, first) is None
 
 
 class TestRollback:
