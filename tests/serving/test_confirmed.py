@@ -347,3 +347,64 @@ def test_a_rollback_needs_its_signed_decision(
         assert refused(registry, attestation) == reason
     else:
         assert verify(attestation, registry.signer.public, at=NOW).version == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"basis": "because"}, "basis"),
+        ({"subject_digest": "0" * 64}, "subject"),
+        ({"policies": []}, "policy"),
+    ],
+)
+def test_a_release_that_rests_on_something_else_is_refused(
+    registry: Registry, changes: dict[str, Any], reason: str
+) -> None:
+    attestation = registry.attestation(FILES)
+    said = _predicate(attestation["release"])
+    attestation["release"] = registry.sealed(RELEASE_TYPE, said | changes, said["digest"])
+
+    assert refused(registry, attestation) == reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model": "loans"}, "subject"),
+        ({"version": 9}, "subject"),
+        ({"stage": "staging"}, "subject"),
+        ({"digest": "0" * 64}, "subject"),
+        ({"policies": []}, "policy"),
+    ],
+)
+def test_a_subject_that_was_frozen_for_something_else_is_refused(
+    registry: Registry, changes: dict[str, Any], reason: str
+) -> None:
+    attestation = registry.attestation(FILES)
+    said = _predicate(attestation["release"])
+    attestation["subject"] = json.dumps(json.loads(attestation["subject"]) | changes)
+    cites = {"subject_digest": sha256_hex(attestation["subject"].encode())}
+    attestation["release"] = registry.sealed(RELEASE_TYPE, said | cites, said["digest"])
+
+    assert refused(registry, attestation) == reason
+
+
+def test_a_sign_off_that_ended_before_the_release_is_refused(registry: Registry) -> None:
+    attestation = registry.attestation(FILES)
+    said, signed = _predicate(attestation["release"]), _predicate(attestation["sign_offs"][1])
+    attestation["sign_offs"][1] = registry.sealed(
+        SIGN_OFF_TYPE, signed | {"pulls_until": NOW.isoformat()}, said["digest"]
+    )
+    named = [envelope_digest(one) for one in attestation["sign_offs"]]
+    attestation["release"] = registry.sealed(RELEASE_TYPE, said | {"sign_offs": named}, said["digest"])
+
+    assert refused(registry, attestation) == "expired"
+
+
+def test_bounds_that_the_release_does_not_name_are_refused(registry: Registry) -> None:
+    attestation = in_advance(registry)
+    said = _predicate(attestation["release"])
+    other = said["envelope"] | {"digest": "0" * 64}
+    attestation["release"] = registry.sealed(RELEASE_TYPE, said | {"envelope": other}, said["digest"])
+
+    assert refused(registry, attestation) == "envelope"
