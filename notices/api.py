@@ -84,7 +84,7 @@ class ReadView(APIView):
 class ReadAllView(APIView):
     """Marking all as read."""
 
-    @extend_schema(request=ReadIn, responses=ReadOut)
+    @extend_schema(operation_id="notifications_read_all", request=ReadIn, responses=ReadOut)
     def post(self, request: Request) -> Response:
         """Mark all of one's own notifications, or those of one kind, as read."""
         given = ReadIn(data=request.data)

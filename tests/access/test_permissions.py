@@ -269,8 +269,8 @@ def test_lists_take_the_same_number_of_statements_however_long_they_are(bob: Use
     assert counts == [2, 2]
 
 
-def test_a_single_answer_takes_at_most_three_statements(bob: User, model: RegisteredModel) -> None:
-    for permission, most in ((Permission.SEE_MODEL, 1), (Permission.PULL_VERSION, 3), (Permission.CREATE_MODEL, 1)):
+def test_a_single_answer_takes_at_most_two_statements(bob: User, model: RegisteredModel) -> None:
+    for permission, most in ((Permission.SEE_MODEL, 1), (Permission.PULL_VERSION, 2), (Permission.CREATE_MODEL, 1)):
         with CaptureQueriesContext(connection) as queries:
             verdict(as_(bob), permission, model)
         assert len(queries) == most, permission

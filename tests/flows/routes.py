@@ -23,12 +23,13 @@ def templates(resolver: URLResolver | None = None, prefix: str = "") -> Iterator
 
 
 def address(template: str, arguments: Mapping[str, object]) -> str:
-    """The path of a pattern with every argument filled in: by its name below the room's first word, else by its name alone."""
-    room = template.removeprefix("api/v1/").lstrip("^").split("/", 1)[0]
+    """The path of a pattern with every argument filled in: by its name below the first two words or the first, else by its name alone."""
+    room, _, rest = template.removeprefix("api/v1/").lstrip("^").partition("/")
+    places = (f"{room}/{rest.partition('/')[0]}.", f"{room}.", "")
 
     def fill(match: re.Match[str]) -> str:
-        name = match["name"]
-        return str(arguments.get(f"{room}.{name}", arguments.get(name, "1")))
+        names = [place + match["name"] for place in places]
+        return str(next((arguments[name] for name in names if name in arguments), "1"))
 
     text = _CONVERTER.sub(fill, _GROUP.sub(fill, template))
     return "/" + re.sub(r"[\^$\\]", "", text)

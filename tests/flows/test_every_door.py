@@ -168,7 +168,12 @@ def test_a_complete_set_of_forged_rows_gets_nothing_pulled(
         closed_at=now,
     )
     Approval.objects.create(
-        version=version, stage=production, round=round_, promotion=promotion, valid_until=now.replace(year=now.year + 1)
+        version=version,
+        stage=production,
+        round=round_,
+        promotion=promotion,
+        valid_until=now.replace(year=now.year + 1),
+        pulls_until=now.replace(year=now.year + 1),
     )
 
     assert_nothing_is_live(version, scorer)

@@ -6,12 +6,16 @@ The addresses come from the URLconf, so a route that is added tomorrow is held t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Final
+from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import Group
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.test import Client
+from django.utils import timezone
 
 from access.actions import create_person
 from access.models import User
@@ -20,12 +24,13 @@ from access.principal import Principal
 from datasets.models import DatasetVersion
 from registry import actions as registry
 from registry.models import Stage
-from reviews.actions import open_thread
+from reviews import break_glass
+from reviews.actions import give_delegation, open_thread, raise_finding
 from serving.actions import create_deployment
 from tests.conftest import PASSWORD, MakeVersion, as_
 from tests.datasets.made import prepared, registered, versioned
 from tests.flows.routes import address, templates
-from tests.reviews.conftest import MakeCandidate, ask, candidate, make_candidate, sign
+from tests.reviews.conftest import MakeCandidate, ask, candidate, make_candidate, proof_of, sign
 from tests.serving.conftest import release
 from training.actions import start_training
 
@@ -46,16 +51,21 @@ SAID_TO_ANYBODY: Final = {
     "/metrics",
     "/readyz",
     "/verify/",
+    "/verify/registry.pub",
     "/api/schema/",
     "/api/docs/",
 }
 """Answers without a login: whether the process works, how busy it is (to this machine only), the check of attestations that people
-bring along, the API's description."""
+bring along, and the key that it is made with, the API's description."""
 
 SAID_TO_EVERYBODY_SIGNED_IN: Final = SAID_TO_ANYBODY | {
     "/",
     "/deployments/",
     "/me/",
+    "/findings/",
+    "/findings/export/",
+    "/me/delegations/",
+    "/me/mail/test/",
     "/models/",
     "/monitoring/",
     "/policies/",
@@ -69,8 +79,15 @@ SAID_TO_EVERYBODY_SIGNED_IN: Final = SAID_TO_ANYBODY | {
     "/search/",
     "/service-accounts/",
     "/training/",
+    "/notifications/",
+    "/notifications/read/",
+    "/api/v1/delegations/",
+    "/api/v1/findings/",
     "/api/v1/me/",
     "/api/v1/models/",
+    "/api/v1/notifications/",
+    "/api/v1/notifications/preference/",
+    "/api/v1/notifications/read/",
     "/api/v1/monitoring",
     "/api/v1/policies/",
     "/api/v1/policies/production-tier-1/1/",
@@ -97,7 +114,34 @@ def world(
     registry.set_alias(model, "candidate", second, by=as_(alice))
     registry.set_model_tag(model, "team", SECRET, by=as_(alice))
     review = ask(second, production, alice)
-    open_thread(review, SECRET, by=as_(bob))
+    thread = open_thread(review, SECRET, by=as_(bob))
+    finding = raise_finding(
+        second,
+        title="Something",
+        detail=SECRET,
+        severity="minor",
+        owner=alice,
+        due_at=timezone.now() + timedelta(days=9),
+        verifying_group=Group.objects.get(name="Model validation"),
+        by=as_(bob),
+    )
+    delegation = give_delegation(
+        rita,
+        group="Model validation",
+        starts_at=timezone.now(),
+        ends_at=timezone.now() + timedelta(days=9),
+        reason=SECRET,
+        by=as_(bob),
+    )
+    asked = break_glass.ask(
+        second,
+        production,
+        reason="outage",
+        text=f"{SECRET}: the live version fails on every other row.",
+        hours=2,
+        reauthentication=proof_of(rita),
+        by=as_(rita),
+    )
     signed = sign(review, "validator", bob, reason=SECRET)
     data: DatasetVersion = versioned(registered(alice), alice, rows=400)
     recipe = prepared(data.dataset, alice)
@@ -119,6 +163,13 @@ def world(
         "pk": second.evidence.order_by("pk")[0].pk,
         "sign-offs.uuid": signed.uuid,
         "models.uuid": signed.uuid,
+        "threads.uuid": thread.uuid,
+        "comments.pk": thread.comments.get().pk,
+        "findings.uuid": finding.uuid,
+        "delegations.uuid": delegation.uuid,
+        "me.uuid": delegation.uuid,
+        "break-glass.uuid": asked.uuid,
+        "uuid": uuid4(),
         "reviews.uuid": review.uuid,
         "datasets.name": data.dataset.name,
         "recipe_name": recipe.name,
@@ -133,6 +184,9 @@ def world(
         "service-accounts.uuid": alice.uuid,
         "prefix": "abcdefgh",
         "what": "approvals",
+        "digest": signed.statement_digest,
+        "reports/attention.what": "findings",
+        "reports/review-quality.what": "load",
         "monitoring.what": "drift",
     }
 

@@ -70,7 +70,7 @@ def test_a_stage_s_alias_gives_nobody_what_is_not_approved_any_more(
     set_caller(as_(alice))
     assert store.get_model_version_by_alias("credit", "champion").version == "1"
 
-    Approval.objects.filter(version=released).update(valid_until=released.created_at)
+    Approval.objects.filter(version=released).update(valid_until=released.created_at, pulls_until=released.created_at)
 
     assert "no approval in force" in str(refused(lambda: store.get_model_version_by_alias("credit", "champion")))
 
