@@ -9,7 +9,7 @@ from math import hypot
 
 @dataclass(frozen=True)
 class Change:
-    """A difference with its 95% interval where both sides have one. `better`: None where it may be noise."""
+    """A difference with its 95% interval where both sides have one. `better`: None where it may be noise, or neither way is better."""
 
     value: float
     low: float | None
@@ -20,7 +20,7 @@ class Change:
     @property
     def noise(self) -> bool:
         """Whether the interval includes zero, or is not known."""
-        return self.better is None
+        return self.low is None or self.high is None or self.low <= 0 <= self.high
 
     @property
     def arrow(self) -> str:
