@@ -35,6 +35,7 @@ from reviews.tiles import Tile, gates_shown, tiles_of
 from reviews.visits import Since, gates_of, news_of, note_visit
 
 HISTORY: Final = 40
+MOST_BASES: Final = 30
 HISTORY_KINDS: Final = (
     *(
         "review",
@@ -217,11 +218,13 @@ def _base(version: ModelVersion, found: Evaluation, asked: str) -> Measured | No
 
 
 def _bases(version: ModelVersion, found: Evaluation) -> list[tuple[int, str]]:
+    """The newest numbers of the model, without asking which of them were admitted: choosing one that was not says so."""
     live = found.holder.number if found.holder else None
-    others = version.model.versions.exclude(pk=version.pk).exclude(state="quarantined").order_by("-number")
+    newest = [*range(version.model.last_number, 0, -1)[:MOST_BASES], *([live] if live else [])]
     return [
         (number, f"v{number}{f', in {found.stage.title.lower()}' if number == live else ''}")
-        for number in others.values_list("number", flat=True)[:30]
+        for number in dict.fromkeys(newest)
+        if number != version.number
     ]
 
 
