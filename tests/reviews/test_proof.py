@@ -22,8 +22,9 @@ from reviews.break_glass import ask as ask_ahead
 from reviews.break_glass import second
 from reviews.clock import tick
 from reviews.evaluation import current_subject
-from reviews.models import Approval, RetrainingEnvelope, Review, SignOff
+from reviews.models import Approval, Lapse, RetrainingEnvelope, Review, Revocation, SignOff
 from reviews.proof import why_unsound
+from reviews.revocation import revoke
 from reviews.standing import Signature, Standing, standing_of
 from reviews.subjects import frozen
 from tests.conftest import as_
@@ -249,6 +250,34 @@ def test_rows_around_the_signatures_are_not_believed(
         forge(approval)
 
     assert unsound(approval) == why
+
+
+def test_approval_that_ran_out_does_not_hold(approval: Approval) -> None:
+    before, end = approval.valid_until - timedelta(microseconds=1), approval.valid_until
+
+    assert why_unsound(approval, before, released=False) == ""
+    assert why_unsound(approval, end, released=False) == "The approval has run out."
+
+
+def test_lapse_is_believed_whatever_the_version_s_row_says(approval: Approval) -> None:
+    Lapse.objects.create(approval=approval, kind=Lapse.Kind.EXPIRED, reason="Over.", at=timezone.now())
+
+    assert unsound(approval) == "The approval has lapsed."
+
+
+@pytest.mark.parametrize("left", ["approval", "version"])
+def test_revocation_is_believed_whatever_the_version_s_row_says(
+    approval: Approval, make_candidate: MakeCandidate, carol: User, left: str
+) -> None:
+    revoke(approval.version, reason="The label leaks.", reauthentication=proof_of(carol), by=as_(carol))
+    with without_triggers():
+        ModelVersion.objects.filter(pk=approval.version_id).update(state="approved")
+        if left == "version":
+            Approval.objects.update(revocation=None)
+        else:
+            Revocation.objects.update(version=make_candidate())
+
+    assert unsound(approval) == "The approval was revoked."
 
 
 class TestBreakGlass:
