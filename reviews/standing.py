@@ -11,7 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from access.models import Reauthentication
 from foundation.dsse import BadEnvelope
+from foundation.webauthn import method_of
 from reviews.independence import Deed, of_others, what_they_did
 from reviews.models import APPROVING, Round, SignOff, Slot
 from reviews.people import deeds_of
@@ -207,7 +209,11 @@ def _mismatch(sign_off: SignOff, said: SignedDecision, round_: Round) -> str:
             return f"The statement was signed for another {name}."
     if said.facets.get("artifact") != version.digest:
         return "The statement was signed for other bytes."
-    return _undelegated(sign_off, said) or why_unproven(sign_off.statement, "reviewer", sign_off.reauthentication)
+    if why := _undelegated(sign_off, said):
+        return why
+    if method_of(said.predicate) != Reauthentication.Method.PASSKEY:
+        return ""  # the row of the confirmation is read for passkeys alone
+    return why_unproven(sign_off.statement, "reviewer", sign_off.reauthentication)
 
 
 def _undelegated(sign_off: SignOff, said: SignedDecision) -> str:
