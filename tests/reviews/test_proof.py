@@ -23,6 +23,7 @@ from reviews.break_glass import second
 from reviews.clock import tick
 from reviews.evaluation import current_subject
 from reviews.models import Approval, Lapse, RetrainingEnvelope, Review, Revocation, SignOff
+from reviews.promotion import promote
 from reviews.proof import why_unsound
 from reviews.revocation import revoke
 from reviews.standing import Signature, Standing, standing_of
@@ -278,6 +279,51 @@ def test_revocation_is_believed_whatever_the_version_s_row_says(
             Revocation.objects.update(version=make_candidate())
 
     assert unsound(approval) == "The approval was revoked."
+
+
+class TestRelease:
+    @pytest.fixture
+    def live(self, approval: Approval, rita: User) -> Approval:
+        promote(approval.version, approval.stage, by=as_(rita))
+        return Approval.objects.select_related("promotion", "version__model", "stage").get(pk=approval.pk)
+
+    def test_the_release_by_which_it_went_live_holds(self, live: Approval) -> None:
+        assert why_unsound(live, timezone.now(), released=True) == ""
+
+    @pytest.mark.parametrize(
+        ("changes", "why"),
+        [
+            ({"model": "loans"}, "The release names another version or stage."),
+            ({"stage": "staging"}, "The release names another version or stage."),
+            ({"basis": "envelope"}, "The release cites another basis."),
+            ({"round": "another/1"}, "The release cites another round."),
+            ({"subject_digest": "0" * 64}, "The release cites another subject."),
+            ({"policies": []}, "The release cites another policy."),
+            ({"sign_offs": []}, "The release cites other signatures."),
+            ({"exceptions": ["0" * 64]}, "The release cites other exceptions."),
+            ({"break_glass": {}}, "The release cites another break-glass."),
+            ({"envelope": {}}, "The release cites another envelope."),
+            ({"pulls_until": "2020-01-01T00:00:00+00:00"}, "The release has run out."),
+        ],
+        ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+    )
+    def test_release_that_says_something_else_does_not_hold(
+        self, live: Approval, changes: dict[str, Any], why: str
+    ) -> None:
+        assert live.promotion is not None
+        forged = resealed(live.promotion.release, **changes)
+        live.promotion.release, live.promotion.release_digest = dict(forged), envelope_digest(forged)
+
+        assert why_unsound(live, timezone.now(), released=True) == why
+
+    def test_release_under_another_digest_than_its_row_does_not_hold(self, live: Approval) -> None:
+        assert live.promotion is not None
+        live.promotion.release = dict(resealed(live.promotion.release, at="then"))
+
+        assert why_unsound(live, timezone.now(), released=True) == "The release does not match its digest."
+
+    def test_approval_that_was_never_promoted_is_not_pulled(self, approval: Approval) -> None:
+        assert why_unsound(approval, timezone.now(), released=True) == "It was never promoted."
 
 
 class TestBreakGlass:

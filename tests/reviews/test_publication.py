@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from access.models import User
 from access.stepup import Rehearsal, StatementReady
+from foundation.dsse import envelope_digest
 from foundation.refusals import Conflict, Forbidden, Invalid
 from notices.models import Notification
 from registry.models import Stage
@@ -24,6 +25,7 @@ from reviews.shipped import is_shipped, shipped_policies
 from tests.conftest import as_
 from tests.reviews.conftest import proof_of
 from tests.reviews.publishing import make_author, make_signer, propose, publish, sign
+from tests.reviews.test_proof import resealed
 
 pytestmark = pytest.mark.django_db
 
@@ -299,6 +301,29 @@ class TestForgery:
         given.statement["payload"] = given.statement["payload"][:-4] + "AAAA"
 
         assert approvals_of(proposed, [given]) == []
+
+    @pytest.mark.parametrize(
+        ("changes", "why"),
+        [
+            ({"decision": "return"}, "No valid signature put it in force."),
+            ({"authors": "signer"}, "No valid signature put it in force."),
+            ({"number": 99}, "No valid signature put it in force."),
+            ({"policy": "another"}, "No valid signature put it in force."),
+            ({"proposed": "2020-01-01T00:00:00+00:00"}, "No valid signature put it in force."),
+            ({"needs": {"group": "Risk officers", "people": 2}}, "1 of 2 valid signatures put it in force."),
+        ],
+        ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+    )
+    def test_a_statement_that_says_something_else_puts_nothing_in_force(
+        self, proposed: PolicyVersion, carol: User, changes: dict[str, Any], why: str
+    ) -> None:
+        given = sign(proposed, carol)
+        found = PolicyVersion.objects.select_related("policy").get(pk=proposed.pk)
+        said = {name: [str(carol.uuid)] if value == "signer" else value for name, value in changes.items()}
+        envelope = resealed(given.statement, **said)
+        given.statement, given.statement_digest = dict(envelope), envelope_digest(envelope)
+
+        assert why_not_in_force(found, [given]) == why
 
     def test_shipped_texts_are_known_by_what_they_say(self, db: None) -> None:
         version = PolicyVersion.objects.get(policy__name="staging")
