@@ -10,7 +10,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line([*sys.argv[:1], *("verify_signoff" if one == "verify-signoff" else one for one in sys.argv[1:])])
+    execute_from_command_line(
+        [*sys.argv[:1], *("verify_signoff" if one == "verify-signoff" else one for one in sys.argv[1:])]
+    )
 
 
 if __name__ == "__main__":

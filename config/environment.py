@@ -43,7 +43,9 @@ class Environment(BaseSettings):
     audit_mac_key: str = ""
     mfa_key: str = ""
     ledger_origin: str = "countersign.local/ledger"
-    email_url: str = Field(default="", description="smtp[s|+tls]://user:password@host:port; empty prints mail to the console")
+    email_url: str = Field(
+        default="", description="smtp[s|+tls]://user:password@host:port; empty prints mail to the console"
+    )
     mail_from: str = "countersign@localhost"
     max_file_bytes: int = 2 * 1024**3
     max_version_bytes: int = 4 * 1024**3

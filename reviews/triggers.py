@@ -164,7 +164,16 @@ RULES: Final[Sequence[Rule]] = (
     *_kept(
         "reviews_rollback",
         "a rollback",
-        *("id", "promotion_id", "person_id", "reason", "statement", "statement_digest", "reauthentication_id", "signed_at"),
+        *(
+            "id",
+            "promotion_id",
+            "person_id",
+            "reason",
+            "statement",
+            "statement_digest",
+            "reauthentication_id",
+            "signed_at",
+        ),
     ),
     *_kept("reviews_lapse", "a lapse", "id", "uuid", "approval_id", "kind", "reason", "at"),
     *_kept(

@@ -30,7 +30,7 @@ def remember_baseline() -> None:
 def _tables() -> list[str]:
     """Those of models, and the cache's, which no model has: rates and used codes count in it."""
     of_models = connection.introspection.django_table_names(only_existing=True, include_views=False)
-    return [*of_models, settings.CACHES["default"]["LOCATION"]]
+    return [*of_models, str(settings.CACHES["default"]["LOCATION"])]
 
 
 @contextmanager

@@ -59,7 +59,9 @@ class PolicyVersion(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     authors = models.ManyToManyField(
-        settings.AUTH_USER_MODEL, related_name="+", help_text="everybody who saved or proposed it; none of them signs it"
+        settings.AUTH_USER_MODEL,
+        related_name="+",
+        help_text="everybody who saved or proposed it; none of them signs it",
     )
     proposed_at = models.DateTimeField(null=True, blank=True, help_text="when it was last put before its signers")
     published_by = models.ForeignKey(

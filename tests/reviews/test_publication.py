@@ -319,7 +319,9 @@ class TestForgery:
     ) -> None:
         given = sign(proposed, carol)
         found = PolicyVersion.objects.select_related("policy").get(pk=proposed.pk)
-        said = {name: [str(carol.uuid)] if value == "signer" else value for name, value in changes.items()}
+        said: dict[str, Any] = {
+            name: [str(carol.uuid)] if value == "signer" else value for name, value in changes.items()
+        }
         envelope = resealed(given.statement, **said)
         given.statement, given.statement_digest = dict(envelope), envelope_digest(envelope)
 

@@ -38,7 +38,9 @@ class Command(BaseCommand):
             settings.VAR_DIR / "run" / "queue",
         ):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        written = [_write_secret_once(settings.SECRETS_DIR / name) for name in ("secret_key", "audit_mac_key", "mfa_key")]
+        written = [
+            _write_secret_once(settings.SECRETS_DIR / name) for name in ("secret_key", "audit_mac_key", "mfa_key")
+        ]
         if any(written):
             # Settings read the secrets when they load: start over now that there are some.
             os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - this very command again
