@@ -36,12 +36,17 @@
   });
   document.addEventListener("toast", e => toast(String(e.detail && e.detail.value !== undefined ? e.detail.value : e.detail)));
 
-  /* dialogs and menus */
+  /* dialogs and menus; one that the server fills asks again while nothing has come, since it may be opened before htmx listens */
+  const fill = (dialog, tries = 40) => {
+    if (!dialog.open || $("form", dialog)) return;
+    if (!dialog.classList.contains("htmx-request")) dialog.dispatchEvent(new CustomEvent("fill"));
+    if (tries) setTimeout(() => fill(dialog, tries - 1), 250);
+  };
   const show = id => {
     const dialog = document.getElementById(id);
     if (!dialog || dialog.tagName !== "DIALOG") return false;
     if (!dialog.open) dialog.showModal();
-    if (dialog.matches("[hx-get]") && !$("form", dialog)) dialog.dispatchEvent(new CustomEvent("fill"));
+    if (dialog.matches("[hx-get]")) fill(dialog);
     const first = $("[autofocus]", dialog); if (first) first.focus();
     dialog.dispatchEvent(new CustomEvent(`${id}:open`));
     return true;

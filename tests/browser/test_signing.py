@@ -37,24 +37,36 @@ def _fill(page: Page, *, password: str = PASSWORD) -> None:
     form.get_by_role("checkbox").check()
 
 
+def _press_until(page: Page, key: str, reached: Callable[[], bool], *, most: int = 15) -> None:
+    """Press a key until something is reached; more than `most` times is no way for a person."""
+    for _ in range(most):
+        page.keyboard.press(key)
+        if reached():
+            return
+    raise AssertionError(f"{most} × {key} do not lead there.")
+
+
+def _tab_to(page: Page, field: str) -> None:
+    _press_until(page, "Tab", lambda: page.evaluate("document.activeElement.name") == field)
+
+
 def test_from_the_inbox_to_a_signature_by_keyboard_alone(review: Review, visit: Visit) -> None:
     page = visit("/", "bob")
     row = page.locator("a.q", has_text=review.version.model.name)
 
-    while not row.evaluate("e => e === document.activeElement"):
-        page.keyboard.press("j")
+    _press_until(page, "j", lambda: row.evaluate("e => e === document.activeElement"))
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{_page_of(review)}**")
     page.keyboard.press("a")
-    expect(page.get_by_role("dialog", name="Sign as Model validator")).to_be_visible()
-    while not page.evaluate("document.activeElement.type === 'radio'"):
-        page.keyboard.press("Tab")
+    dialog = page.get_by_role("dialog", name="Sign as Model validator")
+    expect(dialog.get_by_role("radio").first).to_be_visible()
+    _tab_to(page, "decision")
     page.keyboard.press("Space")
-    page.keyboard.press("Tab")
+    _tab_to(page, "reason")
     page.keyboard.type(REASON)
-    page.keyboard.press("Tab")
+    _tab_to(page, "secret")
     page.keyboard.type(PASSWORD)
-    page.keyboard.press("Tab")
+    _tab_to(page, "intent")
     page.keyboard.press("Space")
     page.keyboard.press("Enter")
 
@@ -170,7 +182,8 @@ def test_a_comment_is_anchored_to_the_evidence_it_is_about(review: Review, visit
     page.get_by_label("Comment", exact=True).fill("Is the group large enough?")
     page.get_by_role("dialog").get_by_role("button", name="Comment").click()
 
-    expect(page.locator("#discussion")).to_contain_text("Is the group large enough?")
+    expect(page.locator("#fairness")).to_contain_text("Is the group large enough?")
+    expect(page.locator("#discussion")).to_contain_text("On the evidence")
     assert review.comments.get().section == "fairness"
 
 
