@@ -227,6 +227,8 @@ PAGES: Final = (
     Place("access:me", "bob"),
 )
 NOT_PAGES: Final = {
+    "reports:registry_key": "a key, for programs and for keeping",
+    "reports:sign_off_bundle": "a download",
     "theme": "posted by the toggle",
     "alive": "text for a supervisor",
     "ready": "JSON for a load balancer",
