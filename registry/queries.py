@@ -82,6 +82,14 @@ def stages_with_holders(model: RegisteredModel) -> list[tuple[Stage, ModelVersio
     return [(stage, holder.version if (holder := getattr(stage, "own", None)) else None) for stage in stages]
 
 
+def find_stage(name: str) -> Stage:
+    """The stage of this name; raises `NotFound` when there is none."""
+    stage = Stage.objects.filter(name=name).first()
+    if stage is None:
+        raise NotFound(f"There is no stage {name}.")
+    return stage
+
+
 def stage_holder(model: RegisteredModel, stage: Stage) -> ModelVersion | None:
     """The version that the stage's alias points at now."""
     row = model.aliases.filter(stage=stage).select_related("version", "version__model").first()

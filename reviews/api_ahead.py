@@ -16,7 +16,6 @@ from access.principal import Principal
 from access.requests import principal_of
 from foundation.refusals import NotFound
 from registry import queries as registry
-from registry.models import Stage
 from reviews.api_confirming import ProofIn, confirmed
 from reviews.break_glass import ask, decline, second
 from reviews.envelopes import propose_envelope, sign_envelope, withdraw_envelope
@@ -125,7 +124,7 @@ class BreakGlassesView(APIView):
         """Ask, confirming in the same request that it is you; nothing moves before a second person has signed."""
         values = _given(BreakGlassIn, request)
         by = principal_of(request)
-        version, stage = registry.find_version(name, number, by), _stage(values["stage"])
+        version, stage = registry.find_version(name, number, by), registry.find_stage(values["stage"])
         asked = {name: values[name] for name in ("reason", "text", "hours")}
         case = confirmed(values, by, lambda proof: ask(version, stage, **asked, reauthentication=proof, by=by))
         return Response(BreakGlassOut(case).data, status=status.HTTP_201_CREATED)
@@ -168,7 +167,7 @@ class EnvelopesView(APIView):
         base = registry.find_version(name, values["base"], by)
         envelope = propose_envelope(
             base.model,
-            _stage(values["stage"]),
+            registry.find_stage(values["stage"]),
             base=base,
             bounds=values["bounds"],
             why=values["why"],
@@ -225,13 +224,6 @@ def _envelope(uuid: UUID, by: Principal) -> RetrainingEnvelope:
     if found is None:
         raise NotFound("There is no such envelope.")
     return found
-
-
-def _stage(name: str) -> Stage:
-    stage = Stage.objects.filter(name=name).first()
-    if stage is None:
-        raise NotFound(f"There is no stage {name}.")
-    return stage
 
 
 def _given(form: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

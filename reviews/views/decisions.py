@@ -14,7 +14,6 @@ from foundation.numbers import whole_number
 from foundation.refusals import Conflict, Forbidden, Invalid, NotFound, RequirementStatus
 from foundation.states import look
 from registry import queries as registry
-from registry.models import Stage
 from reviews.actions import dismiss_changes_request, sign_off, withdraw_sign_off
 from reviews.condition_forms import ConditionRows, condition_from
 from reviews.evaluation import Evaluation, current_subject, examine, page_of
@@ -25,6 +24,7 @@ from reviews.promotion import promote
 from reviews.queries import waiting_for
 from reviews.revocation import may_revoke, revoke
 from reviews.subjects import FacetChange
+from reviews.views.arguments import stage_of
 from reviews.views.confirming import Confirmed, confirmation, person_signing
 from reviews.views.receipts import receipt_sentence
 
@@ -34,7 +34,7 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The signature, as a page; the dialog on the review page posts here. A 409 shows what has changed and asks again."""
     by = principal_of(request)
     person = person_signing(by)
-    found = examine(registry.find_version(name, number, by), _stage(request))
+    found = examine(registry.find_version(name, number, by), stage_of(request))
     slot, round_ = _place(found, by)
     subject = current_subject(round_).digest
     form = SignForm(
@@ -192,7 +192,7 @@ def promote_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """
     by = principal_of(request)
     version = registry.find_version(name, number, by)
-    stage = _stage(request)
+    stage = stage_of(request)
     moved: Conflict | None = None
     if request.method == "POST":
         seen = whole_number(request.POST.get("expected_previous", ""))
@@ -244,14 +244,6 @@ def revoke_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
         status = given.status
     aliases = version.aliases.filter(stage__isnull=False).select_related("stage")
     return render(request, "reviews/revoke.html", {"form": form, "version": version, "aliases": aliases}, status=status)
-
-
-def _stage(request: HttpRequest) -> Stage:
-    name = request.POST.get("stage") or request.GET.get("stage") or "production"
-    stage = Stage.objects.filter(name=name).first()
-    if stage is None:
-        raise NotFound(f"There is no stage {name}.")
-    return stage
 
 
 def _next(by: Principal) -> str:

@@ -21,6 +21,7 @@ from reviews.evaluation import page_of
 from reviews.models import BreakGlass
 from reviews.promotion import accepted_for_rollback, approval_to_return_to, champion_before, roll_back
 from reviews.rulebook import rules_for
+from reviews.views.arguments import stage_of
 from reviews.views.confirming import confirmation, person_signing
 from reviews.views.receipts import receipt_sentence
 
@@ -31,7 +32,7 @@ def rollback_page(request: HttpRequest, name: str) -> HttpResponse:
     by = principal_of(request)
     model = registry.find_model(name, by)
     permit(by, Permission.PROMOTE_VERSION, model)
-    stage = _stage(request)
+    stage = stage_of(request)
     alias = model.aliases.filter(stage=stage).select_related("version", "promotion").first()
     previous = champion_before(alias) if alias else None
     back = approval_to_return_to(previous, stage, timezone.now()) if previous else None
@@ -68,7 +69,7 @@ def ask_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
     by = principal_of(request)
     version = registry.find_version(name, number, by)
     permit(by, Permission.BREAK_GLASS, version.model)
-    stage = _stage(request)
+    stage = stage_of(request)
     rules = rules_for(version.model.tier, stage)
     if not rules.emergency.allowed:
         raise Conflict(
@@ -170,11 +171,3 @@ def _find(uuid: str, by: Principal) -> BreakGlass:
     if case is None:
         raise NotFound("There is no such break-glass.")
     return case
-
-
-def _stage(request: HttpRequest) -> Stage:
-    name = request.POST.get("stage") or request.GET.get("stage") or "production"
-    stage = Stage.objects.filter(name=name).first()
-    if stage is None:
-        raise NotFound(f"There is no stage {name}.")
-    return stage

@@ -34,6 +34,7 @@ from reviews.forms import ReasonForm, show_refusal
 from reviews.models import RetrainingEnvelope
 from reviews.policies import Rules, SlotRule
 from reviews.rulebook import rules_for
+from reviews.views.arguments import stage_of
 from reviews.views.confirming import confirmation, person_signing
 
 DEFAULT_DAYS = 180
@@ -44,7 +45,7 @@ State = RetrainingEnvelope.State
 def envelope_page(request: HttpRequest, name: str) -> HttpResponse:
     """The envelope that is proposed or in force, the ones before it, and every version that went live by one."""
     by = principal_of(request)
-    model, stage = registry.find_model(name, by), _stage(request)
+    model, stage = registry.find_model(name, by), stage_of(request)
     rules = rules_for(model.tier, stage)
     rows = model.retraining_envelopes.filter(stage=stage).select_related("base", "stage", "proposed_by", "model__owner")
     current = rows.filter(state__in=[State.PROPOSED, State.SIGNED]).first()
@@ -86,7 +87,7 @@ def _shown(envelope: RetrainingEnvelope, rules: Rules, by: Principal) -> dict[st
 def propose_page(request: HttpRequest, name: str) -> HttpResponse:
     """Propose bounds, starting from how the live version was made."""
     by = principal_of(request)
-    model, stage = registry.find_model(name, by), _stage(request)
+    model, stage = registry.find_model(name, by), stage_of(request)
     permit(by, Permission.REQUEST_REVIEW, model)
     base = registry.stage_holder(model, stage)
     if base is None:
@@ -202,11 +203,3 @@ def _find(uuid: str, by: Principal) -> RetrainingEnvelope:
 
 def _page(model: RegisteredModel, stage: Stage) -> str:
     return reverse("reviews:envelope", args=[model.name]) + f"?stage={stage.name}"
-
-
-def _stage(request: HttpRequest) -> Stage:
-    name = request.POST.get("stage") or request.GET.get("stage") or "production"
-    stage = Stage.objects.filter(name=name).first()
-    if stage is None:
-        raise NotFound(f"There is no stage {name}.")
-    return stage

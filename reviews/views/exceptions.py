@@ -12,12 +12,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 from access.requests import principal_of
 from foundation.refusals import Conflict, NotFound, Refusal
 from registry import queries as registry
-from registry.models import Stage
 from reviews.actions import grant_exception, request_again, withdraw_exception
 from reviews.evaluation import Evaluation, current_subject, examine, page_of
 from reviews.forms import ReasonForm, show_refusal
 from reviews.models import GateException, Round
 from reviews.standing_in_forms import ExceptionForm
+from reviews.views.arguments import stage_of
 from reviews.views.confirming import confirmation, person_signing
 from reviews.views.receipts import receipt_sentence
 
@@ -27,7 +27,7 @@ def grant(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Except `?gate=`: what is measured and required, why it is acceptable, what keeps the risk in check, until when."""
     by = principal_of(request)
     person = person_signing(by)
-    found = examine(registry.find_version(name, number, by), _stage(request))
+    found = examine(registry.find_version(name, number, by), stage_of(request))
     round_ = _round(found)
     key = request.POST.get("gate") or request.GET.get("gate", "")
     outcome = next((one for one in found.gates if one.gate.key == key), None)
@@ -106,7 +106,7 @@ def withdraw(request: HttpRequest, name: str, number: int, uuid: UUID) -> HttpRe
 def again(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Ask everybody whose signature went stale to sign anew."""
     by = principal_of(request)
-    found = examine(registry.find_version(name, number, by), _stage(request))
+    found = examine(registry.find_version(name, number, by), stage_of(request))
     people = request_again(_round(found), by=by)
     messages.success(request, f"Asked to sign anew: {', '.join(map(str, people))}.")
     return redirect(f"{page_of(found.version)}?stage={found.stage.name}#signoff")
@@ -120,11 +120,3 @@ def _round(found: Evaluation) -> Round:
             link=page_of(found.version),
         )
     return found.round
-
-
-def _stage(request: HttpRequest) -> Stage:
-    name = request.POST.get("stage") or request.GET.get("stage") or "production"
-    stage = Stage.objects.filter(name=name).first()
-    if stage is None:
-        raise NotFound(f"There is no stage {name}.")
-    return stage
