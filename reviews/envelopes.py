@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from django.contrib.auth.models import Group
 from django.db.models import Max, QuerySet
@@ -58,7 +58,6 @@ from reviews.rulebook import rules_for
 from reviews.statements import MAX_REASON
 from reviews.subjects import subject_of
 
-DAYS_A_MONTH: Final = 365 / 12
 State = RetrainingEnvelope.State
 
 
@@ -447,7 +446,7 @@ def _check_proposal(
     model: RegisteredModel, stage: Stage, base: ModelVersion, rules: Rules, why: str, valid_until: datetime
 ) -> None:
     now = timezone.now()
-    latest = now + timedelta(days=round(rules.valid_months * DAYS_A_MONTH))
+    latest = now + rules.valid_for
     errors = {}
     if not why.strip() or len(why) > MAX_REASON:
         errors["why"] = "Say why: whoever signs reads it first."

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -431,6 +431,11 @@ class Rules:
     def valid_months(self) -> int:
         """The shortest validity of an approval that any of them asks for."""
         return min((document.valid_months for _, document in self.policies), default=0)
+
+    @property
+    def valid_for(self) -> timedelta:
+        """`valid_months` in whole days, a month being the twelfth part of 365 days."""
+        return timedelta(days=round(self.valid_months * 365 / 12))
 
     @property
     def due_days(self) -> int:

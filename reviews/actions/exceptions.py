@@ -29,7 +29,6 @@ from reviews.people import Seating
 from reviews.rulebook import rules_for
 
 MAX_TEXT: Final = 10_000
-DAYS_A_MONTH: Final = 365 / 12
 
 
 @governed(Action.EXCEPTION_GRANT)
@@ -60,9 +59,7 @@ def grant_exception(
     slot = _slot(round_, outcome, person)
     rules = rules_for(review.version.model.tier, review.stage)
     approval = round_.approvals.filter(basis=Approval.Basis.REVIEW).first()
-    latest = (
-        approval.valid_until if approval else timezone.now() + timedelta(days=round(rules.valid_months * DAYS_A_MONTH))
-    )
+    latest = approval.valid_until if approval else timezone.now() + rules.valid_for
     _check_given(reason, compensating_control, ends_at, latest)
     subject = expected_subject_of(round_, rules, expected_subject)
     production = found.holder if found.holder is not None and found.holder.pk != review.version_id else None

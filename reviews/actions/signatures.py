@@ -35,7 +35,6 @@ from reviews.subjects import Subject, changes, frozen
 from reviews.succession import take_over
 
 MAX_REASON: Final = 10_000
-DAYS_A_MONTH: Final = 365 / 12
 Decision = SignOff.Decision
 
 
@@ -303,7 +302,7 @@ def _record(
     conditions: Sequence[Agreed],
     delegation: Delegation | None,
 ) -> SignOff:
-    expires = proof.at + timedelta(days=round(rules.valid_months * DAYS_A_MONTH))
+    expires = proof.at + rules.valid_for
     last = round_.sign_offs.order_by("-signed_at", "-pk").first()
     envelope = seal_sign_off(
         round_,
