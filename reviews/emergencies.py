@@ -11,15 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from access.stepup import Proof
-from foundation.dsse import BadEnvelope, Envelope, envelope_digest, open_sealed
-from foundation.keys import registry_signer
+from foundation.dsse import BadEnvelope, Envelope
 from registry.models import ModelVersion, Stage
 from reviews.grounds import Ground, about, round_name
 from reviews.models import Approval, BreakGlass
 from reviews.policies import Rules
 from reviews.proven import why_unproven
 from reviews.rulebook import accepted_under
-from reviews.statements import person_named, seal_about
+from reviews.statements import person_named, read_statement, seal_about
 
 BREAK_GLASS_TYPE: Final = "https://countersign.dev/break-glass/v1"
 ASKS, SECONDS, DECLINES = "asks", "seconds", "declines"
@@ -89,24 +88,21 @@ def seal_answer(case: BreakGlass, rules: Rules, proof: Proof, *, role: str, reas
 
 def read(envelope: Mapping[str, Any]) -> Said:
     """What a statement says; raises `BadEnvelope` unless the registry signed it and it is one of a break-glass."""
-    value = open_sealed(envelope, registry_signer().public)
-    try:
-        if value["predicateType"] != BREAK_GLASS_TYPE:
-            raise BadEnvelope("The statement is not one of a break-glass.")
-        said = value["predicate"]
-        return Said(
-            role=str(said["role"]),
-            person=str(said["person"]["id"]),
-            about={name: said[name] for name in ("model", "version", "stage", "digest")},
-            artifact=str(value["subject"][0]["digest"]["sha256"]),
-            hours=int(said["hours"]),
-            asked=str(said.get("asked", "")),
-            policies=list(said["policies"]),
-            issued=datetime.fromisoformat(said["issued"]),
-            digest=envelope_digest(envelope),
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BadEnvelope(f"The statement does not have the form of a break-glass: {error}") from error
+    return read_statement(envelope, BREAK_GLASS_TYPE, "a break-glass", _said)
+
+
+def _said(subject: str, said: Mapping[str, Any], digest: str) -> Said:
+    return Said(
+        role=str(said["role"]),
+        person=str(said["person"]["id"]),
+        about={name: said[name] for name in ("model", "version", "stage", "digest")},
+        artifact=subject,
+        hours=int(said["hours"]),
+        asked=str(said.get("asked", "")),
+        policies=list(said["policies"]),
+        issued=datetime.fromisoformat(said["issued"]),
+        digest=digest,
+    )
 
 
 def ground(approval: Approval) -> Ground:

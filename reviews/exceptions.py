@@ -13,15 +13,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from access.stepup import Proof
-from foundation.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelope_digest, open_sealed
-from foundation.keys import registry_signer
+from foundation.dsse import BadEnvelope, Envelope
 from foundation.refusals import RequirementStatus
 from reviews.gates import GateOutcome
 from reviews.independence import Deed, of_others, what_they_did
 from reviews.models import GateException, Round, Slot
 from reviews.policies import Rules
 from reviews.proven import why_unproven
-from reviews.statements import person_named, seal_about
+from reviews.statements import person_named, read_statement, seal_about
 from reviews.subjects import Subject
 
 EXCEPTION_TYPE: Final = "https://countersign.dev/exception/v1"
@@ -116,28 +115,25 @@ def seal_exception(
 
 def read_exception(envelope: Mapping[str, Any]) -> SignedException:
     """What an exception's envelope says; raises `BadEnvelope` unless the registry signed it and it is an exception."""
-    value = open_sealed(envelope, registry_signer().public)
-    try:
-        if value["_type"] != STATEMENT_TYPE or value["predicateType"] != EXCEPTION_TYPE:
-            raise BadEnvelope("The statement is not an exception.")
-        said = value["predicate"]
-        compared_with = said["compared_with"]
-        return SignedException(
-            artifact=str(value["subject"][0]["digest"]["sha256"]),
-            review=str(said["review"]),
-            round=int(said["round"]),
-            slot=str(said["slot"]["key"]),
-            gate=str(said["gate"]["key"]),
-            person=str(said["reviewer"]["id"]),
-            facets=dict(said["facets"]),
-            policy_digest=str(said["policy"]),
-            compared_with=None if compared_with is None else int(compared_with),
-            ends_at=datetime.fromisoformat(said["ends_at"]),
-            digest=envelope_digest(envelope),
-            predicate=said,
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BadEnvelope(f"The statement does not have the form of an exception: {error}") from error
+    return read_statement(envelope, EXCEPTION_TYPE, "an exception", _signed_exception)
+
+
+def _signed_exception(subject: str, said: Mapping[str, Any], digest: str) -> SignedException:
+    compared_with = said["compared_with"]
+    return SignedException(
+        artifact=subject,
+        review=str(said["review"]),
+        round=int(said["round"]),
+        slot=str(said["slot"]["key"]),
+        gate=str(said["gate"]["key"]),
+        person=str(said["reviewer"]["id"]),
+        facets=dict(said["facets"]),
+        policy_digest=str(said["policy"]),
+        compared_with=None if compared_with is None else int(compared_with),
+        ends_at=datetime.fromisoformat(said["ends_at"]),
+        digest=digest,
+        predicate=said,
+    )
 
 
 def exceptions_of(round_: Round, rules: Rules, at: datetime, deeds: Sequence[Deed]) -> list[Excepted]:

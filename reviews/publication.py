@@ -13,13 +13,12 @@ from typing import Any, Final
 
 from access.models import User
 from access.stepup import Proof
-from foundation.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelope_digest, open_sealed
-from foundation.keys import registry_signer
+from foundation.dsse import BadEnvelope, Envelope, envelope_digest
 from reviews.models import PolicySignature, PolicyVersion
 from reviews.policies import Approvers, PolicyDocument
 from reviews.proven import why_unproven
 from reviews.shipped import is_shipped
-from reviews.statements import person_named, seal_decision
+from reviews.statements import person_named, read_statement, seal_decision
 
 POLICY_SIGN_OFF_TYPE: Final = "https://countersign.dev/policy-sign-off/v1"
 Decision = PolicySignature.Decision
@@ -94,24 +93,21 @@ def seal_policy_signature(
 
 def read_policy_signature(envelope: Mapping[str, Any]) -> SignedPolicy:
     """What an envelope says; raises `BadEnvelope` unless the registry signed it and it is a decision on a policy."""
-    value = open_sealed(envelope, registry_signer().public)
-    try:
-        if value["_type"] != STATEMENT_TYPE or value["predicateType"] != POLICY_SIGN_OFF_TYPE:
-            raise BadEnvelope("The statement is not about a policy.")
-        said = value["predicate"]
-        return SignedPolicy(
-            policy=str(said["policy"]),
-            number=int(said["number"]),
-            digest=str(value["subject"][0]["digest"]["sha256"]),
-            proposed=str(said["proposed"]),
-            decision=str(said["decision"]),
-            signer=str(said["signer"]["id"]),
-            authors=frozenset(map(str, said["authors"])),
-            people=int(said["needs"]["people"]),
-            rehearsal=str(said["rehearsal"]),
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BadEnvelope(f"The statement does not have the form of a decision on a policy: {error}") from error
+    return read_statement(envelope, POLICY_SIGN_OFF_TYPE, "a decision on a policy", _signed_policy)
+
+
+def _signed_policy(subject: str, said: Mapping[str, Any], _digest: str) -> SignedPolicy:
+    return SignedPolicy(
+        policy=str(said["policy"]),
+        number=int(said["number"]),
+        digest=subject,
+        proposed=str(said["proposed"]),
+        decision=str(said["decision"]),
+        signer=str(said["signer"]["id"]),
+        authors=frozenset(map(str, said["authors"])),
+        people=int(said["needs"]["people"]),
+        rehearsal=str(said["rehearsal"]),
+    )
 
 
 def approvals_of(version: PolicyVersion, signatures: Iterable[PolicySignature]) -> list[SignedPolicy]:

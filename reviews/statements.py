@@ -5,10 +5,10 @@ A row in the database is not believed: what counts is what an envelope says once
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from access.models import User
 from access.stepup import Proof
@@ -19,6 +19,7 @@ from registry.models import ModelVersion, Stage
 from reviews.models import Delegation, Finding, Round, SignOff, Slot
 from reviews.subjects import Subject
 
+T = TypeVar("T")
 SIGN_OFF_TYPE: Final = "https://countersign.dev/sign-off/v1"
 REVOCATION_TYPE: Final = "https://countersign.dev/revocation/v1"
 ROLLBACK_TYPE: Final = "https://countersign.dev/rollback/v1"
@@ -137,21 +138,34 @@ class SignedExtension:
     reviewer: str
 
 
-def read_extension(envelope: Mapping[str, Any]) -> SignedExtension:
-    """What an extension's envelope says; raises `BadEnvelope` unless the registry signed it and it is an extension."""
+def read_statement(
+    envelope: Mapping[str, Any], predicate_type: str, what: str, said: Callable[[str, Mapping[str, Any], str], T]
+) -> T:
+    """What an envelope says, once the registry's signature and the statement's type hold; raises `BadEnvelope` with a sentence.
+
+    `said` makes it of the subject's SHA-256, the predicate, and the statement's digest; `what` names it in refusals.
+    """
     value = open_sealed(envelope, registry_signer().public)
     try:
-        if value["_type"] != STATEMENT_TYPE or value["predicateType"] != EXTENSION_TYPE:
-            raise BadEnvelope("The statement is not an extension.")
-        said = value["predicate"]
-        return SignedExtension(
-            artifact=str(value["subject"][0]["digest"]["sha256"]),
-            finding=str(said["finding"]["id"]),
-            due=datetime.fromisoformat(said["due"]),
-            reviewer=str(said["reviewer"]["id"]),
-        )
+        if value["_type"] != STATEMENT_TYPE or value["predicateType"] != predicate_type:
+            raise BadEnvelope(f"The statement is not {what}.")
+        return said(str(value["subject"][0]["digest"]["sha256"]), value["predicate"], envelope_digest(envelope))
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BadEnvelope(f"The statement does not have the form of an extension: {error}") from error
+        raise BadEnvelope(f"The statement does not have the form of {what}: {error}") from error
+
+
+def read_extension(envelope: Mapping[str, Any]) -> SignedExtension:
+    """What an extension's envelope says; raises `BadEnvelope` unless the registry signed it and it is an extension."""
+    return read_statement(envelope, EXTENSION_TYPE, "an extension", _signed_extension)
+
+
+def _signed_extension(subject: str, said: Mapping[str, Any], _digest: str) -> SignedExtension:
+    return SignedExtension(
+        artifact=subject,
+        finding=str(said["finding"]["id"]),
+        due=datetime.fromisoformat(said["due"]),
+        reviewer=str(said["reviewer"]["id"]),
+    )
 
 
 def seal_rollback(version: ModelVersion, stage: Stage, proof: Proof, *, reason: str, left: int | None) -> Envelope:
@@ -170,34 +184,31 @@ def seal_rollback(version: ModelVersion, stage: Stage, proof: Proof, *, reason: 
 
 def read_sign_off(envelope: Mapping[str, Any]) -> SignedDecision:
     """What a sign-off's envelope says; raises `BadEnvelope` unless the registry signed it and it is a sign-off."""
-    value = open_sealed(envelope, registry_signer().public)
-    try:
-        if value["_type"] != STATEMENT_TYPE or value["predicateType"] != SIGN_OFF_TYPE:
-            raise BadEnvelope("The statement is not a sign-off.")
-        said = value["predicate"]
-        return SignedDecision(
-            artifact=str(value["subject"][0]["digest"]["sha256"]),
-            model=str(said["model"]),
-            version=int(said["version"]),
-            stage=str(said["stage"]),
-            review=str(said["review"]),
-            round=int(said["round"]),
-            slot=str(said["slot"]["key"]),
-            decision=str(said["decision"]),
-            reviewer=str(said["reviewer"]["id"]),
-            reviewer_name=str(said["reviewer"]["name"]),
-            on_behalf_of=str(said["on_behalf_of"]["id"]) if said["on_behalf_of"] else "",
-            facets=dict(said["facets"]),
-            policy_digest=str(said["policy"]),
-            subject_digest=str(said["subject_digest"]),
-            issued=datetime.fromisoformat(said["issued"]),
-            expires=datetime.fromisoformat(said["expires"]),
-            pulls_until=datetime.fromisoformat(said.get("pulls_until", said["expires"])),
-            digest=envelope_digest(envelope),
-            predicate=said,
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BadEnvelope(f"The statement does not have the form of a sign-off: {error}") from error
+    return read_statement(envelope, SIGN_OFF_TYPE, "a sign-off", _signed_decision)
+
+
+def _signed_decision(subject: str, said: Mapping[str, Any], digest: str) -> SignedDecision:
+    return SignedDecision(
+        artifact=subject,
+        model=str(said["model"]),
+        version=int(said["version"]),
+        stage=str(said["stage"]),
+        review=str(said["review"]),
+        round=int(said["round"]),
+        slot=str(said["slot"]["key"]),
+        decision=str(said["decision"]),
+        reviewer=str(said["reviewer"]["id"]),
+        reviewer_name=str(said["reviewer"]["name"]),
+        on_behalf_of=str(said["on_behalf_of"]["id"]) if said["on_behalf_of"] else "",
+        facets=dict(said["facets"]),
+        policy_digest=str(said["policy"]),
+        subject_digest=str(said["subject_digest"]),
+        issued=datetime.fromisoformat(said["issued"]),
+        expires=datetime.fromisoformat(said["expires"]),
+        pulls_until=datetime.fromisoformat(said.get("pulls_until", said["expires"])),
+        digest=digest,
+        predicate=said,
+    )
 
 
 def seal_about(version: ModelVersion, predicate_type: str, predicate: Mapping[str, Any], proof: Proof) -> Envelope:

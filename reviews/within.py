@@ -14,8 +14,7 @@ from typing import Any, Final
 from access.models import User
 from access.stepup import Proof
 from foundation.canonical import digest_of
-from foundation.dsse import BadEnvelope, Envelope, envelope_digest, open_sealed
-from foundation.keys import registry_signer
+from foundation.dsse import BadEnvelope, Envelope
 from foundation.webauthn import method_of
 from registry.models import ModelVersion
 from reviews.grounds import Ground, round_name
@@ -26,7 +25,7 @@ from reviews.policies import Rules, SlotRule
 from reviews.proven import why_unproven
 from reviews.quorum import Vote, enough
 from reviews.rulebook import rules_of
-from reviews.statements import person_named, seal_decision
+from reviews.statements import person_named, read_statement, seal_decision
 from reviews.subjects import frozen
 
 ENVELOPE_TYPE: Final = "https://countersign.dev/envelope/v1"
@@ -78,23 +77,20 @@ def seal(envelope: RetrainingEnvelope, slot: SlotRule, proof: Proof, *, reason: 
 
 def read(statement: Mapping[str, Any]) -> Said:
     """What a signature says; raises `BadEnvelope` unless the registry signed it and it is one under an envelope."""
-    value = open_sealed(statement, registry_signer().public)
-    try:
-        if value["predicateType"] != ENVELOPE_TYPE:
-            raise BadEnvelope("The statement is not one under a retraining envelope.")
-        said = value["predicate"]
-        return Said(
-            bounds=str(value["subject"][0]["digest"]["sha256"]),
-            envelope=str(said["envelope"]),
-            slot=str(said["slot"]["key"]),
-            signer=str(said["signer"]["id"]),
-            method=method_of(said),
-            expires=datetime.fromisoformat(said["expires"]),
-            pulls_until=datetime.fromisoformat(said["pulls_until"]),
-            digest=envelope_digest(statement),
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BadEnvelope(f"The statement does not have the form of a signature under an envelope: {error}") from error
+    return read_statement(statement, ENVELOPE_TYPE, "a signature under an envelope", _said)
+
+
+def _said(subject: str, said: Mapping[str, Any], digest: str) -> Said:
+    return Said(
+        bounds=subject,
+        envelope=str(said["envelope"]),
+        slot=str(said["slot"]["key"]),
+        signer=str(said["signer"]["id"]),
+        method=method_of(said),
+        expires=datetime.fromisoformat(said["expires"]),
+        pulls_until=datetime.fromisoformat(said["pulls_until"]),
+        digest=digest,
+    )
 
 
 def counting(envelope: RetrainingEnvelope, at: datetime) -> list[tuple[EnvelopeSignature, Said]]:
