@@ -31,6 +31,7 @@ _WORDS: Final = {
 _POSITION: Final = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']+)'")
 _NO_VALUE: Final = re.compile(r'No value with name "([^"]+)"')
+_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class FactType(StrEnum):
@@ -107,6 +108,7 @@ class Language:
         self.schema = dict(schema)
         self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in schema.items()})
         self._compile = lru_cache(maxsize=1_024)(self._compiled)
+        self._mentioned = lru_cache(maxsize=1_024)(self._names_in)
 
     def check(self, expression: str, *, boolean: bool = True) -> None:
         """Raise `BadExpression` with position when it does not parse, names an unknown fact or mixes types."""
@@ -122,7 +124,8 @@ class Language:
 
     def ask(self, expression: str, facts: Mapping[str, Any]) -> Answer:
         """What the expression says about `facts` (schema names to values). Numbers that are not finite count as missing."""
-        finite = {name: value for name, value in facts.items() if _is_finite(value)}
+        asked = {name: facts[name] for name in self._mentioned(expression) if name in facts}
+        finite = {name: value for name, value in asked.items() if _is_finite(value)}
         try:
             result = self._compile(expression).eval(data=finite)
         except BadExpression as error:
@@ -133,6 +136,11 @@ class Language:
             return Answer(error=_sentence(str(result.value()), facts))
         value = result.plain_value()
         return Answer(value=value) if _is_finite(value) else Answer(error="The result is not a finite number.")
+
+    def _names_in(self, expression: str) -> tuple[str, ...]:
+        """The names that the expression may ask for, by their words and however they are spaced; rather one too many."""
+        words = set(_WORD.findall(expression))
+        return tuple(name for name in self.schema if words.issuperset(name.split(".")))
 
     def _compiled(self, expression: str) -> Any:
         if len(expression) > MAX_EXPRESSION:
@@ -183,8 +191,13 @@ def _at_top(expression: str, symbol: str) -> list[int]:
     return [place for place in _top_level(expression) if expression.startswith(symbol, place)]
 
 
-def _top_level(expression: str) -> Iterator[int]:
+@lru_cache(maxsize=1_024)
+def _top_level(expression: str) -> tuple[int, ...]:
     """The positions that stand outside every bracket and string."""
+    return tuple(_outside(expression))
+
+
+def _outside(expression: str) -> Iterator[int]:
     depth, quote, place = 0, "", 0
     while place < len(expression):
         character = expression[place]

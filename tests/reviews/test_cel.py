@@ -99,3 +99,11 @@ def test_clauses_are_split_only_at_the_top_level() -> None:
 )
 def test_comparison_is_taken_apart(clause: str, taken_apart: Comparison | None) -> None:
     assert comparison(clause) == taken_apart
+
+
+def test_a_name_may_be_written_with_blanks_and_comments_around_its_dots() -> None:
+    language = Language({"metrics.auc": FactType.NUMBER, "metrics.auc_low": FactType.NUMBER})
+
+    spaced = language.ask("metrics . auc >= 0.8 && metrics. // the lower end\n auc_low > 0.7", {"metrics.auc": 0.85, "metrics.auc_low": 0.75})
+
+    assert spaced.passed
