@@ -163,7 +163,7 @@
     tip.style.left = Math.max(8, Math.min(e.clientX + 14, innerWidth - box.width - 8)) + "px"; tip.style.top = Math.max(8, e.clientY - box.height - 12) + "px";
   }, { passive: true });
 
-  /* palette: the server searches, the arrow keys choose */
+  /* palette: the server searches, the arrow keys choose; while the list is behind what was typed, Enter searches on the page */
   const options = () => $$("#palette [role=option]");
   const select = i => {
     const all = options(), input = $("#palette input"), none = $("#palnone");
@@ -177,12 +177,13 @@
   const palette = $("#palette");
   if (palette) {
     const input = $("input", palette);
+    const behind = () => { const list = $("[data-asked]", palette); return !list || list.dataset.asked !== input.value.trim().replace(/\s+/g, " "); };
     palette.addEventListener("palette:open", () => input.dispatchEvent(new CustomEvent("palette:open")));
     input.addEventListener("keydown", e => {
       const all = options(), at = all.findIndex(o => o.getAttribute("aria-selected") === "true");
       if (e.key === "ArrowDown") { select(at + 1); e.preventDefault(); }
       else if (e.key === "ArrowUp") { select(at - 1); e.preventDefault(); }
-      else if (e.key === "Enter") { e.preventDefault(); if (all[at]) go(all[at]); else location.assign(`${$(".searchbtn").href}?q=${encodeURIComponent(input.value)}`); }
+      else if (e.key === "Enter") { e.preventDefault(); if (all[at] && !behind()) go(all[at]); else location.assign(`${$(".searchbtn").href}?q=${encodeURIComponent(input.value)}`); }
     });
   }
 

@@ -1,33 +1,33 @@
-"""The palette's answers: models, versions and places, only what the person may see."""
+"""The palette and the search page: what matches, grouped by kind, and the places that one can go to."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
+from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.views.decorators.http import require_safe
 
-from access.permissions import Permission, visible_to
+from access.permissions import Permission
 from access.principal import Principal
-from datasets.models import Dataset
-from registry.models import ModelVersion, RegisteredModel
+from access.requests import reader_of
+from config.search_kinds import KINDS, Hit, Kind
+from foundation.navigation import entries_for
 
-LIMIT: Final = 8
+LONGEST: Final = 100
+IN_PALETTE: Final = 5
+ON_PAGE: Final = 8
+PER_PAGE: Final = 25
 PLACES: Final = (
-    ("Go to inbox", "inbox", "reviews:inbox"),
-    ("Go to models", "box", "registry:models"),
-    ("Go to datasets", "database", "datasets:list"),
-    ("Go to training", "activity", "training:list"),
-    ("Go to deployments", "broadcast", "serving:deployments"),
-    ("Go to monitoring", "activity", "monitoring:list"),
-    ("Go to policies", "policy", "reviews:policies"),
-    ("Go to the audit log", "report", "audit:log"),
-    ("Go to people", "user", "access:people"),
-    ("Go to reports", "report", "reports:index"),
+    ("Go to notifications", "bell", "notices:list"),
+    ("Go to your account", "user", "access:me"),
     ("Verify a release", "certificate", "reports:verify"),
-    ("API documentation", "report", "api-docs"),
+    ("API documentation", "code", "api-docs"),
 )
 DEEDS: Final = (
     (Permission.CREATE_MODEL, "Register a model", "box", "registry:new"),
@@ -38,57 +38,68 @@ DEEDS: Final = (
 
 
 @dataclass(frozen=True)
-class Hit:
-    """One row of the palette."""
+class Group:
+    """What was found of one kind. `more`: whether there is more of it than `hits`. Options of the palette are numbered through."""
 
+    key: str
     title: str
-    icon: str
-    url: str
-    note: str = ""
+    hits: Sequence[Hit]
+    first: int = 0
+    more: bool = False
+
+    @property
+    def numbered(self) -> list[tuple[int, Hit]]:
+        """The hits with their numbers in the palette."""
+        return list(zip(count(self.first), self.hits, strict=False))
 
 
+@require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """A page or fragment with what matches `?q=`; without a query, the places one can go to."""
-    query = request.GET.get("q", "").strip()[:100]
-    principal: Principal = request.principal  # type: ignore[attr-defined]  # set by access.middleware
-    hits = [*_things(query, principal), *_places(query, principal)] if not principal.is_anonymous else []
-    template = "search/_hits.html" if request.htmx else "search/search.html"  # type: ignore[attr-defined]  # set by django-htmx
-    return render(request, template, {"query": query, "hits": hits})
+    """What matches `?q=`, by kind: for htmx the palette's list; `?kind=` pages through one kind. Without a query, the places."""
+    by = reader_of(request)
+    query = " ".join(request.GET.get("q", "").replace("\0", "").split())[:LONGEST]
+    context = {"query": query, "kinds": KINDS}
+    if request.htmx:  # type: ignore[attr-defined]  # set by django-htmx
+        return render(request, "search/_hits.html", context | {"groups": _numbered(_groups(query, by, IN_PALETTE))})
+    kind = next((one for one in KINDS if one.key == request.GET.get("kind")), None)
+    if kind is not None and query:
+        return render(request, "search/search.html", context | _page(kind, query, by, request.GET.get("page")))
+    return render(request, "search/search.html", context | {"groups": _groups(query, by, ON_PAGE)})
 
 
-def _places(query: str, principal: Principal) -> list[Hit]:
-    deeds = [deed for needs, *deed in DEEDS if principal.allows(needs)]
-    return [
-        Hit(title, icon, reverse(name)) for title, icon, name in (*PLACES, *deeds) if query.lower() in title.lower()
-    ]
+def _page(kind: Kind, query: str, by: Principal, number: str | None) -> dict[str, object]:
+    page: Page[object] = Paginator(kind.rows(query, by), PER_PAGE).get_page(number)
+    return {"kind": kind, "page": page, "hits": [kind.hit(row, kind.icon) for row in page]}
 
 
-def _things(query: str, principal: Principal) -> list[Hit]:
-    if not query:
-        return []
-    models = visible_to(RegisteredModel.objects.current(), principal, Permission.SEE_MODEL).filter(
-        name__icontains=query
-    )[:LIMIT]
-    versions = visible_to(
-        ModelVersion.objects.select_related("model"), principal, Permission.SEE_MODEL, through="model"
-    )
-    by_digest = (
-        versions.filter(digest__startswith=query.removeprefix("sha256:").lower())[:LIMIT] if len(query) >= 6 else []
-    )
-    hits = [Hit(model.name, "box", reverse("reviews:model", args=[model.name]), "Model") for model in models]
-    hits += [
-        Hit(
-            str(version),
-            "fingerprint",
-            reverse("reviews:version", args=[version.model.name, version.number]),
-            version.get_state_display(),
-        )
-        for version in by_digest
-    ]
-    if principal.allows(Permission.SEE_DATASETS):
-        datasets = Dataset.objects.filter(name__icontains=query)[:LIMIT]
-        hits += [
-            Hit(dataset.name, "database", reverse("datasets:detail", args=[dataset.name]), "Dataset")
-            for dataset in datasets
-        ]
-    return hits
+def _groups(query: str, by: Principal, most: int) -> list[Group]:
+    found = [_group(kind, query, by, most) for kind in KINDS] if query else []
+    return [one for one in (*found, _places(query, by), _deeds(query, by)) if one.hits]
+
+
+def _group(kind: Kind, query: str, by: Principal, most: int) -> Group:
+    rows = list(kind.rows(query, by)[: most + 1])
+    return Group(kind.key, kind.title, [kind.hit(row, kind.icon) for row in rows[:most]], more=len(rows) > most)
+
+
+def _numbered(groups: Sequence[Group]) -> list[Group]:
+    numbered, first = [], 1
+    for one in groups:
+        numbered.append(Group(one.key, one.title, one.hits, first, one.more))
+        first += len(one.hits)
+    return numbered
+
+
+def _places(query: str, by: Principal) -> Group:
+    rooms = [Hit(f"Go to {room.label.lower()}", room.icon, room.url) for room in entries_for("", allows=by.allows)]
+    others = [Hit(title, icon, reverse(name)) for title, icon, name in PLACES]
+    return Group("places", "Go to", _called(query, [*rooms, *others]))
+
+
+def _deeds(query: str, by: Principal) -> Group:
+    allowed = [Hit(title, icon, reverse(name)) for needs, title, icon, name in DEEDS if by.allows(needs)]
+    return Group("deeds", "Do", _called(query, allowed))
+
+
+def _called(query: str, hits: Sequence[Hit]) -> list[Hit]:
+    return [hit for hit in hits if query.lower() in hit.title.lower()]

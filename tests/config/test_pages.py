@@ -16,8 +16,6 @@ from access.models import User
 from audit.models import Pending
 from config.middleware import RefusalMiddleware
 from foundation.refusals import Conflict, Requirement, RequirementStatus
-from registry.models import RegisteredModel
-from tests.conftest import MakeVersion
 
 pytestmark = pytest.mark.django_db
 
@@ -68,27 +66,6 @@ def test_an_unknown_theme_means_as_the_system_says() -> None:
 
     assert answer.headers["Location"] == "/models/"
     assert answer.cookies["theme"].value == ""
-
-
-def test_search_finds_models_and_versions_by_digest(
-    model: RegisteredModel, make_version: MakeVersion, bob: User, client_for: Callable[[User], Client]
-) -> None:
-    version = make_version(model)
-
-    by_name = client_for(bob).get("/search/", {"q": "cred"}).content.decode()
-    by_digest = client_for(bob).get("/search/", {"q": f"sha256:{version.digest[:12]}"}).content.decode()
-
-    assert "credit" in by_name
-    assert f"/models/credit/v/{version.number}/" in by_digest
-
-
-def test_search_finds_nothing_that_one_may_not_see(
-    model: RegisteredModel, make_version: MakeVersion, root: User, client_for: Callable[[User], Client]
-) -> None:
-    version = make_version(model)
-
-    for query in ("credit", version.digest[:12]):
-        assert "/models/credit/" not in client_for(root).get("/search/", {"q": query}).content.decode()
 
 
 def refuse(request: HttpRequest) -> HttpResponse:
