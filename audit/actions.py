@@ -14,11 +14,11 @@ from typing import Final
 from django.conf import settings
 from django.db import connection, transaction
 
-from audit.events import PROMPT, Action, Actor, HasActor, Obj, Outcome
+from audit.events import PROMPT, Action, HasActor, Obj, Outcome
 from audit.keys import mac
 from audit.merkle import leaf_hash
 from audit.models import Checkpoint, IndexRow
-from audit.payload import VERSION, Disclosure, Fields, Json, difference, encode, encode_disclosures, plain
+from audit.payload import VERSION, Fields, conceal, difference, encode, plain
 from audit.writer import current
 
 _INSERT: Final = "INSERT INTO audit_pending (mac, payload, private, prompt) VALUES (%s, %s, %s, %s) RETURNING id"
@@ -68,7 +68,7 @@ def append(
     if not connection.in_atomic_block:
         raise NotAppended(f"{action} was to be recorded outside a transaction; use `governed`, or `append_alone`.")
     actor, writer = by.actor, current()
-    disclosures = _disclosures(actor, private or {})
+    digests, openings = conceal({**actor.private, **private} if private else actor.private)
     t = time.time_ns() // 1_000
     n, previous = writer.count(connection)
     payload = encode(
@@ -90,10 +90,10 @@ def append(
             "why": plain(why),
             "req": plain(actor.request_id),
             "d": difference(before, after),
-            "sd": _digests(disclosures),
+            "sd": digests,
         }
     )
-    _insert(payload, encode_disclosures(disclosures), prompt=action in PROMPT and outcome is Outcome.OK)
+    _insert(payload, openings, prompt=action in PROMPT and outcome is Outcome.OK)
     writer.keep(n, connection)
     return Receipt(writer.name, n, t, leaf_hash(payload))
 
@@ -146,11 +146,3 @@ def _insert(payload: bytes, private: bytes, *, prompt: bool) -> None:
             raise NotAppended(
                 "The database did not keep the ledger entry, so the action is undone. Look for a trigger on audit_pending."
             )
-
-
-def _disclosures(actor: Actor, private: Mapping[str, str]) -> list[Disclosure]:
-    return [Disclosure.conceal(name, value) for name, value in {**actor.private, **private}.items() if value]
-
-
-def _digests(disclosures: list[Disclosure]) -> list[Json]:
-    return [*sorted(one.digest for one in disclosures)]

@@ -6,10 +6,11 @@ Written by `actions`, checked by the sequencer before it logs, read back for pag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from audit.payload import VERSION, Disclosure, decode
+import msgspec
+
+from audit.payload import Disclosure
 
 MAX_INDEXED: Final = 200
 INDEX_COLUMNS: Final = (
@@ -31,91 +32,125 @@ class Malformed(ValueError):
     """A payload that is JSON but not an entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class _Actor(msgspec.Struct, frozen=True, gc=False):
+    kind: str
+    id: str
+    via: str
+
+
+class _Obj(msgspec.Struct, frozen=True, gc=False):
+    kind: str
+    id: str
+    name: str
+    version: str
+
+
+class _Difference(msgspec.Struct, frozen=True, gc=False):
+    before: Any = None
+    after: Any = None
+
+
+_FIELD_NAMES: Final = {"writer": "w", "previous": "p", "request_id": "req", "digests": "sd"}
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False, rename=_FIELD_NAMES):
     """One entry of the ledger, decoded. Times are µs since 1970."""
 
+    v: Literal[1]
     t: int
-    writer: str
+    writer: Annotated[str, msgspec.Meta(max_length=MAX_INDEXED)]
     n: int
     previous: int
     action: str
-    actor_kind: str
-    actor_id: str
-    via: str
-    obj_kind: str
-    obj_id: str
-    obj_name: str
-    obj_version: str
+    actor: _Actor
+    obj: _Obj
     outcome: str
     why: str
     request_id: str
-    before: Any
-    after: Any
+    d: _Difference
     digests: tuple[str, ...]
 
     @classmethod
     def parse(cls, payload: bytes) -> Entry:
         """Decode a payload; raises `Malformed` where a field is missing or of another kind."""
         try:
-            fields = decode(payload)
-            return cls._from(fields)
-        except (KeyError, TypeError, ValueError) as error:
+            return _DECODER.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Malformed(f"not an entry of the ledger: {error}") from error
 
-    @classmethod
-    def _from(cls, fields: dict[str, Any]) -> Entry:
-        actor, obj, difference = fields["actor"], fields["obj"], fields["d"]
-        if fields["v"] != VERSION:
-            raise ValueError("it is of an unknown version")
-        entry = cls(
-            t=_number(fields["t"]),
-            writer=_text(fields["w"]),
-            n=_number(fields["n"]),
-            previous=_number(fields["p"]),
-            action=_text(fields["action"]),
-            actor_kind=_text(actor["kind"]),
-            actor_id=_text(actor["id"]),
-            via=_text(actor["via"]),
-            obj_kind=_text(obj["kind"]),
-            obj_id=_text(obj["id"]),
-            obj_name=_text(obj["name"]),
-            obj_version=_text(obj["version"]),
-            outcome=_text(fields["outcome"]),
-            why=_text(fields["why"]),
-            request_id=_text(fields["req"]),
-            before=difference.get("before"),
-            after=difference.get("after"),
-            digests=tuple(_text(digest) for digest in fields["sd"]),
-        )
-        if len(entry.writer) > MAX_INDEXED:
-            raise ValueError("its writer's name is too long")
-        return entry
+    @property
+    def actor_kind(self) -> str:
+        """What kind of actor it was: person, service, system or anonymous."""
+        return self.actor.kind
+
+    @property
+    def actor_id(self) -> str:
+        """Who it was."""
+        return self.actor.id
+
+    @property
+    def via(self) -> str:
+        """By which door they came."""
+        return self.actor.via
+
+    @property
+    def obj_kind(self) -> str:
+        """What kind of thing it was done to."""
+        return self.obj.kind
+
+    @property
+    def obj_id(self) -> str:
+        """The identifier of the thing."""
+        return self.obj.id
+
+    @property
+    def obj_name(self) -> str:
+        """The thing's name at that moment."""
+        return self.obj.name
+
+    @property
+    def obj_version(self) -> str:
+        """The thing's version at that moment."""
+        return self.obj.version
+
+    @property
+    def before(self) -> Any:
+        """The changed fields as they were; None where nothing was recorded."""
+        return self.d.before
+
+    @property
+    def after(self) -> Any:
+        """The changed fields as they became; None where nothing was recorded."""
+        return self.d.after
 
     def index_row(self, seq: int) -> tuple[int | str, ...]:
         """The values of `INDEX_COLUMNS` for this entry at position `seq`."""
-        actor, obj = (self.actor_kind, self.actor_id), (self.obj_kind, self.obj_id, self.obj_name)
-        names = (self.action, *actor, *obj, self.outcome, self.writer)
-        return (seq, self.t, *(indexed(name) for name in names), self.n)
+        actor, obj = self.actor, self.obj
+        return (
+            seq,
+            self.t,
+            indexed(self.action),
+            indexed(actor.kind),
+            indexed(actor.id),
+            indexed(obj.kind),
+            indexed(obj.id),
+            indexed(obj.name),
+            indexed(self.outcome),
+            indexed(self.writer),
+            self.n,
+        )
+
+
+_DECODER: Final = msgspec.json.Decoder(Entry)
 
 
 def indexed(text: str) -> str:
     """Text as the index holds it: no NUL, which PostgreSQL's text cannot hold, and short enough for a B-tree."""
-    return text.replace("\0", "\ufffd")[:MAX_INDEXED]
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    return text if len(text) <= MAX_INDEXED else text[:MAX_INDEXED]
 
 
 def opened_by(disclosures: Sequence[Disclosure], entry: Entry) -> bool:
     """Whether these are openings of the entry's digests and of nothing else."""
     return {one.digest for one in disclosures} <= set(entry.digests)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text is not text")
-    return value
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError("a number is not a whole number")
-    return value

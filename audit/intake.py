@@ -8,16 +8,18 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 import structlog
 from django.db import connection
+from django.db.models import Max
 
 from audit.entries import INDEX_COLUMNS, Entry, Malformed
 from audit.keys import mac_is_ours
 from audit.models import IndexRow, Quarantined
-from audit.payload import Disclosure, decode_disclosures
+from audit.payload import digests_of
+from audit.store import insert_many
 from audit.tiles import MAX_ENTRY_BYTES
 
 log = structlog.get_logger(__name__)
@@ -29,14 +31,9 @@ _TAKE: Final = (
     "RETURNING id, mac, payload, private"
 )
 _WAITING: Final = "SELECT EXISTS (SELECT 1 FROM audit_pending), EXISTS (SELECT 1 FROM audit_pending WHERE prompt)"
-INSERT_INDEX_ROW: Final = (
-    f"INSERT INTO audit_index ({', '.join(INDEX_COLUMNS)}) VALUES ({', '.join(['%s'] * len(INDEX_COLUMNS))})"  # noqa: S608 - constants only
-)
-_PRIVATE: Final = "INSERT INTO audit_private (seq, disclosures) VALUES (%s, %s)"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A pending row as it was found."""
 
     id: int
@@ -45,8 +42,7 @@ class Row:
     private: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A row that is to be logged."""
 
     payload: bytes
@@ -70,10 +66,8 @@ def take(limit: int) -> list[Row]:
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, [limit])
         found = cursor.fetchall()
-    return sorted(
-        (Row(id_, _text(mac), _blob(payload), _blob(private)) for id_, mac, payload, private in found),
-        key=lambda row: row.id,
-    )
+    found.sort(key=itemgetter(0))
+    return [Row(id_, _text(mac), _blob(payload), _blob(private)) for id_, mac, payload, private in found]
 
 
 def admit(rows: Sequence[Row]) -> list[Accepted]:
@@ -95,12 +89,9 @@ def admit(rows: Sequence[Row]) -> list[Accepted]:
 
 def write_index(size: int, accepted: Sequence[Accepted]) -> None:
     """Write the search rows and the openings of entries that are logged from position `size` on."""
-    index = [one.entry.index_row(seq) for seq, one in enumerate(accepted, size)]
+    insert_many("audit_index", INDEX_COLUMNS, [one.entry.index_row(seq) for seq, one in enumerate(accepted, size)])
     private = [(seq, one.private) for seq, one in enumerate(accepted, size) if one.private]
-    with connection.cursor() as cursor:
-        cursor.executemany(INSERT_INDEX_ROW, index)
-        if private:
-            cursor.executemany(_PRIVATE, private)
+    insert_many("audit_private", ("seq", "disclosures"), private)
 
 
 def _examine(row: Row) -> Accepted | str:
@@ -111,30 +102,30 @@ def _examine(row: Row) -> Accepted | str:
         return "malformed: it is larger than 65,535 bytes"
     try:
         entry = Entry.parse(row.payload)
-        disclosures = decode_disclosures(row.private)
+        digests = digests_of(row.private)
     except Malformed as error:
         return f"malformed: {error}"
     except ValueError:
         return "altered: its private data cannot be read"
-    if sorted(_digests(disclosures)) != sorted(entry.digests):
+    if digests != sorted(entry.digests):
         return "altered: its private data is not what the entry commits to"
     return Accepted(row.payload, row.private, entry)
 
 
-def _digests(disclosures: Iterable[Disclosure]) -> list[str]:
-    return [one.digest for one in disclosures]
-
-
 def _already_logged(entries: Iterable[Entry]) -> set[tuple[str, int]]:
+    """Which of the entries' numbers the index knows; only those up to the writer's last known number have to be looked for."""
     numbers = defaultdict[str, list[int]](list)
     for entry in entries:
         numbers[entry.writer].append(entry.n)
-    return {
-        (writer, n)
-        for writer, own in numbers.items()
-        for start in range(0, len(own), _LOOKUP)
-        for n in IndexRow.objects.filter(writer=writer, n__in=own[start : start + _LOOKUP]).values_list("n", flat=True)
-    }
+    known = set[tuple[str, int]]()
+    for writer, own in numbers.items():
+        logged = IndexRow.objects.filter(writer=writer)
+        last = logged.aggregate(last=Max("n"))["last"]
+        doubtful = [n for n in own if last is not None and n <= last]
+        for start in range(0, len(doubtful), _LOOKUP):
+            there = logged.filter(n__in=doubtful[start : start + _LOOKUP]).values_list("n", flat=True)
+            known.update((writer, n) for n in there)
+    return known
 
 
 def _quarantine(refused: Sequence[tuple[Row, str]]) -> None:
@@ -149,6 +140,8 @@ def _quarantine(refused: Sequence[tuple[Row, str]]) -> None:
 
 def _blob(value: object) -> bytes:
     """The bytes of a column; SQLite lets a row made by hand hold anything."""
+    if type(value) is bytes:
+        return value
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     return str(value).encode("utf-8", "replace")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from audit import store
-from audit.entries import Entry
-from audit.intake import INSERT_INDEX_ROW
+from audit.entries import INDEX_COLUMNS, Entry
 from audit.models import IndexRow
 from audit.tiles import TILE_WIDTH
 
@@ -31,5 +30,4 @@ def _index_bundles(bundles: range) -> None:
         for n in bundles
         for position, payload in enumerate(store.read_bundle(n))
     ]
-    with connection.cursor() as cursor:
-        cursor.executemany(INSERT_INDEX_ROW, rows)
+    store.insert_many("audit_index", INDEX_COLUMNS, rows)

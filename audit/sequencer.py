@@ -12,18 +12,19 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from audit import intake, keys, store
+from audit import intake, keys, rotation, store
 from audit.intake import Accepted, Row
 from audit.journal import Journal, Line
+from audit.leader import is_leader
 from audit.merkle import EMPTY_ROOT, leaf_hash
 from audit.models import Anchor, Checkpoint
-from audit.note import NoteRefused, Signer, TreeHead, open_checkpoint, sign_note
+from audit.note import NoteRefused, Signer, TreeHead, sign_note
 from audit.tiles import TILE_WIDTH, FullTile, RightEdge, right_edge
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,7 @@ POLL_SECONDS: Final = 0.025
 SIGN_EVERY_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 1.0
 FILE_SINK: Final = "file"
-_LEADER_LOCK: Final = 0x6C65_6467_6572  # "ledger"
+MIND_KEYS_SECONDS: Final = 60.0
 
 
 class RefusesToSign(RuntimeError):
@@ -58,7 +59,7 @@ def initialise() -> TreeHead:
     keys.create_log_key()
     signer, journal = keys.load_log_key(), state_journal()
     with transaction.atomic():
-        latest, outside = store.latest_checkpoint(), journal.largest()
+        latest, outside = store.latest_checkpoint(), journal.largest(keys.origin())
         if latest is None and outside is None:
             latest = _sign_empty_tree(signer)
         if latest is not None and latest.size == 0 and outside is None:
@@ -86,8 +87,9 @@ class Sequencer:
     """Drains, orders and signs. Not shared between threads."""
 
     def __init__(self, signer: Signer) -> None:
-        self._signer = signer
-        self._verifiers = keys.trusted_verifiers()
+        self._signers: tuple[Signer, ...] = (signer,)
+        self._key_stamp: tuple[int, int, int] | None = None
+        self._minded_keys_at = float("-inf")
         self._journal = state_journal()
         self._anchor = anchor_journal()
         self._position = _Position(RightEdge(), [], "")
@@ -101,8 +103,9 @@ class Sequencer:
 
     def start(self) -> None:
         """Read where the log ends and check it against the checkpoint and the state file; raises `RefusesToSign`."""
+        self._follow_keys()
         latest = store.latest_checkpoint()
-        outside = self._journal.largest()
+        outside = self._journal.largest(keys.origin())
         if latest is None:
             raise RefusesToSign(_NEW_DATABASE.format(size=outside.size) if outside else _NOT_INITIALISED)
         head = self._open(latest.note, "the database's newest checkpoint")
@@ -119,8 +122,9 @@ class Sequencer:
     def tick(self) -> int:
         """Log up to 20,000 pending entries and sign; how many rows were taken (0 also where another sequencer leads)."""
         with transaction.atomic():
-            if not _is_leader():
+            if not is_leader():
                 return 0
+            self._follow_keys()
             self._follow()
             rows = intake.take(MAX_ROWS)
             if not rows:
@@ -136,9 +140,11 @@ class Sequencer:
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set: at once when a caller waits for a receipt, else at most once a second."""
         self.start()
+        rotation.record_mac_key()
         log.info("ledger.sequencer_started", size=self._position.edge.size)
         while not stop.is_set():
             try:
+                self._mind_keys()
                 while self.is_due() and self.tick() == MAX_ROWS:
                     continue
                 stop.wait(POLL_SECONDS)
@@ -155,6 +161,19 @@ class Sequencer:
         """Whether there is something to log that cannot wait, or that has waited long enough."""
         waiting, prompt = intake.waiting()
         return prompt or (waiting and time.monotonic() - self._signed_at >= SIGN_EVERY_SECONDS)
+
+    def _follow_keys(self) -> None:
+        """Read the keys again where they were rotated since: under the lock that a rotation holds, so never in the middle of one."""
+        found = keys.stamp()
+        if found != self._key_stamp:
+            self._signers, self._key_stamp = keys.load_signers(), found
+
+    def _mind_keys(self) -> None:
+        """Once a minute, destroy the keys that were replaced long enough ago."""
+        if time.monotonic() - self._minded_keys_at >= MIND_KEYS_SECONDS:
+            self._minded_keys_at = time.monotonic()
+            if rotation.destroy_replaced_keys():
+                self._signers = keys.load_signers()
 
     def _follow(self) -> None:
         """Read the log's end again where another sequencer has signed since, or where somebody has changed it."""
@@ -174,7 +193,7 @@ class Sequencer:
         _write_tiles(tiles)
         intake.write_index(old.edge.size, accepted)
         head = TreeHead(keys.origin(), edge.size, edge.root())
-        note, now = sign_note(head.text(), self._signer), _now()
+        note, now = sign_note(head.text(), *self._signers), _now()
         Checkpoint.objects.create(size=head.size, t=now, note=note)
         log.info(
             "ledger.signed",
@@ -201,11 +220,14 @@ class Sequencer:
 
     def _open(self, note: str, what: str) -> TreeHead:
         try:
-            return open_checkpoint(note, keys.origin(), self._verifiers)
+            head = keys.open_ours(note)
+            if head.origin != keys.origin():
+                raise NoteRefused(f"it is of {head.origin}, which this log continues")
         except NoteRefused as error:
             raise RefusesToSign(
                 f"The ledger's sequencer does not sign: {what} is not ours ({error}). {_INVESTIGATE}"
             ) from error
+        return head
 
     def _compare_with(self, outside: Line | None, head: TreeHead) -> None:
         if outside is None:
@@ -248,34 +270,21 @@ def _edge_at(size: int) -> RightEdge:
         raise RefusesToSign(f"The ledger's sequencer does not sign: {error}. {_INVESTIGATE}") from error
 
 
-def _is_leader() -> bool:
-    """Whether this transaction may order the log; SQLite's write lock, taken when it began, says the same."""
-    if connection.vendor != "postgresql":
-        return True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LEADER_LOCK])
-        row: tuple[Any, ...] = cursor.fetchone()
-    return bool(row[0])
-
-
 def _write_bundles(size: int, tail: Sequence[bytes], payloads: Iterable[bytes]) -> list[bytes]:
     """Store the entries from position `size` on, `tail` being those of the partial bundle before it; the new tail."""
     pending = [*tail, *payloads]
     first = size // TILE_WIDTH
     chunks = [pending[start : start + TILE_WIDTH] for start in range(0, len(pending), TILE_WIDTH)]
     rows = [(first + position, len(chunk), store.compress(chunk)) for position, chunk in enumerate(chunks)]
-    with connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO audit_bundle (n, w, entries) VALUES (%s, %s, %s)", rows)
-        if tail:
+    store.insert_many("audit_bundle", ("n", "w", "entries"), rows)
+    if tail:
+        with connection.cursor() as cursor:
             cursor.execute("DELETE FROM audit_bundle WHERE n = %s AND w < %s", [first, len(chunks[0])])
     return chunks[-1] if len(chunks[-1]) < TILE_WIDTH else []
 
 
 def _write_tiles(tiles: Iterable[FullTile]) -> None:
-    rows = [(tile.level, tile.n, tile.hashes) for tile in tiles]
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany("INSERT INTO audit_tile (level, n, hashes) VALUES (%s, %s, %s)", rows)
+    store.insert_many("audit_tile", ("level", "n", "hashes"), [(tile.level, tile.n, tile.hashes) for tile in tiles])
 
 
 def _age_ms(accepted: Sequence[Accepted], now: int) -> int:

@@ -5,9 +5,11 @@ What comes from the database is not believed here: callers compare it with signe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import zstandard
+from django.db import connection
 from django.db.models import Max
 
 from audit.merkle import leaf_hash, root_of
@@ -64,6 +66,21 @@ def stored_size() -> int:
         return 0
     width: int = Bundle.objects.filter(n=last).aggregate(w=Max("w"))["w"]
     return int(last) * TILE_WIDTH + width
+
+
+def insert_many(table: str, columns: Sequence[str], rows: Sequence[tuple[int | str | bytes, ...]]) -> None:
+    """Write rows of one table in the transaction's way that costs least: COPY on PostgreSQL, one prepared statement on SQLite."""
+    if not rows:
+        return
+    names = ", ".join(columns)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        else:
+            places = ", ".join(["%s"] * len(columns))
+            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)  # noqa: S608 - names from the code
 
 
 def latest_checkpoint() -> Checkpoint | None:

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.payload import (
-    Disclosure,
     Json,
     NotRecordable,
     canonical,
+    conceal,
     decode,
     decode_disclosures,
     difference,
+    digests_of,
     encode,
-    encode_disclosures,
     plain,
 )
 
@@ -55,24 +55,33 @@ def test_text_that_is_not_unicode_is_replaced_and_long_text_is_cut() -> None:
 
 
 def test_a_disclosure_is_recomputed_with_a_hash_function_alone() -> None:
-    one = Disclosure.conceal("ip", "192.0.2.7")
+    digests, stored = conceal({"ip": "192.0.2.7"})
 
-    expected = sha256(rfc8785.dumps([one.salt, "ip", "192.0.2.7"])).digest()
+    (one,) = decode_disclosures(stored)
 
-    assert one.digest == urlsafe_b64encode(expected).decode().rstrip("=")
+    expected = urlsafe_b64encode(sha256(rfc8785.dumps([one.salt, "ip", "192.0.2.7"])).digest()).decode().rstrip("=")
+    assert digests == [one.digest] == digests_of(stored) == [expected]
     assert len(one.salt) == 22
 
 
 def test_equal_values_have_different_digests() -> None:
-    assert Disclosure.conceal("ip", "192.0.2.7").digest != Disclosure.conceal("ip", "192.0.2.7").digest
+    assert conceal({"ip": "192.0.2.7"})[0] != conceal({"ip": "192.0.2.7"})[0]
 
 
-def test_disclosures_are_read_back_as_stored() -> None:
-    some = [Disclosure.conceal("ip", "192.0.2.7"), Disclosure.conceal("user", "Alice Ångström")]
+def test_disclosures_are_read_back_as_stored_and_empty_ones_are_none() -> None:
+    digests, stored = conceal({"ip": "192.0.2.7", "user": "Alice Ångström", "agent": ""})
 
-    assert decode_disclosures(encode_disclosures(some)) == some
-    assert encode_disclosures([]) == b""
-    assert decode_disclosures(b"") == []
+    opened = decode_disclosures(stored)
+
+    assert [(one.name, one.value) for one in opened] == [("ip", "192.0.2.7"), ("user", "Alice Ångström")]
+    assert digests == sorted(one.digest for one in opened) == digests_of(stored)
+    assert conceal({}) == conceal({"ip": ""}) == ([], b"")
+    assert decode_disclosures(b"") == digests_of(b"") == []
+
+
+def test_digests_of_what_is_no_list_are_refused() -> None:
+    with pytest.raises(ValueError, match="not a list"):
+        digests_of(b"{}")
 
 
 @pytest.mark.parametrize("stored", [b"{}", b"[1]", b'[["a","b"]]', b'[["a","b",1]]', b"not json"])
