@@ -17,7 +17,10 @@ class Action(StrEnum):
     """
 
     # audit
+    KEY_DESTROY = "key.destroy"
+    KEY_ROTATE = "key.rotate"
     LEDGER_EXPORT = "ledger.export"
+    LEDGER_RECOVER = "ledger.recover"
     LEDGER_VERIFY = "ledger.verify"
     LEDGER_VIEW = "ledger.view"
 
@@ -66,6 +69,7 @@ class Action(StrEnum):
     CARD_REVISE = "card.revise"
     COMPARISON_REQUEST = "comparison.request"
     EVIDENCE_ADD = "evidence.add"
+    EVIDENCE_EXPORT = "evidence.export"
     MODEL_ARCHIVE = "model.archive"
     MODEL_CREATE = "model.create"
     MODEL_TAG = "model.tag"
@@ -159,6 +163,7 @@ class Action(StrEnum):
 
     # reports
     CERTIFICATE_ISSUE = "certificate.issue"
+    REVIEW_PACK_ISSUE = "review_pack.issue"
 
     @property
     def noun(self) -> str:
@@ -173,6 +178,7 @@ PROMPT: Final = frozenset(
         Action.ENVELOPE_SIGN,
         Action.EXCEPTION_GRANT,
         Action.FINDING_EXTEND,
+        Action.KEY_ROTATE,
         Action.POLICY_PUBLISH,
         Action.POLICY_SIGN,
         Action.SIGN_OFF_GIVE,

@@ -55,8 +55,12 @@ class Journal:
         *whole, _torn = self.path.read_bytes().split(b"\n")
         return [_parse(record, number, self.path.name) for number, record in enumerate(whole, 1)]
 
-    def largest(self) -> Line | None:
-        """The line that covers most, among the last ones: two sequencers that hand over may write them out of order."""
+    def largest(self, origin: str = "") -> Line | None:
+        """The line that covers most, among the last ones, of any log or of that name's.
+
+        Among the last ones, since two sequencers that hand over may write them out of order; of a name, since what a recovered
+        log continues may have been larger.
+        """
         if not self.path.exists():
             return None
         with self.path.open("rb") as file:
@@ -65,7 +69,8 @@ class Journal:
             # The first record read may have lost its beginning, except at the beginning of the file.
             records = whole[1:] if file.tell() > _TAIL_BYTES else whole
         lines = [_parse(record, number - len(records), self.path.name) for number, record in enumerate(records)]
-        return max(lines, key=lambda line: line.size, default=None)
+        ours = (line for line in lines if not origin or line.note.startswith(f"{origin}\n"))
+        return max(ours, key=lambda line: line.size, default=None)
 
 
 def _parse(record: bytes, number: int, name: str) -> Line:

@@ -30,10 +30,16 @@ class NoteRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """A public key under its name."""
+    """A public key under its name, and the tree sizes for which it counts: a key that was replaced signs no larger tree."""
 
     name: str
     public_key: bytes
+    first: int = 0
+    last: int | None = None
+
+    def covers(self, size: int) -> bool:
+        """Whether this key's signature counts under a checkpoint over `size` entries."""
+        return self.first <= size and (self.last is None or size <= self.last)
 
     @property
     def key_id(self) -> bytes:
@@ -170,8 +176,16 @@ class TreeHead:
 
 
 def open_checkpoint(note: str, origin: str, trusted: Iterable[Verifier]) -> TreeHead:
-    """The tree head of a checkpoint that a trusted key has signed for this origin; else `NoteRefused`."""
-    head = TreeHead.parse(open_note(note, trusted))
+    """The tree head of a checkpoint that a trusted key has signed for this origin; else `NoteRefused`.
+
+    A key counts for the sizes that it covers only: who has stolen a key that was replaced cannot sign a later tree with it.
+    """
+    head = TreeHead.parse(_split(note)[0])
+    keys = list(trusted)
+    covering = [key for key in keys if key.covers(head.size)]
+    if keys and not covering:
+        raise NoteRefused(f"no trusted key signs trees of {head.size} entries")
+    open_note(note, covering)
     if head.origin != origin:
         raise NoteRefused(f"the checkpoint is of another log, {head.origin}")
     return head

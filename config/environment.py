@@ -41,6 +41,10 @@ class Environment(BaseSettings):
     scoring_public_url: str = ""
     secret_key: str = ""
     audit_mac_key: str = ""
+    audit_mac_key_id: str = "1"
+    audit_old_mac_keys: dict[str, str] = Field(
+        default={}, description='JSON, {"id": "key"}: accepted while rows written under them wait'
+    )
     mfa_key: str = ""
     ledger_origin: str = "countersign.local/ledger"
     email_url: str = Field(

@@ -232,7 +232,8 @@ AUDIT_STATE_FILE = VAR_DIR / "ledger" / "state"
 AUDIT_ANCHOR_DIR = VAR_DIR / "ledger" / "anchors"
 MFA_KEY = ENV.secret("mfa_key", ENV.mfa_key)  # encrypts authenticator secrets in the database
 AUDIT_MAC_KEY = ENV.secret("audit_mac_key", ENV.audit_mac_key).encode()
-AUDIT_MAC_KEY_ID = "1"
+AUDIT_MAC_KEY_ID = ENV.audit_mac_key_id
+AUDIT_OLD_MAC_KEYS = {key_id: key.encode() for key_id, key in ENV.audit_old_mac_keys.items()}
 
 # Neighbours
 PORTAL_URL = ENV.origin

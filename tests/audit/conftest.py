@@ -41,6 +41,7 @@ def ledger_of_its_own(settings: Settings, tmp_path: Path) -> None:
     settings.AUDIT_ANCHOR_DIR = tmp_path / "anchors"
     settings.AUDIT_MAC_KEY = b"the app's key"
     settings.AUDIT_MAC_KEY_ID = "1"
+    settings.AUDIT_OLD_MAC_KEYS = {}
     writer._thread.__dict__.clear()
     writer._free.clear()
 

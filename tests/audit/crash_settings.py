@@ -24,3 +24,4 @@ AUDIT_STATE_FILE = _FOLDER / "state"
 AUDIT_ANCHOR_DIR = _FOLDER / "anchors"
 AUDIT_MAC_KEY = _CRASH["mac_key"].encode()
 AUDIT_MAC_KEY_ID = "1"
+AUDIT_OLD_MAC_KEYS: dict[str, bytes] = {}

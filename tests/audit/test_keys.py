@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pytest_django.fixtures import Settings
 
 from audit import keys
-from audit.keys import KeyRefused
+from audit.keys import KeyRefused, PublicLine
+from foundation.keys import create_key
 
 
 def test_a_key_is_made_once_and_only_its_owner_can_read_it(settings: Settings) -> None:
@@ -23,13 +26,41 @@ def test_a_key_is_made_once_and_only_its_owner_can_read_it(settings: Settings) -
     assert first.name == "countersign.test/ledger"
 
 
-def test_an_older_public_key_stays_trusted_beside_a_new_one(settings: Settings) -> None:
-    first = keys.create_log_key()
+def test_no_second_key_is_made_in_silence_where_the_private_one_is_gone(settings: Settings) -> None:
+    keys.create_log_key()
     settings.AUDIT_LOG_KEY_FILE.unlink()
 
-    second = keys.create_log_key()
+    with pytest.raises(KeyRefused, match="rotate-key --lost"):
+        keys.create_log_key()
 
-    assert keys.trusted_verifiers() == [first, second]
+
+def test_a_private_key_that_the_public_file_does_not_name_does_not_sign(settings: Settings) -> None:
+    keys.create_log_key()
+    settings.AUDIT_LOG_KEY_FILE.unlink()
+    create_key(settings.AUDIT_LOG_KEY_FILE)
+
+    with pytest.raises(KeyRefused, match=r"not the key that ledger-key\.pub names"):
+        keys.load_log_key()
+
+
+def test_a_public_line_says_for_which_sizes_it_counts_and_reads_back(settings: Settings) -> None:
+    first = keys.create_log_key()
+    ended = PublicLine(replace(first, last=12), datetime(2026, 11, 23, 16, tzinfo=UTC))
+
+    keys.write_public_lines([ended])
+
+    assert keys.public_lines() == [ended]
+    assert str(ended).endswith(" from=0 until=12 replaced=2026-11-23T16:00:00+00:00")
+    assert [ended.verifier.covers(size) for size in (0, 12, 13)] == [True, True, False]
+
+
+@pytest.mark.parametrize("said", ["weather=fine", "from=early", "until", "replaced=soon"])
+def test_a_public_line_with_something_else_is_refused(settings: Settings, said: str) -> None:
+    key = keys.create_log_key()
+    settings.AUDIT_LOG_KEY_FILE.with_suffix(".pub").write_text(f"{key} {said}\n")
+
+    with pytest.raises(KeyRefused, match="does not hold verifier keys"):
+        keys.trusted_verifiers()
 
 
 def test_a_key_that_others_can_read_does_not_sign(settings: Settings) -> None:
@@ -75,3 +106,16 @@ def test_a_mac_under_another_key_or_another_name_is_not_ours(settings: Settings)
     assert not keys.mac_is_ours(b"payload", ours)
     assert not keys.mac_is_ours(b"payload", theirs.replace("1:", "2:"))
     assert keys.mac_is_ours(b"payload", theirs)
+
+
+def test_an_old_mac_key_is_accepted_under_its_own_id_only_and_only_while_it_is_listed(settings: Settings) -> None:
+    old = keys.mac(b"payload")
+    settings.AUDIT_MAC_KEY, settings.AUDIT_MAC_KEY_ID = b"the new key", "2"
+
+    refused = keys.mac_is_ours(b"payload", old)
+    settings.AUDIT_OLD_MAC_KEYS = {"1": b"the app's key"}
+
+    assert not refused
+    assert keys.mac_is_ours(b"payload", old)
+    assert not keys.mac_is_ours(b"payload", old.replace("1:", "2:"))
+    assert keys.mac(b"payload").startswith("2:")
