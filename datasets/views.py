@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.forms import Form
@@ -20,6 +18,7 @@ from datasets.forms import DatasetForm, RecipeForm, VersionForm
 from datasets.models import DatasetVersion
 from datasets.recipes import RECIPE_FORMAT, RecipeMistakes
 from datasets.recipes import parse as parse_recipe
+from foundation.readable import readable_json
 from foundation.refusals import Invalid, NotFound, Refusal
 from jobs.models import Job
 
@@ -105,7 +104,7 @@ def recipe(request: HttpRequest, name: str, recipe_name: str, number: int) -> Ht
         "dataset": dataset,
         "recipe": found,
         "parsed": parsed,
-        "text": json.dumps(found.content, indent=2, ensure_ascii=False),
+        "text": readable_json(found.content),
     }
     return render(request, "datasets/recipe.html", context)
 
@@ -119,7 +118,7 @@ def recipe_new(request: HttpRequest, name: str) -> HttpResponse:
     start = newest.content if newest else {"recipe": RECIPE_FORMAT, "target": dataset.target, "steps": []}
     initial = {
         "name": newest.name if newest else "standard",
-        "content": json.dumps(start, indent=2, ensure_ascii=False),
+        "content": readable_json(start),
     }
     form = RecipeForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():

@@ -98,7 +98,7 @@ def _auc(picture: Picture) -> Drawing:
         _labels(windows),
         [one.auc for one in windows],
         measure="AUC",
-        number=lambda value: f"{value:.2f}",
+        number=lambda value: f"{value:.3f}",
         limits=limits,
         band=[
             (one.auc_low, one.auc_high) if one.auc_low is not None and one.auc_high is not None else None

@@ -5,7 +5,6 @@ The page of one model and of one version is in `reviews`.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from django.contrib import messages
@@ -19,6 +18,7 @@ from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.actions import append_alone
 from audit.events import Action
+from foundation.readable import readable_json
 from foundation.refusals import Conflict, Invalid, NotFound
 from registry import actions, lineage, queries
 from registry.forms import AliasForm, ModelFilter, NewModel, show_refusal
@@ -119,13 +119,15 @@ def _handed_out(scan: Evidence | None) -> bool:
 
 @require_GET
 def evidence(request: HttpRequest, name: str, number: int, pk: int) -> HttpResponse:
-    """One piece of evidence with its producer and digest; `?download` gives it as JSON."""
-    version = queries.find_version(name, number, _principal(request))
-    shown = version.evidence.select_related("producer").filter(pk=pk).first()
-    if shown is None:
-        raise NotFound(f"{version} has no such evidence.", code="evidence-unknown")
-    text = json.dumps(shown.content, indent=2, ensure_ascii=False)
+    """One piece of evidence with its producer and digest; `?download` gives it as JSON, which is on record."""
+    by = _principal(request)
+    version = queries.find_version(name, number, by)
+    shown = queries.find_evidence(version, pk)
+    text = readable_json(shown.content)
     if "download" in request.GET:
+        append_alone(
+            Action.EVIDENCE_EXPORT, by=by, obj=shown.ledger_ref(), after={"as": "json", "digest": shown.digest}
+        )
         response = HttpResponse(text, content_type="application/json")
         response["Content-Disposition"] = f'attachment; filename="{shown.kind}-{shown.digest[:12]}.json"'
         return response

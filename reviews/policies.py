@@ -36,7 +36,14 @@ class Unit(StrEnum):
     PERCENT = "percent"
 
 
-METHODS: Final = ("passkey", "totp", "password", "identity_provider")
+METHOD_WORDS: Final = {
+    "passkey": "passkey",
+    "totp": "authenticator code",
+    "password": "password",
+    "identity_provider": "identity provider",
+}
+METHODS: Final = tuple(METHOD_WORDS)
+"""How a signer may confirm that it is them, strongest first."""
 
 
 class Silence(StrEnum):
@@ -168,6 +175,16 @@ class PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def digest(self) -> str:
         """The SHA-256 of the canonical document."""
         return digest_of(self.as_dict())
+
+    @property
+    def confirmed_by(self) -> tuple[str, ...]:
+        """How a signer may confirm that it is them, in words."""
+        return tuple(METHOD_WORDS.get(method, method) for method in self.reauthentication)
+
+    @property
+    def evidence_from(self) -> tuple[str, ...]:
+        """Whose evidence counts, in words; empty: everybody's who may attach it."""
+        return tuple(producers.in_words(word) for word in self.producers)
 
     def as_dict(self) -> dict[str, Any]:
         """The document as JSON types, defaults written out: what is stored and hashed."""

@@ -18,7 +18,7 @@ from reviews.cel import BadExpression
 from reviews.facts import LANGUAGE
 from reviews.policies import (
     FACETS,
-    METHODS,
+    METHOD_WORDS,
     SECTIONS,
     Applies,
     Approvers,
@@ -149,7 +149,7 @@ HEADER_GROUPS: Final[tuple[tuple[str, tuple[Spec, ...]], ...]] = (
     (
         "How people sign",
         (
-            Spec("reauthentication", "A signer confirms with", MANY, choices=_plain(METHODS)),
+            Spec("reauthentication", "A signer confirms with", MANY, choices=tuple(METHOD_WORDS.items())),
             Spec("conditions.allowed", "Approvals may carry conditions", FLAG),
             Spec("conditions.at_most_days", "Conditions are due within days", NUMBER),
             Spec("envelopes", "Retraining envelopes may be signed", FLAG),

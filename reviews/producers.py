@@ -66,6 +66,13 @@ def flaw_in(word: str) -> str:
     return f"{word!r} names no producer; use {WORDS}."
 
 
+def in_words(word: str) -> str:
+    """What a word of the list means: `the training worker`, `members of Model validation`."""
+    sort, _, name = word.partition(":")
+    means = {"worker": "the {} worker", "group": "members of {}", "service": "the service account {}", "person": "{}"}
+    return means.get(sort, "{}").format(name.strip() or word)
+
+
 def _matches(producer: Producer, word: str) -> bool:
     sort, _, name = word.partition(":")
     if sort == "worker":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from django.contrib import messages
@@ -14,6 +13,7 @@ from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.events import Action
 from audit.queries import Filter, LoggedEntry, entries
+from foundation.readable import readable_json
 from foundation.refusals import Conflict, Invalid, Unauthenticated
 from registry.models import Evidence, ModelVersion
 from registry.queries import evidence_of
@@ -119,4 +119,4 @@ def _example(version: ModelVersion | None) -> str:
     signature = evidence_of(version).get(Evidence.Kind.SIGNATURE) if version else None
     inputs = signature.content.get("inputs", []) if signature else []
     row = {spec["name"]: EXAMPLES.get(spec["type"], "text") for spec in inputs if "name" in spec}
-    return json.dumps({"rows": [row]}, indent=1) if row else ""
+    return readable_json({"rows": [row]}) if row else ""

@@ -108,7 +108,7 @@ def categories(label: str, names: Sequence[str], reference: Shares, current: Sha
         f"Distribution of {label}",
         f"Share of rows by category for {title}: {said}{more}.",
         size=(WIDTH, len(rows) * ROW + 24),
-        pad=(4, 40, 20, NAMES),
+        pad=(4, 96 if current else 40, 20, NAMES),
         x=(0, top),
     )
     for i, (name, share) in enumerate(rows):
@@ -117,12 +117,12 @@ def categories(label: str, names: Sequence[str], reference: Shares, current: Sha
         lines = [f"{reference.name}: {percent1(share)}"]
         thick = 9 if current else 14
         plot.box(NAMES, y + (4 if current else 6), max(plot.X(share) - NAMES, 1.2), thick, "c-bar c-candfill", round_=2)
-        longest = share
+        longest, shown = share, percent1(share)
         if current and i < len(second):
             plot.box(NAMES, y + 14, max(plot.X(second[i]) - NAMES, 1.2), 6, "c-bar c-prodfill", round_=2)
             lines.append(f"{current.name}: {percent1(second[i])}")
-            longest = max(share, second[i])
-        plot.word(plot.X(longest) + 6, y + ROW / 2, percent1(share), "c-val", middle=True)
+            longest, shown = max(share, second[i]), f"{percent1(share)}, now {percent1(second[i])}"
+        plot.word(plot.X(longest) + 6, y + ROW / 2, shown, "c-val", middle=True)
         plot.box(NAMES, y, WIDTH - NAMES - 4, ROW, "c-hit", hint=tip(name, *lines))
     return plot.drawing()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from access.permissions import Permission, permit, visible_to
 from access.principal import Principal
 from access.requests import principal_of
+from foundation.readable import readable_json
 from foundation.refusals import Conflict, Forbidden, NotFound, Refusal
 from registry import queries as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
@@ -124,7 +124,7 @@ def propose_page(request: HttpRequest, name: str) -> HttpResponse:
 def _initial(base: ModelVersion, stage: Stage) -> dict[str, Any]:
     bounds: Bounds | None = suggested(base, stage)
     until = (timezone.now() + timedelta(days=DEFAULT_DAYS)).date()
-    return {"text": json.dumps(bounds.as_dict(), indent=2, ensure_ascii=False) if bounds else "", "until": until}
+    return {"text": readable_json(bounds.as_dict()) if bounds else "", "until": until}
 
 
 @require_http_methods(["GET", "POST"])

@@ -13,6 +13,7 @@ from access.permissions import Permission, visible_to
 from access.principal import Principal
 from access.requests import principal_of
 from foundation.numbers import whole_number
+from foundation.readable import readable_json
 from foundation.refusals import NotFound, Refusal, Unauthenticated
 from registry.models import RegisteredModel, Stage
 from reviews.actions.drafts import needs_of, possible_signers
@@ -107,7 +108,7 @@ def policy(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "version": version,
         "document": document,
         "flaws": flaws,
-        "text": json.dumps(version.content, indent=2, ensure_ascii=False),
+        "text": readable_json(version.content),
         "versions": versions,
         "previous": next((one for one in versions if one.number < version.number), None),
         "authors": list(version.authors.all()),

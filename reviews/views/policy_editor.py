@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import messages
@@ -13,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from access.permissions import Permission, permit
 from access.principal import Principal
+from foundation.readable import readable_json
 from foundation.refusals import NotFound, Refusal
 from registry.models import Stage
 from reviews.actions import draft_policy
@@ -146,7 +146,7 @@ def _drawn(content: dict[str, Any], flaws: list[Flaw], *, pristine: bool) -> Any
 
 
 def _as_text(content: Any) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return readable_json(content)
 
 
 @require_POST
