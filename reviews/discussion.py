@@ -4,17 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
 
-from django.db.models import Exists, OuterRef, Prefetch, prefetch_related_objects
+from django.db.models import OuterRef, Subquery
 
 from reviews.models import Comment, CommentRevision, Review, Thread
+
+FEEDBACK: Final = dict(Comment.Feedback.choices)
+
+
+class Said(NamedTuple):
+    """A comment as it reads now. Hundreds stand on a page, so it is no model; `edited`: its first text is not its newest."""
+
+    pk: int
+    author_id: int
+    author: str
+    at: datetime
+    text: str
+    feedback: str
+    edited: bool
+
+    @property
+    def feedback_display(self) -> str:
+        """What its author thinks, in words."""
+        return str(FEEDBACK.get(self.feedback, ""))
 
 
 @dataclass(frozen=True)
 class Discussion:
-    """All threads of a review, the oldest first; `thread.said` has their comments with their revisions."""
+    """All threads of a review, the oldest first, and what was said in each: comments by the key of their thread."""
 
     threads: Sequence[Thread]
+    said: dict[int, list[Said]]
 
     @property
     def open(self) -> list[Thread]:
@@ -32,45 +54,56 @@ class Discussion:
         return [one for one in self.open if one.must_resolve]
 
     @property
-    def comments(self) -> int:
-        """How much was said."""
-        return len([said for thread in self.threads for said in thread.said])  # type: ignore[attr-defined]  # prefetched by `discussion_of`
+    def comments(self) -> list[Said]:
+        """Everything that was said in its threads."""
+        return [one for thread in self.threads for one in self.said[thread.pk]]
+
+    @property
+    def open_counted(self) -> list[tuple[Thread, int]]:
+        """Those that are not resolved, with how much was said in each."""
+        return [(one, len(self.said[one.pk])) for one in self.open]
 
     def of(self, section: str) -> Discussion:
         """The threads of one section; empty: those about the version at large."""
-        return Discussion([one for one in self.threads if one.section == section])
+        return Discussion([one for one in self.threads if one.section == section], self.said)
 
     @property
     def anchored(self) -> Discussion:
         """The threads that stand in a section."""
-        return Discussion([one for one in self.threads if one.section])
+        return Discussion([one for one in self.threads if one.section], self.said)
+
+
+NOTHING_SAID: Final = Discussion([], {})
 
 
 def discussion_of(review: Review) -> Discussion:
-    """The discussion of `review` in one statement, two where something was edited, none when it was read before from the same object."""
+    """The discussion of `review` in two statements, none when it was read before from the same object."""
     kept = known_discussion(review)
     if kept is not None:
         return kept
-    said = list(
-        Comment.objects.filter(thread__review=review)
-        .select_related("author", "thread__opened_by", "thread__resolved_by")
-        .annotate(edited=Exists(CommentRevision.objects.filter(comment=OuterRef("pk"))))
-        .order_by("thread__opened_at", "thread", "at", "pk")
-    )
-    edited = [one for one in said if one.edited]
-    if edited:
-        prefetch_related_objects(edited, Prefetch("revisions", CommentRevision.objects.order_by("number")))
-    unedited = CommentRevision.objects.none()
-    unedited._result_cache = []  # an empty queryset, too, compiles its SQL each time that it is asked
-    threads: dict[int, Thread] = {}
-    for one in said:
-        if not one.edited:
-            one.__dict__.setdefault("_prefetched_objects_cache", {})["revisions"] = unedited
-        thread = threads.setdefault(one.thread_id, one.thread)  # type: ignore[arg-type]  # filtered by its thread
-        thread.__dict__.setdefault("said", []).append(one)
-    found = Discussion(list(threads.values()))
+    said: dict[int, list[Said]] = {}
+    for thread, pk, author_id, name, username, at, body, newest, feedback in _rows(review):
+        one = Said(
+            pk, author_id, name or username, at, body if newest is None else newest, feedback, newest is not None
+        )
+        said.setdefault(thread, []).append(one)
+    threads = Thread.objects.filter(review=review).select_related("opened_by", "resolved_by") if said else ()
+    found = Discussion([one for one in threads if one.pk in said], said)
     review.__dict__["kept_discussion"] = found
     return found
+
+
+def _rows(review: Review):  # type: ignore[no-untyped-def]  # a ValuesQuerySet's type names every column
+    newest = CommentRevision.objects.filter(comment=OuterRef("pk")).order_by("-number").values("body")[:1]
+    return (
+        Comment.objects.filter(thread__review=review)
+        .annotate(newest=Subquery(newest))
+        .order_by("at", "pk")
+        .values_list(
+            *("thread", "pk", "author", "author__display_name", "author__username"),
+            *("at", "body", "newest", "feedback"),
+        )
+    )
 
 
 def known_discussion(review: Review) -> Discussion | None:

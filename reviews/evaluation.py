@@ -148,6 +148,8 @@ def _excepts(round_: Round | None) -> TypeGuard[Round]:
 
 
 def _approval_of(round_: Round) -> Approval | None:
+    if not getattr(round_, "approving", True):  # annotated by `rounds_of`; asked anew where it was not
+        return None
     rows = round_.approvals.exclude(basis=Approval.Basis.BREAK_GLASS)
     return rows.select_related("revocation", "lapse", "envelope").first()
 
@@ -194,6 +196,7 @@ def rounds_of(version: ModelVersion, stage: Stage | None = None) -> list[Round]:
         .annotate(
             objected=Exists(objections),
             excepting=Exists(GateException.objects.filter(round=OuterRef("pk"))),
+            approving=Exists(Approval.objects.filter(round=OuterRef("pk"))),
             emergency=Exists(BreakGlass.objects.filter(review=OuterRef("review"), state__in=UNDER_WAY)),
         )
         .order_by("-opened_at", "-number")

@@ -20,10 +20,10 @@ from registry import cards
 from registry import queries as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews.banners import Banner, banners_of
-from reviews.discussion import discussion_of
+from reviews.discussion import Said, discussion_of
 from reviews.evaluation import Evaluation, Known, deciding, examine, rounds_of
 from reviews.gates import GateOutcome
-from reviews.models import Comment, EvidenceReading, Review
+from reviews.models import EvidenceReading, Review
 from reviews.panel import Panel, panel_of
 from reviews.promotion import champion_before
 from reviews.reading import SECTIONS, section_digests
@@ -158,7 +158,7 @@ def version_page(
     new = Measured.known(found.record, found.evidence)
     old = _base(version, found, base)
     review = found.review
-    comments = [said for thread in discussion.threads for said in thread.said] if discussion else []  # type: ignore[attr-defined]  # set by `discussion_of`
+    comments = discussion.comments if discussion else []
     subject = found.subject
     return VersionPage(
         found=found,
@@ -184,7 +184,7 @@ def version_page(
     )
 
 
-def _since(found: Evaluation, comments: Sequence[Comment], by: Principal) -> Since:
+def _since(found: Evaluation, comments: Sequence[Said], by: Principal) -> Since:
     if found.review is None or by.user is None or not by.user.is_person:
         return Since()
     visit = note_visit(found.review, by.user, gates_of(found), timezone.now())

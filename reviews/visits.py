@@ -14,8 +14,9 @@ import structlog
 from django.db import OperationalError
 
 from access.models import User
+from reviews.discussion import Said
 from reviews.evaluation import Evaluation
-from reviews.models import Comment, Review, Visit
+from reviews.models import Review, Visit
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +74,7 @@ def _keep(write) -> None:  # type: ignore[no-untyped-def]  # one of two writes a
         log.warning("visit_not_noted", error=str(error))
 
 
-def news_of(visit: Visit | None, found: Evaluation, comments: Iterable[Comment], person: User | None) -> Since:
+def news_of(visit: Visit | None, found: Evaluation, comments: Iterable[Said], person: User | None) -> Since:
     """What is new to `person` since the visit before; their own deeds are not."""
     if visit is None or visit.before is None or person is None:
         return Since()

@@ -1,42 +1,99 @@
-"""`{% threads review "fairness" %}`: the discussion of one section, wherever the page wants it; `{% discussion review %}`: all of it."""
+"""`{% threads review "fairness" %}`: the discussion of one section, wherever the page wants it; `{% discussion review %}`: all of it.
+
+A page has hundreds of remarks and is opened all day, so a thread is drawn once for everything that its drawing depends on, and kept.
+Nothing of one request may stand in it: who reads is in `Shown` as what they may do, and tokens are in the page around it.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django import template
 from django.template.context import Context
+from django.template.loader import get_template
+from django.utils.safestring import SafeString
 
-from reviews.discussion import Discussion, discussion_of
+from reviews.discussion import NOTHING_SAID, Discussion, Said, discussion_of
 from reviews.evaluation import Evaluation
-from reviews.models import Review
+from reviews.models import Review, Thread
 from reviews.panel import Panel
 
 register = template.Library()
 
 
+class Shown(NamedTuple):
+    """A thread as one reader sees it; `own`: the comments that they wrote; `conditional`: they may turn it into a condition."""
+
+    uuid: UUID
+    anchor: str
+    section: str
+    path: str
+    must_resolve: bool
+    opened_by: str
+    resolved_by: str
+    resolved_at: datetime | None
+    said: tuple[Said, ...]
+    own: frozenset[int]
+    model: str
+    number: int
+    stage: str
+    resolvable: bool
+    conditional: bool
+
+
+@lru_cache(maxsize=1_024)
+def drawn(shown: Shown) -> SafeString:
+    """The thread as HTML."""
+    return get_template("reviews/_thread.html").render({"thread": shown})
+
+
 @register.inclusion_tag("reviews/_threads.html", takes_context=True)
 def threads(context: Context, review: Review | None, section: str = "") -> dict[str, Any]:
     """The threads of one section (empty: about the version at large), with what the reader may do. Reads nothing twice a page."""
-    found = discussion_of(review).of(section) if review is not None else Discussion([])
-    request = context.get("request")
-    return {
-        "discussion": found,
-        "review": review,
-        "version": review.version if review is not None else None,
-        "section": section,
-        "reader": getattr(request, "user", None),
-        "holds": _holds(context),
-        "conditional": _conditional(context),
-        "request": request,
-        "csrf_token": context.get("csrf_token"),
-    }
+    if review is None:
+        return {}
+    found = discussion_of(review).of(section)
+    reader = getattr(getattr(context.get("request"), "user", None), "pk", None)
+    holds, conditional = _holds(context), _conditional(context)
+
+    def draw(some: Iterable[Thread]) -> list[SafeString]:
+        return [
+            drawn(_shown(one, found.said[one.pk], review, reader, holds=holds, conditional=conditional)) for one in some
+        ]
+
+    return {"open": draw(found.open), "resolved": draw(found.resolved), "section": section}
 
 
 @register.simple_tag
 def discussion(review: Review | None) -> Discussion:
     """Everything that was said in a review."""
-    return discussion_of(review) if review is not None else Discussion([])
+    return discussion_of(review) if review is not None else NOTHING_SAID
+
+
+def _shown(
+    thread: Thread, said: Sequence[Said], review: Review, reader: int | None, *, holds: bool, conditional: bool
+) -> Shown:
+    return Shown(
+        uuid=thread.uuid,
+        anchor=thread.anchor,
+        section=thread.section,
+        path=thread.path,
+        must_resolve=thread.must_resolve,
+        opened_by=str(thread.opened_by),
+        resolved_by=str(thread.resolved_by or ""),
+        resolved_at=thread.resolved_at,
+        said=tuple(said),
+        own=frozenset(one.pk for one in said if one.author_id == reader),
+        model=review.version.model.name,
+        number=review.version.number,
+        stage=review.stage.name,
+        resolvable=holds or (reader is not None and thread.opened_by_id == reader),
+        conditional=holds and conditional,
+    )
 
 
 def _conditional(context: Context) -> bool:
@@ -48,6 +105,4 @@ def _conditional(context: Context) -> bool:
 def _holds(context: Context) -> bool:
     """Whether the panel found that the reader holds a slot: for showing buttons; the actions ask anew."""
     panel = getattr(context.get("page"), "panel", None)
-    if not isinstance(panel, Panel):
-        return False
-    return any(slot.mine or (slot.eligibility is not None and slot.eligibility.allowed) for slot in panel.slots)
+    return isinstance(panel, Panel) and panel.holds
