@@ -53,6 +53,14 @@ def find_version(name: str, number: int, by: Principal, permission: Permission =
     return version
 
 
+def find_evidence(version: ModelVersion, pk: int) -> Evidence:
+    """One piece of evidence about a version that was found for somebody; raises `NotFound` when it has none of this key."""
+    found = version.evidence.select_related("producer").filter(pk=pk).first()
+    if found is None:
+        raise NotFound(f"{version} has no such evidence.", code="evidence-unknown")
+    return found
+
+
 def resolve_alias(
     model_name: str, alias: str, by: Principal, permission: Permission = Permission.SEE_MODEL
 ) -> ModelVersion:

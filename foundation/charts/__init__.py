@@ -11,6 +11,7 @@ from foundation.charts.grids import correlation, heat
 from foundation.charts.groups import Slice, forest
 from foundation.charts.plot import Drawing, Plot, nothing, percent, plain
 from foundation.charts.printing import for_print
+from foundation.charts.sheets import has_picture, sheet
 from foundation.charts.time import Event, Limit, series, spark
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "correlation",
     "for_print",
     "forest",
+    "has_picture",
     "heat",
     "histogram",
     "importance",
@@ -39,5 +41,6 @@ __all__ = [
     "psi_bars",
     "roc",
     "series",
+    "sheet",
     "spark",
 ]

@@ -34,5 +34,9 @@ _OPEN: Final = re.compile(r"(<svg [^>]*>)")
 
 def for_print(drawing: Drawing) -> Drawing:
     """`drawing` for a PDF: only its wide form, without tooltips, and with its colours in a `<style>` of its own."""
-    bare = _TIP.sub("", _HIT.sub("", _NARROW.sub("", drawing)))
-    return Drawing(_OPEN.sub(rf"\1<style>{INK}</style>", bare))
+    return Drawing(_OPEN.sub(rf"\1<style>{INK}</style>", bare(drawing)))
+
+
+def bare(drawing: Drawing) -> str:
+    """`drawing` in its wide form alone, without tooltips and what catches the pointer for them."""
+    return _TIP.sub("", _HIT.sub("", _NARROW.sub("", drawing)))

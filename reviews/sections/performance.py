@@ -90,10 +90,10 @@ def performance(new: Measured, old: Measured | None) -> Performance | None:
     return Performance(
         sub,
         tuple(metric_rows(new, old)),
-        roc(_curve(new, "roc", "auc"), _curve(old, "roc", "auc") if old else None),
+        roc(curve(new, "roc", "auc"), curve(old, "roc", "auc") if old else None),
         [[f"{x:.2f}", f"{y:.3f}"] for x, y in (new.content("curves").get("roc") or [])[::10]],
-        pr(_curve(new, "pr", "average_precision"), _curve(old, "pr", "average_precision") if old else None),
-        calibration(_reliability(new), _reliability(old) if old else None, outcome="Observed rate"),
+        pr(curve(new, "pr", "average_precision"), curve(old, "pr", "average_precision") if old else None),
+        calibration(reliability(new), reliability(old) if old else None, outcome="Observed rate"),
         [
             [f"{one['predicted']:.3f}", f"{one['observed']:.3f}", f"{one['n']:,}"]
             for one in new.content("calibration").get("bins") or []
@@ -172,12 +172,14 @@ def compared(new: Measured, old: Measured) -> bool:
     return new.content("comparison").get("against") == old.version.number
 
 
-def _curve(side: Measured, kind: str, score: str) -> Curve:
+def curve(side: Measured, kind: str, score: str) -> Curve:
+    """The curve of one kind (`roc`, `pr`) with the score that belongs to it."""
     value = estimate(side.content("metrics").get("metrics") or {}, score).get("value")
     return Curve(side.name, side.content("curves").get(kind) or [], value)
 
 
-def _reliability(side: Measured) -> Reliability:
+def reliability(side: Measured) -> Reliability:
+    """The bins of the calibration with its error."""
     bins = [
         Bin(one["predicted"], one["observed"], int(one.get("n") or 0), one.get("low"), one.get("high"))
         for one in side.content("calibration").get("bins") or []
