@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.urls import reverse
-from django.utils import timezone
 
 from foundation.refusals import RequirementStatus
 from reviews.evaluation import Evaluation
@@ -31,9 +30,8 @@ class Banner:
 
 def banners_of(found: Evaluation, rounds: Sequence[Round]) -> list[Banner]:
     """The banners of one case, the most urgent first; `rounds` are those of the version for the stage, as `rounds_of` reads them."""
-    now = timezone.now()
     emergencies = _emergencies(found) if any(getattr(one, "emergency", True) for one in rounds) else ()
-    return [*emergencies, *_graces(found), *_conditions(found), *_end(found, now)]
+    return [*emergencies, *_graces(found), *_conditions(found), *_end(found, found.at)]
 
 
 def _emergencies(found: Evaluation) -> Iterable[Banner]:

@@ -41,7 +41,7 @@ NOT_CONSIDERED = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that was looked at for one version and stage. `holder`: the version that has the stage's alias now.
+    """Everything that was looked at for one version and stage, as of `at`. `holder`: the version that has the stage's alias now.
 
     `record` and `live` are what was read of the version and of the one in production, `evidence` and `live_evidence` what the rules
     count of it, `seating` who may sign where: whoever shows the case reads nothing twice.
@@ -63,6 +63,7 @@ class Evaluation:
     evidence: Counted
     live_evidence: Counted | None
     seating: Seating
+    at: datetime
     exceptions: tuple[Excepted, ...] = ()
 
     @property
@@ -138,6 +139,7 @@ def examine(
         evidence=evidence,
         live_evidence=live_evidence,
         seating=seating,
+        at=now,
         exceptions=exceptions,
     )
 

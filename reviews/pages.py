@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from django.utils import timezone
@@ -140,11 +141,18 @@ class VersionPage:
 
 
 def version_page(
-    version: ModelVersion, by: Principal, *, stage: str = "", base: str = "", visiting: bool = False
+    version: ModelVersion,
+    by: Principal,
+    *,
+    stage: str = "",
+    base: str = "",
+    visiting: bool = False,
+    at: datetime | None = None,
 ) -> VersionPage:
     """The page of `version` for `by`. `stage` and `base` (a version's number) are as asked for in the address; empty: the default.
 
-    `visiting`: the person opens the page, which is noted, and what is new since their visit before is marked.
+    `visiting`: the person opens the page, which is noted, and what is new since their visit before is marked. `at`: as of when, by
+    default now.
     """
     holders = dict(registry.stages_with_holders(version.model))
     rounds = rounds_of(version)
@@ -154,7 +162,7 @@ def version_page(
     known = Known([one for one in rounds if one.review.stage_id == chosen.pk], holders[chosen])
     deciding_now = deciding(known.rounds)
     discussion = discussion_of(deciding_now.review) if deciding_now else None
-    found = examine(version, chosen, known=known)
+    found = examine(version, chosen, at=at, known=known)
     new = Measured.known(found.record, found.evidence)
     old = _base(version, found, base)
     review = found.review

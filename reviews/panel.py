@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.utils import timezone
-
 from access.permissions import Permission, verdict
 from access.principal import Principal
 from foundation.refusals import Requirement, RequirementStatus
@@ -189,7 +187,7 @@ def _ended(found: Evaluation) -> tuple[str, str, str, str] | None:
             "panel--blocked",
             f"{lapse.get_kind_display()} on {lapse.at:%d %b %Y}: {lapse.reason}",
         )
-    if approval is not None and approval.valid_until <= timezone.now():
+    if approval is not None and approval.valid_until <= found.at:
         return ("Expired", "bad", "panel--blocked", f"The approval ran out on {approval.valid_until:%d %b %Y}.")
     if found.standing is not None and found.standing.changes_requests:
         names = ", ".join(str(one.sign_off.person) for one in found.standing.changes_requests)
