@@ -16,9 +16,9 @@ LEDGER: Final = Obj(kind="ledger", id="ledger")
 READ_AGAIN_UP_TO: Final = 20_000
 
 
-def verify_ledger(*, by: HasActor, since: int = 0, deep: bool = False) -> Verification:
-    """Verify the ledger from entry `since` on and record the result."""
-    result = verify(since, deep=deep)
+def verify_ledger(*, by: HasActor, since: int = 0, deep: bool = False, processes: int = 1) -> Verification:
+    """Verify the ledger from entry `since` on and record the result; several processes only from a command."""
+    result = verify(since, deep=deep, processes=processes)
     outcome = Outcome.OK if result.ok else Outcome.ERROR
     after: Fields = {"size": result.size, "root": result.root, "since": result.since, "deep": result.deep}
     append_alone(Action.LEDGER_VERIFY, by=by, obj=LEDGER, outcome=outcome, after=after)

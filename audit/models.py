@@ -42,6 +42,9 @@ class Tile(models.Model):
     level = models.IntegerField()
     n = models.BigIntegerField()
     hashes = models.BinaryField()
+    root = models.BinaryField(
+        null=True, help_text="the root of the hashes, so that a partial tile above is read in one go"
+    )
 
 
 class Checkpoint(models.Model):
@@ -60,6 +63,21 @@ class Anchor(models.Model):
     sink = models.CharField(max_length=40)
     receipt = models.TextField()
     t = models.BigIntegerField(help_text="µs since 1970")
+
+
+class SinkState(models.Model):
+    """How publishing to one sink stands. For operators to read and nothing else: no evidence rests on it."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    note = models.TextField(blank=True, help_text="the checkpoint that was published last")
+    size = models.BigIntegerField(default=0)
+    published = models.BigIntegerField(default=0, help_text="when that was, µs since 1970; 0: never")
+    failing_since = models.BigIntegerField(default=0, help_text="µs since 1970; 0: it does not fail")
+    attempts = models.IntegerField(default=0, help_text="failed ones in a row")
+    error = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "audit_sink"
 
 
 class IndexRow(models.Model):

@@ -265,7 +265,7 @@ _DIFFERS_FROM_OUTSIDE: Final = (
 
 def _edge_at(size: int) -> RightEdge:
     try:
-        return right_edge(size, store.read_tile)
+        return right_edge(size, store.recomputed_tile)
     except (LookupError, ValueError) as error:
         raise RefusesToSign(f"The ledger's sequencer does not sign: {error}. {_INVESTIGATE}") from error
 
@@ -284,7 +284,8 @@ def _write_bundles(size: int, tail: Sequence[bytes], payloads: Iterable[bytes]) 
 
 
 def _write_tiles(tiles: Iterable[FullTile]) -> None:
-    store.insert_many("audit_tile", ("level", "n", "hashes"), [(tile.level, tile.n, tile.hashes) for tile in tiles])
+    rows = [(tile.level, tile.n, tile.hashes, tile.root) for tile in tiles]
+    store.insert_many("audit_tile", ("level", "n", "hashes", "root"), rows)
 
 
 def _age_ms(accepted: Sequence[Accepted], now: int) -> int:

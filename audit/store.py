@@ -10,13 +10,16 @@ from typing import Final
 
 import zstandard
 from django.db import connection
-from django.db.models import Max
+from django.db.models import Max, QuerySet
+from django.db.models.functions import Coalesce
 
-from audit.merkle import leaf_hash, root_of
+from audit.merkle import HASH_BYTES, leaf_hash, root_of
 from audit.models import Bundle, Checkpoint, Tile
 from audit.tiles import MAX_BUNDLE_BYTES, TILE_WIDTH, BrokenBundle, decode_bundle, encode_bundle
 
 _LEVEL: Final = 3
+_BUNDLES: Final = "SELECT n, w, entries FROM audit_bundle WHERE n >= %s AND n < %s ORDER BY n, w"
+_TILES: Final = "SELECT n, hashes, root FROM audit_tile WHERE level = %s AND n >= %s AND n < %s"
 
 
 def compress(entries: list[bytes]) -> bytes:
@@ -24,14 +27,33 @@ def compress(entries: list[bytes]) -> bytes:
     return zstandard.ZstdCompressor(level=_LEVEL).compress(encode_bundle(entries))
 
 
-def decompress(stored: bytes) -> list[bytes]:
-    """The entries of a stored bundle; raises `BrokenBundle`, also for one that would unpack to more than a bundle can hold."""
+def unpack(stored: bytes) -> bytes:
+    """The bytes of a stored bundle; raises `BrokenBundle`, also for one that would unpack to more than a bundle can hold."""
     try:
         if not 0 <= zstandard.frame_content_size(stored) <= MAX_BUNDLE_BYTES:
             raise BrokenBundle("a bundle does not say its size or is too large")
-        return decode_bundle(zstandard.ZstdDecompressor().decompress(stored))
+        return zstandard.ZstdDecompressor().decompress(stored)
     except zstandard.ZstdError as error:
         raise BrokenBundle(f"a bundle cannot be unpacked: {error}") from error
+
+
+def decompress(stored: bytes) -> list[bytes]:
+    """The entries of a stored bundle; raises `BrokenBundle`."""
+    return decode_bundle(unpack(stored))
+
+
+def stored_bundles(bundles: range) -> dict[int, bytes]:
+    """The widest stored form of each of these bundles, in one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BUNDLES, [bundles.start, bundles.stop])
+        return {n: bytes(entries) for n, _, entries in cursor.fetchall()}
+
+
+def stored_tiles(level: int, tiles: range) -> dict[int, tuple[bytes, bytes | None]]:
+    """The hashes of each of these tiles, and their root where it is stored beside them, in one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TILES, [level, tiles.start, tiles.stop])
+        return {n: (bytes(hashes), None if root is None else bytes(root)) for n, hashes, root in cursor.fetchall()}
 
 
 def read_bundle(n: int) -> list[bytes]:
@@ -48,15 +70,26 @@ def read_entry(seq: int) -> bytes | None:
 
 
 def read_tile(level: int, n: int) -> bytes:
-    """The hashes of a tile: as stored where it is full, else derived from the bundle or the full tiles below it."""
-    stored = Tile.objects.filter(level=level, n=n).values_list("hashes", flat=True).first()
-    if stored is not None:
-        return bytes(stored)
+    """The hashes of a tile: as stored where it is full, else derived from the bundle or from the roots of the full tiles below it."""
+    known = Tile.objects.annotate(known=Coalesce("root", "hashes")).values_list("known", flat=True)
+    return _full_tile(level, n) or _derived_tile(level, n, known)
+
+
+def recomputed_tile(level: int, n: int) -> bytes:
+    """As `read_tile`, but a root that is stored beside a tile is not believed: its hashes are hashed again."""
+    return _full_tile(level, n) or _derived_tile(level, n, Tile.objects.values_list("hashes", flat=True))
+
+
+def _full_tile(level: int, n: int) -> bytes:
+    return bytes(Tile.objects.filter(level=level, n=n).values_list("hashes", flat=True).first() or b"")
+
+
+def _derived_tile(level: int, n: int, below: QuerySet[Tile, bytes | memoryview[int]]) -> bytes:
     if level == 0:
         return b"".join(leaf_hash(entry) for entry in read_bundle(n))
     first = n * TILE_WIDTH
-    below = Tile.objects.filter(level=level - 1, n__gte=first, n__lt=first + TILE_WIDTH).order_by("n")
-    return b"".join(root_of(bytes(hashes)) for hashes in below.values_list("hashes", flat=True))
+    found = below.filter(level=level - 1, n__gte=first, n__lt=first + TILE_WIDTH).order_by("n")
+    return b"".join(one if len(one) == HASH_BYTES else root_of(one) for one in map(bytes, found))
 
 
 def stored_size() -> int:

@@ -6,6 +6,7 @@ preceded by its length in two bytes. Only full tiles need storing: a partial one
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final
 
 from audit.merkle import EMPTY_ROOT, HASH_BYTES, node_hash, root_of
@@ -24,11 +25,12 @@ class BrokenBundle(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FullTile:
-    """One tile of 256 hashes (8,192 bytes) at `level`, the n-th from the left."""
+    """One tile of 256 hashes (8,192 bytes) at `level`, the n-th from the left, and their root (32 bytes)."""
 
     level: int
     n: int
     hashes: bytes
+    root: bytes
 
 
 @dataclass(slots=True)
@@ -44,21 +46,44 @@ class RightEdge:
     def append(self, leaf_hashes: Iterable[bytes]) -> list[FullTile]:
         """Take the next entries' leaf hashes; the tiles that became full, in the order in which they did."""
         finished: list[FullTile] = []
-        for leaf in leaf_hashes:
-            self.size += 1
-            self._push(0, leaf, finished)
+        new, position = b"".join(leaf_hashes), 0
+        while position < len(new):
+            partial = self._level(0)
+            taken = new[position : position + TILE_BYTES - len(partial)]
+            partial += taken
+            position += len(taken)
+            self.size += len(taken) // HASH_BYTES
+            self._finish(0, finished)
         return finished
 
-    def _push(self, level: int, entry: bytes, finished: list[FullTile]) -> None:
+    def append_tile(self, hashes: bytes, root: bytes) -> list[FullTile]:
+        """Take 256 leaf hashes whose root is known, where the size is a multiple of 256; the tiles that became full."""
+        if self.size % TILE_WIDTH:
+            raise ValueError(f"a whole tile does not follow {self.size} entries")
+        self.size += TILE_WIDTH
+        finished = [FullTile(0, self.size // TILE_WIDTH - 1, hashes, root)]
+        self._level(0)
+        self._rise(1, root, finished)
+        return finished
+
+    def _finish(self, level: int, finished: list[FullTile]) -> None:
+        partial = self.levels[level]
+        if len(partial) == TILE_BYTES:
+            hashes = bytes(partial)
+            partial.clear()
+            tile = FullTile(level, (self.size >> (8 * (level + 1))) - 1, hashes, root_of(hashes))
+            finished.append(tile)
+            self._rise(level + 1, tile.root, finished)
+
+    def _rise(self, level: int, root: bytes, finished: list[FullTile]) -> None:
+        partial = self._level(level)
+        partial += root
+        self._finish(level, finished)
+
+    def _level(self, level: int) -> bytearray:
         if level == len(self.levels):
             self.levels.append(bytearray())
-        tile = self.levels[level]
-        tile += entry
-        if len(tile) == TILE_BYTES:
-            hashes = bytes(tile)
-            tile.clear()
-            finished.append(FullTile(level, (self.size >> (8 * (level + 1))) - 1, hashes))
-            self._push(level + 1, root_of(hashes), finished)
+        return self.levels[level]
 
     def root(self) -> bytes:
         """The root of the tree of `size` entries."""
@@ -128,6 +153,18 @@ class TileNodes:
 def encode_bundle(entries: Iterable[bytes]) -> bytes:
     """The entries as one bundle: each preceded by its length as a big-endian uint16."""
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+
+
+def leaf_hashes(bundle: bytes) -> bytes:
+    """The concatenated leaf hashes of a bundle's entries; raises `BrokenBundle` where the lengths do not add up."""
+    hashes, position, end = [], 0, len(bundle)
+    while position < end:
+        start = position + 2
+        position = start + int.from_bytes(bundle[position:start], "big")
+        if start > end or position > end:
+            raise BrokenBundle("an entry is longer than its bundle")
+        hashes.append(sha256(b"\x00" + bundle[start:position]).digest())
+    return b"".join(hashes)
 
 
 def decode_bundle(bundle: bytes) -> list[bytes]:

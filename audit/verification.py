@@ -11,7 +11,7 @@ runs the app makes up; anything at all where no checkpoint is held outside the d
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass, field
 
 from django.db import connection
@@ -20,12 +20,13 @@ from django.db.models import Max
 from audit import keys, store, triggers
 from audit.deep import DeepCheck
 from audit.journal import Journal, JournalDamaged
-from audit.merkle import leaf_hash
+from audit.merkle import HASH_BYTES
 from audit.models import Checkpoint, IndexRow, Private, Quarantined, Tile
-from audit.note import NoteRefused, TreeHead, open_checkpoint
+from audit.note import NoteRefused, TreeHead
 from audit.problems import Problem, Problems
+from audit.recount import Count, Counted, counting, wrong_tile
 from audit.sequencer import anchor_journal, state_journal
-from audit.tiles import TILE_WIDTH, BrokenBundle, FullTile, RightEdge, right_edge
+from audit.tiles import TILE_WIDTH, FullTile, RightEdge, right_edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,10 @@ class _Heads:
         self.roots.setdefault(head.size, []).append((head.root, place))
 
 
-def verify(since: int = 0, *, deep: bool = False) -> Verification:
+def verify(since: int = 0, *, deep: bool = False, processes: int = 1) -> Verification:
     """Recompute the ledger from entry `since` on (0: all of it) and compare; deep only together with `since=0`.
 
+    `processes` count the entries side by side; for a command, not for a server that has threads.
     Reads while the sequencer writes: what is outside is read first and the database's checkpoints after its bundles were
     counted, so that a log that grows meanwhile is no problem and a log that shrank is one.
     """
@@ -99,7 +101,8 @@ def verify(since: int = 0, *, deep: bool = False) -> Verification:
     stored = store.stored_size()
     size = _read_checkpoints(heads, problems)
     _compare_extent(heads, stored, size, problems)
-    edge = _walk(since, size, heads, DeepCheck(problems) if deep else None, problems)
+    with counting(processes) as count:
+        edge = _walk(since, size, heads, DeepCheck(problems) if deep else None, count, problems)
     _check_leftovers(problems)
     _check_triggers(problems)
     return Verification(
@@ -157,7 +160,7 @@ def _read_checkpoints(heads: _Heads, problems: Problems) -> int:
 
 def _open(note: str, place: str, problems: Problems) -> TreeHead | None:
     try:
-        return open_checkpoint(note, keys.origin(), keys.trusted_verifiers())
+        return keys.open_ours(note)
     except NoteRefused as error:
         problems.add("signature", f"The signature of {place} does not hold: {error}.")
         return None
@@ -175,21 +178,53 @@ def _compare_extent(heads: _Heads, stored: int, size: int, problems: Problems) -
         problems.add("unsigned", f"The database holds {stored - size} entries after the last signed one.")
 
 
-def _walk(since: int, size: int, heads: _Heads, deep: DeepCheck | None, problems: Problems) -> RightEdge:
-    """Read the entries from `since` to `size`, comparing roots and tiles on the way; the edge reached."""
+def _walk(since: int, size: int, heads: _Heads, deep: DeepCheck | None, count: Count, problems: Problems) -> RightEdge:
+    """Count the entries from `since` to `size` again, comparing roots and tiles on the way; the edge reached."""
     edge = _starting_edge(since, heads, problems)
-    targets = sorted(target for target in heads.roots if edge.size < target <= size)
-    for seq, entries in _entries_from(edge.size, size, problems):
-        leaves = [leaf_hash(entry) for entry in entries]
-        here = edge.size
-        while targets and targets[0] <= seq + len(entries):
-            target = targets.pop(0)
-            _check_tiles(edge.append(leaves[edge.size - seq : target - seq]), problems)
+    targets = deque(sorted(target for target in heads.roots if edge.size < target <= size))
+    for counted in count(range(edge.size // TILE_WIDTH, -(-size // TILE_WIDTH))):
+        if counted.tile:
+            problems.add("tile", f"Tile 0/{counted.n} {counted.tile}.")
+        start, end = edge.size, min(size, counted.n * TILE_WIDTH + counted.width)
+        if counted.broken or end <= start:
+            _report_gap(counted.broken, start, size, problems)
+            return edge
+        while targets and targets[0] < end:
+            part = edge.copy()
+            part.append([_leaves(counted, start, targets.popleft())])
+            _check_root(part, heads, problems)
+        whole = counted.root is not None and end - start == TILE_WIDTH
+        tiles = (
+            edge.append_tile(counted.hashes, counted.root or b"")
+            if whole
+            else edge.append([_leaves(counted, start, end)])
+        )
+        _check_tiles([tile for tile in tiles if tile.level], problems)
+        if targets and targets[0] == end:
+            targets.popleft()
             _check_root(edge, heads, problems)
-        _check_tiles(edge.append(leaves[edge.size - seq :]), problems)
         if deep is not None:
-            deep.entries(here, entries)
+            deep.entries(start, store.read_bundle(counted.n)[start % TILE_WIDTH : end - counted.n * TILE_WIDTH])
+        if end < min(size, (counted.n + 1) * TILE_WIDTH):
+            break
+    if edge.size < size:
+        _report_gap("", edge.size, size, problems)
     return edge
+
+
+def _leaves(counted: Counted, start: int, end: int) -> bytes:
+    """The leaf hashes of the entries `start` to `end`, all in this bundle."""
+    first = counted.n * TILE_WIDTH
+    return counted.hashes[(start - first) * HASH_BYTES : (end - first) * HASH_BYTES]
+
+
+def _report_gap(broken: str, start: int, size: int, problems: Problems) -> None:
+    """Say which entries cannot be counted; what follows them cannot be compared either."""
+    if broken:
+        problems.add("bundle", f"The entries from {start} on cannot be read: {broken}.")
+    else:
+        expected = min(TILE_WIDTH - start % TILE_WIDTH, size - start)
+        problems.add("missing", f"{expected} entries from {start} on are missing.")
 
 
 def _starting_edge(since: int, heads: _Heads, problems: Problems) -> RightEdge:
@@ -204,7 +239,7 @@ def _starting_edge(since: int, heads: _Heads, problems: Problems) -> RightEdge:
         )
         return RightEdge()
     try:
-        edge = right_edge(since, store.read_tile)
+        edge = right_edge(since, store.recomputed_tile)
     except (LookupError, ValueError) as error:
         problems.add(
             "tile",
@@ -213,24 +248,6 @@ def _starting_edge(since: int, heads: _Heads, problems: Problems) -> RightEdge:
         return RightEdge()
     _check_root(edge, heads, problems)
     return edge
-
-
-def _entries_from(start: int, end: int, problems: Problems) -> Iterator[tuple[int, list[bytes]]]:
-    """Runs of entries with the position of their first one, from `start` up to `end`; stops where some are missing."""
-    while start < end:
-        n, offset = divmod(start, TILE_WIDTH)
-        try:
-            entries = store.read_bundle(n)[offset : end - n * TILE_WIDTH]
-        except BrokenBundle as error:
-            problems.add("bundle", f"The entries from {start} on cannot be read: {error}.")
-            return
-        expected = min(TILE_WIDTH - offset, end - start)
-        if entries:
-            yield start, entries
-        if len(entries) < expected:
-            problems.add("missing", f"{expected - len(entries)} entries from {start + len(entries)} on are missing.")
-            return
-        start += len(entries)
 
 
 def _check_root(edge: RightEdge, heads: _Heads, problems: Problems) -> None:
@@ -246,11 +263,9 @@ def _check_root(edge: RightEdge, heads: _Heads, problems: Problems) -> None:
 
 def _check_tiles(tiles: list[FullTile], problems: Problems) -> None:
     for tile in tiles:
-        stored = Tile.objects.filter(level=tile.level, n=tile.n).values_list("hashes", flat=True).first()
-        if stored is None:
-            problems.add("tile", f"Tile {tile.level}/{tile.n} is missing.")
-        elif bytes(stored) != tile.hashes:
-            problems.add("tile", f"Tile {tile.level}/{tile.n} does not hold the hashes of its entries.")
+        stored = store.stored_tiles(tile.level, range(tile.n, tile.n + 1)).get(tile.n)
+        if wrong := wrong_tile(stored, tile.hashes, tile.root):
+            problems.add("tile", f"Tile {tile.level}/{tile.n} {wrong}.")
 
 
 def _check_leftovers(problems: Problems) -> None:

@@ -16,6 +16,9 @@ HELP: Final = "recompute the ledger and compare it with every checkpoint"
 def add(parser: ArgumentParser) -> None:
     """From where, and how deep."""
     parser.add_argument("--since", type=int, default=0, metavar="N", help="the size of a checkpoint verified before")
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="P", help="count the entries in P processes side by side"
+    )
     parser.add_argument("--deep", action="store_true", help="also writers' links, index, private data and clock")
 
 
@@ -24,7 +27,9 @@ def run(options: dict[str, Any], stdout: OutputWrapper) -> None:
     since, deep = options["since"], options["deep"]
     if deep and since:
         raise CommandError("--deep reads from the first entry on; leave --since out.")
-    result = verify_ledger(by=OPERATOR, since=since, deep=deep)
+    if options["processes"] < 1:
+        raise CommandError("--processes is at least 1.")
+    result = verify_ledger(by=OPERATOR, since=since, deep=deep, processes=options["processes"])
     if not result.ok:
         problems = "\n".join(f"- {problem.sentence}" for problem in result.problems)
         raise CommandError(f"{result.sentence}\n{problems}")

@@ -75,7 +75,7 @@ def rewrite_everything(entries: list[bytes], signer: Signer) -> None:
             chunk = entries[start : start + TILE_WIDTH]
             run("INSERT INTO audit_bundle VALUES (%s, %s, %s)", start // TILE_WIDTH, len(chunk), store.compress(chunk))
         for tile in tiles:
-            run("INSERT INTO audit_tile VALUES (%s, %s, %s)", tile.level, tile.n, tile.hashes)
+            run("INSERT INTO audit_tile VALUES (%s, %s, %s, %s)", tile.level, tile.n, tile.hashes, tile.root)
         columns, places = ", ".join(INDEX_COLUMNS), ", ".join(["%s"] * len(INDEX_COLUMNS))
         for seq, entry in enumerate(entries):
             run(f"INSERT INTO audit_index ({columns}) VALUES ({places})", *Entry.parse(entry).index_row(seq))
@@ -139,6 +139,11 @@ def edit_a_tile() -> None:
         run("UPDATE audit_tile SET hashes = %s WHERE level = 0 AND n = 1", bytes(8_192))
 
 
+def edit_the_root_of_a_tile() -> None:
+    with database_owner() as run:
+        run("UPDATE audit_tile SET root = %s WHERE level = 0 AND n = 1", bytes(32))
+
+
 def delete_a_tile() -> None:
     with database_owner() as run:
         run("DELETE FROM audit_tile WHERE n = 0")
@@ -146,7 +151,7 @@ def delete_a_tile() -> None:
 
 def add_a_tile() -> None:
     with database_owner() as run:
-        run("INSERT INTO audit_tile VALUES (0, 2, %s)", bytes(8_192))
+        run("INSERT INTO audit_tile VALUES (0, 2, %s, NULL)", bytes(8_192))
 
 
 def store_a_bomb() -> None:
@@ -212,6 +217,7 @@ ATTACKS_ON_THE_LOG: list[tuple[Callable[[], None], str]] = [
     (append_an_entry_by_hand, "unsigned"),
     (edit_an_entry_and_its_tile, "root"),
     (edit_a_tile, "tile"),
+    (edit_the_root_of_a_tile, "tile"),
     (delete_a_tile, "tile"),
     (add_a_tile, "tile"),
     (store_a_bomb, "bundle"),

@@ -84,7 +84,7 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "tests.audit.crash_nursery", "drain"], env=environment(tmp_path), cwd=ROOT, check=True
     )
-    verified = command(tmp_path, "audit", "verify", "--deep")
+    verified = command(tmp_path, "audit", "verify", "--deep", "--processes", "2")
 
     assert kills == KILLS
     assert written > 200

@@ -14,6 +14,7 @@ from audit.tiles import (
     bundle_path,
     decode_bundle,
     encode_bundle,
+    leaf_hashes,
     right_edge,
     tile_path,
 )
@@ -66,6 +67,30 @@ def test_steps_of_any_length_give_the_same_tiles(size: int, step: int) -> None:
     at_once, tiles_at_once = grown(leaves, max(size, 1))
 
     assert (edge.root(), tiles) == (at_once.root(), tiles_at_once)
+
+
+def test_whole_tiles_give_the_same_edge_as_their_leaves() -> None:
+    leaves = hashes(70_000)
+    edge, tiles = RightEdge(), list[FullTile]()
+    for start in range(0, 69_888, 256):
+        whole = b"".join(leaves[start : start + 256])
+        tiles += edge.append_tile(whole, root_of(whole))
+    tiles += edge.append(leaves[69_888:])
+
+    assert (edge.root(), tiles) == (grown(leaves, 4096)[0].root(), grown(leaves, 4096)[1])
+    with pytest.raises(ValueError, match="does not follow 70000 entries"):
+        edge.append_tile(b"".join(leaves[:256]), root_of(b"".join(leaves[:256])))
+
+
+@given(st.lists(st.binary(max_size=300), max_size=256))
+def test_leaves_are_hashed_from_the_bundle_as_it_stands(entries: list[bytes]) -> None:
+    assert leaf_hashes(encode_bundle(entries)) == b"".join(leaf_hash(entry) for entry in entries)
+
+
+@pytest.mark.parametrize("broken", [b"\x00", b"\x00\x05abc", b"\x00\x01a\xff"])
+def test_a_bundle_that_ends_too_early_has_no_leaves(broken: bytes) -> None:
+    with pytest.raises(BrokenBundle):
+        leaf_hashes(broken)
 
 
 def test_a_tree_of_70_000_has_the_tiles_that_the_specification_counts() -> None:
