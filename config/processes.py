@@ -27,11 +27,12 @@ STEADY_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class Program:
-    """One process to keep running: its name, its command, and where its output goes."""
+    """One process to keep running: its name, its command, and where its output goes. `serves_others`: the others talk to it, so it ends last."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    serves_others: bool = False
 
 
 @dataclass
@@ -55,8 +56,8 @@ def _die_with_parent() -> None:
 class Supervisor:
     """Starts programs, restarts those that end by themselves with growing pauses, and stops all on request.
 
-    Every child has a session of its own, so that Ctrl-C reaches the supervisor alone, which then stops the
-    others in the reverse order of their start: TERM, up to 30 seconds, KILL.
+    Every child has a session of its own, so that Ctrl-C reaches the supervisor alone, which then stops the others:
+    TERM to all at once, up to 30 seconds, KILL; and only then, in the same way, what served them.
     """
 
     def __init__(self, log_dir: Path) -> None:
@@ -106,10 +107,11 @@ class Supervisor:
         self._terminate([child])
 
     def stop(self) -> None:
-        """Stop everything, last started first."""
+        """Stop everything, and what serves the others once they have ended."""
         self.stopping = True
         children = [child for child in reversed(self.children.values()) if child.restart_at is None]
-        self._terminate(children)
+        self._terminate([child for child in children if not child.program.serves_others])
+        self._terminate([child for child in children if child.program.serves_others])
         self.children.clear()
 
     def _terminate(self, children: list[Child]) -> None:

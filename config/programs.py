@@ -29,7 +29,7 @@ def broker(env: Environment) -> Program | None:
         "daemonize": "no",
     }
     arguments = [part for key, value in options.items() for part in (f"--{key}", value)]
-    return Program("broker", (str(server), *arguments))
+    return Program("broker", (str(server), *arguments), serves_others=True)
 
 
 def portal(env: Environment) -> Program:

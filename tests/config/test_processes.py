@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,24 @@ def test_stopping_asks_first_and_kills_what_does_not_listen(
 
     assert not any(alive(pid) for pid in pids)
     assert not supervisor.children
+
+
+def test_what_serves_the_others_is_stopped_once_they_have_ended(supervisor: Supervisor, tmp_path: Path) -> None:
+    lasting = (
+        "import signal, sys, time\n"
+        "def end(*_):\n    time.sleep({pause}); print(time.monotonic(), flush=True); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end); print('up', flush=True); time.sleep(60)"
+    )
+    broker = program("broker", lasting.format(pause=0))
+    supervisor.start(replace(broker, serves_others=True))
+    supervisor.start(program("timer", lasting.format(pause=0.5)))
+    logs = [tmp_path / "logs" / f"{name}.log" for name in ("broker", "timer")]
+    eventually(lambda: all("up" in log.read_text() for log in logs))
+
+    supervisor.stop()
+
+    broker_ended, timer_ended = (float(log.read_text().split()[-1]) for log in logs)
+    assert timer_ended < broker_ended
 
 
 def test_children_die_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
