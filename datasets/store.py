@@ -90,6 +90,11 @@ def check_name(filename: str) -> str:
     return suffix
 
 
+def clear_abandoned() -> int:
+    """Remove what uploads left half-written whose process was killed; returns how many files went. Those under way stay."""
+    return _DatasetStore().clear_abandoned()
+
+
 def path_of(digest: str) -> Path:
     """Where the file with this SHA-256 lies; raises `NotFound` for what is no digest."""
     return _DatasetStore().path(digest)

@@ -16,6 +16,7 @@ from notices.ends import Words, in_words
 @handles(PROFILE_JOB)
 def profile_version(work: Work) -> None:
     """Profile the version named in the payload, with drift against the version before it."""
+    store.clear_abandoned()
     version = DatasetVersion.objects.select_related("dataset").get(pk=work.payload["version"])
     work.progress("Check the digest", 0, 3)
     store.verify(version)

@@ -199,3 +199,15 @@ def test_a_worker_profiles_a_version_and_compares_it_with_the_one_before(
     }
     job = Job.objects.get(payload__version=second.pk)
     assert job.result["compared_with"] == 1
+
+
+def test_a_worker_clears_away_what_killed_uploads_left(
+    dataset: Dataset, alice: User, perform_jobs: Callable[[], int], settings: Settings
+) -> None:
+    versioned(dataset, alice)
+    left = Path(settings.DATASET_DIR) / "incoming" / "0000.part"
+    left.write_bytes(b"half")
+
+    perform_jobs()
+
+    assert not left.exists()
