@@ -27,7 +27,7 @@ STEADY_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class Program:
-    """One process to keep running: its name, its command, and where its output goes. `serves_others`: the others talk to it, so it ends last."""
+    """One process to keep running. `serves_others`: the others talk to it, so it ends last."""
 
     name: str
     command: tuple[str, ...]
