@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -22,7 +23,7 @@ from access.principal import Principal
 from foundation.dsse import BadEnvelope
 from registry import queries as registry
 from registry.models import Evidence, ModelCardRevision
-from reviews.models import APPROVING, PolicyVersion, Round, SignOff, Slot
+from reviews.models import APPROVING, Delegation, PolicyVersion, Round, SignOff, Slot
 from reviews.people import made_by, standing_delegations
 from reviews.policies import Rules
 from reviews.rulebook import rules_for
@@ -62,29 +63,26 @@ def turns_of(by: Principal) -> list[Turn]:
     if user is None or not user.is_person or not user.is_active:
         return []
     delegations = standing_delegations(timezone.now()).filter(delegate=user)
-    turns, stands_in = _turns(by, user, user.groups.all())
+    turns, stands_in = _turns(by, user)
     for delegation in delegations if stands_in else ():
         own = {turn.review for turn in turns}
-        found, _ = _turns(by, delegation.delegator, Group.objects.filter(pk=delegation.group_id), delegate=user)
+        found, _ = _turns(by, user, through=delegation)
         turns += [turn for turn in found if turn.review not in own]
     return turns
 
 
-def _turns(
-    by: Principal, signer: User, groups: QuerySet[Group], *, delegate: User | None = None
-) -> tuple[list[Turn], bool]:
-    """What `signer` could sign as a member of `groups`; through `delegate`, who has to be as independent as they.
+def _turns(by: Principal, reader: User, *, through: Delegation | None = None) -> tuple[list[Turn], bool]:
+    """What `reader` could sign: for themselves, or `through` a delegation for whom it names, who both have to be independent.
 
-    With it: whether the reader stands in for anybody, as far as these rows tell.
+    With it: whether the reader ever stood in for anybody, as far as these rows tell.
     """
-    people = {signer.pk, delegate.pk} if delegate else {signer.pk}
-    slots = _slots(by, groups, people).exclude(_related_to(signer))
-    if delegate is not None:
-        slots = slots.filter(delegable=True).exclude(_related_to(delegate))
-    rows = _counted_anew(list(slots.values(*_COLUMNS)), people)
+    people = {reader.pk, through.delegator_id} if through else {reader.pk}
+    slots = _slots(reader.pk, through.delegator_id, through.group_id) if through else _slots(reader.pk)
+    seen = visible_to(slots.all(), by, Permission.SEE_MODEL, through="round__review__version__model")
+    rows = _counted_anew(list(seen.values(*_COLUMNS)), people)
     lacking = [row for row in rows if row["filled"] < row["people"] and not row["signed"]]
     called = _called([row for row in lacking if not row["in_group"]])
-    behalf = str(signer) if delegate else ""
+    behalf = str(through.delegator) if through else ""
     turns = [
         Turn(row["round__review"], row["round"], row["pk"], row["title"], behalf)
         for row in lacking
@@ -93,23 +91,37 @@ def _turns(
     return turns, any(row["stands_in"] for row in rows) or not rows
 
 
-def _slots(by: Principal, groups: QuerySet[Group], people: Collection[int]) -> QuerySet[Slot]:
-    """The slots of open rounds that the groups hold or are the alternates of; how filled, and whether one of `people` signed the round."""
+@lru_cache(maxsize=512)
+def _slots(reader: int, delegator: int | None = None, group: int | None = None) -> QuerySet[Slot]:
+    """The slots of open rounds that the reader's groups (or that group of the delegator) hold or are the alternates of, unless one
+    of the people had a hand in the version; how filled, and whether one of them signed the round.
+
+    The question, not its answer: asked on every page, it takes longer to put together than to answer, so it is kept for each reader.
+    Nothing in it may depend on anything but these keys; take `.all()` of it.
+    """
+    people = [reader] if delegator is None else [reader, delegator]
+    groups = Group.objects.filter(user=reader) if delegator is None else Group.objects.filter(pk=group)
     given = SignOff.objects.filter(withdrawn_at=None)
     in_round = given.filter(round=OuterRef("round"))
     approving = given.filter(slot=OuterRef("pk"), decision__in=APPROVING).order_by().values("slot")
-    slots = Slot.objects.filter(
-        Q(group__in=groups) | Q(alternates__in=groups), round__state=Round.State.OPEN, round__review__closed_at=None
-    ).annotate(
-        filled=Coalesce(Subquery(approving.annotate(number=Count("pk")).values("number")), 0),
-        signed=Exists(in_round.filter(Q(person__in=people) | Q(delegation__delegator__in=people))),
-        moved=Exists(in_round.filter(changed_since())),
-        stands_in=Exists(standing_delegations(timezone.now()).filter(delegate=by.user)),
-        in_group=Exists(groups.filter(pk=OuterRef("group"))),
+    slots = (
+        Slot.objects.filter(
+            Q(group__in=groups) | Q(alternates__in=groups), round__state=Round.State.OPEN, round__review__closed_at=None
+        )
+        .annotate(
+            filled=Coalesce(Subquery(approving.annotate(number=Count("pk")).values("number")), 0),
+            signed=Exists(in_round.filter(Q(person__in=people) | Q(delegation__delegator__in=people))),
+            moved=Exists(in_round.filter(changed_since())),
+            stands_in=Exists(Delegation.objects.filter(delegate=reader)),
+            in_group=Exists(groups.filter(pk=OuterRef("group"))),
+        )
+        .order_by("round", "order", "pk")
     )
-    return visible_to(slots, by, Permission.SEE_MODEL, through="round__review__version__model").order_by(
-        "round", "order", "pk"
-    )
+    if delegator is not None:
+        slots = slots.filter(delegable=True)
+    for person in people:
+        slots = slots.exclude(_related_to(User(pk=person)))
+    return slots
 
 
 def changed_since() -> Q:
