@@ -98,7 +98,7 @@ def issue_receipt(seq: int, checkpoint: str | None = None) -> EntryReceipt:
     """
     note = checkpoint or _newest(seq)
     try:
-        head = open_checkpoint(note, keys.origin(), keys.trusted_verifiers())
+        head = keys.open_ours(note)
     except NoteRefused as error:
         raise NotProvable(f"The checkpoint is not this ledger's: {error}.") from error
     if not 0 <= seq < head.size:
