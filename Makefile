@@ -77,7 +77,10 @@ browser: install-dev ## pages in a real browser
 story: install-dev ## real processes: workers, servers, the MLflow client
 	$(PY) -m pytest -m story
 
-soak: install-dev ## the long proofs: 10,000 random walks through the rules of sign-off (half an hour on 2 cores)
+soak: install-dev ## the long proofs: 10,000 random walks, 1,000 killed sequencers on each database, 100 races of 100 (an hour on 2 cores)
+	$(PY) -m tests.audit.soak --kills 1000 --database sqlite
+	$(PY) -m tests.audit.soak --kills 1000 --database postgres
+	$(PY) -m tests.reviews.soak
 	$(PY) -m tests.reviews.machine --walks 10000
 
 openapi: install-dev ## write docs/openapi.yaml
