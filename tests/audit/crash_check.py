@@ -30,8 +30,8 @@ def main() -> None:
             said, name, entries = line.split()
             told[name] = (said, int(entries))
     for name, (said, entries) in told.items():
-        allowed = {"committed": {entries}, "undone": {0}, "begun": {0, entries}}[said]
-        if there[name] not in allowed:
+        allowed: dict[str, set[int]] = {"committed": {entries}, "undone": {0}, "begun": {0, entries}}
+        if there[name] not in allowed[said]:
             sys.exit(f"transaction {name} ({said}, {entries} entries) is in the ledger {there[name]} times")
     if strangers := there.keys() - told.keys():
         sys.exit(f"nobody told of {sorted(strangers)[:3]}")
