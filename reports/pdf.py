@@ -13,8 +13,9 @@ from django.template.loader import render_to_string
 from weasyprint import HTML
 from weasyprint.urls import FatalURLFetchingError, URLFetcher, URLFetcherResponse
 
-from foundation.charts import for_print
+from foundation.charts import for_print, has_picture
 from reports.certificate import Certificate
+from reports.review_pack import ReviewPack
 
 HOST: Final = "own.invalid"
 BASE: Final = f"https://{HOST}/"
@@ -29,7 +30,7 @@ class Refused(FatalURLFetchingError):  # type: ignore[misc]  # WeasyPrint has no
 
 
 class OwnFiles(URLFetcher):  # type: ignore[misc]  # WeasyPrint has no types
-    """Hands out the two files that certificates are printed with, and nothing else, whatever the address says."""
+    """Hands out the two files that paper is printed with, and nothing else, whatever the address says."""
 
     def fetch(self, url: str, headers: dict[str, str] | None = None) -> Any:
         """The file's bytes; raises `Refused` for every other address."""
@@ -37,7 +38,7 @@ class OwnFiles(URLFetcher):  # type: ignore[misc]  # WeasyPrint has no types
         name = unquote(parts.path).lstrip("/")
         path = finders.find(name) if parts.scheme == "https" and parts.netloc == HOST and name in FILES else None
         if not isinstance(path, str):
-            raise Refused(f"A certificate may not load {url[:100]}.")
+            raise Refused(f"What is printed may not load {url[:100]}.")
         with open(path, "rb") as file:
             return URLFetcherResponse(url, body=file.read(), headers={"Content-Type": FILES[name]})
 
@@ -54,3 +55,16 @@ def printed(certificate: Certificate) -> str:
     return render_to_string(
         "reports/certificate_print.html", {"certificate": certificate, "charts": charts, "base": BASE}
     )
+
+
+def printed_pack(pack: ReviewPack) -> str:
+    """The review pack as the HTML that is printed."""
+    fairness, importance = pack.page.fairness, pack.page.changes.importance
+    context = {
+        "pack": pack,
+        "base": BASE,
+        "performance_charts": [(title, for_print(drawing)) for title, drawing in pack.performance_charts],
+        "fairness_chart": for_print(fairness.drawing) if fairness and has_picture(fairness.drawing) else "",
+        "importance_chart": for_print(importance) if has_picture(importance) else "",
+    }
+    return render_to_string("reports/review_pack_print.html", context)

@@ -9,6 +9,7 @@ app_name = "reports"
 urlpatterns = [
     path("models/<str:name>/v/<int:number>/certificate/", views.certificate, name="certificate"),
     path("models/<str:name>/v/<int:number>/certificate.pdf", views.certificate_pdf, name="certificate_pdf"),
+    path("models/<str:name>/v/<int:number>/review-pack.pdf", views.review_pack, name="review_pack"),
     re_path(
         r"^models/(?P<name>[^/]+)/v/(?P<number>[0-9]{1,9})/sign-offs/(?P<digest>[0-9a-f]{64})\.json$",
         views.sign_off_bundle,

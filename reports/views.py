@@ -15,6 +15,7 @@ from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.actions import append_alone
 from audit.events import Action
+from foundation.canonical import sha256_hex
 from foundation.keys import public_pem, registry_signer
 from foundation.refusals import Invalid, NotFound, TooLarge
 from foundation.spreadsheets import Cell, csv_response
@@ -25,6 +26,7 @@ from reports.bundles import bundle_of
 from reports.certificate import Certificate, certificate_of
 from reports.checking import LARGEST_BYTES, check
 from reports.forms import CheckForm, PeriodForm
+from reports.review_pack import pack_of
 
 
 def _principal(request: HttpRequest) -> Principal:
@@ -53,8 +55,27 @@ def certificate_pdf(request: HttpRequest, name: str, number: int) -> HttpRespons
         after={"reference": found.reference, "holds": found.holds.value},
     )
     response = HttpResponse(data, content_type="application/pdf")
-    model = re.sub(r"[^A-Za-z0-9.-]+", "-", name)
-    response["Content-Disposition"] = f'inline; filename="{found.reference}-{model}-v{number}.pdf"'
+    response["Content-Disposition"] = f'inline; filename="{found.reference}-{_in_a_filename(name)}-v{number}.pdf"'
+    return response
+
+
+@require_GET
+def review_pack(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The review page on paper for a committee, of the stage and beside the version in the address; handing it out is on record."""
+    from reports.pdf import pdf_of, printed_pack  # see `certificate_pdf`
+
+    by = _principal(request)
+    stage, base = (request.GET.get(key, "") for key in ("stage", "base"))
+    pack = pack_of(find_version(name, number, by), at=timezone.now(), stage=stage, base=base)
+    data = pdf_of(printed_pack(pack))
+    append_alone(
+        Action.REVIEW_PACK_ISSUE,
+        by=by,
+        obj=pack.version.ledger_ref(),
+        after={"stage": pack.page.found.stage.name, "subject": pack.page.subject_digest, "sha256": sha256_hex(data)},
+    )
+    response = HttpResponse(data, content_type="application/pdf")
+    response["Content-Disposition"] = f'inline; filename="review-pack-{_in_a_filename(name)}-v{number}.pdf"'
     return response
 
 
@@ -108,6 +129,10 @@ def export(request: HttpRequest, what: str) -> HttpResponse:
     found = queries.decisions(PeriodForm(request.GET or None).period(), by, most=100_000)
     columns, rows = _TABLES[what](found)
     return csv_response(f"{what}.csv", columns, rows)
+
+
+def _in_a_filename(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
 
 
 def _certificate(request: HttpRequest, name: str, number: int) -> Certificate:
