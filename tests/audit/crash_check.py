@@ -27,8 +27,8 @@ def main() -> None:
     told = dict[str, tuple[str, int]]()
     for path in sorted(Path(settings.AUDIT_STATE_FILE).parent.glob("told-*")):
         for line in path.read_text().splitlines():
-            said, name, entries = line.split()
-            told[name] = (said, int(entries))
+            said, name, count = line.split()
+            told[name] = (said, int(count))
     for name, (said, entries) in told.items():
         allowed: dict[str, set[int]] = {"committed": {entries}, "undone": {0}, "begun": {0, entries}}
         if there[name] not in allowed[said]:
