@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import random
 import subprocess
 import sys
 import tarfile
@@ -391,6 +392,44 @@ def test_repacking_alone_is_no_attack(ledger: Sequencer, tmp_path: Path) -> None
     for same in (files, with_tree(files, entries_of(files))):
         report, _ = standalone.check_bundle(io.BytesIO(packed(same)), [standalone.parse_key(key())], [])
         assert report.problems == []
+
+
+def test_a_flipped_bit_anywhere_in_the_evidence_is_caught(ledger: Sequencer) -> None:
+    files, trusted = unpacked(exported()), [standalone.parse_key(key())]
+    chance = random.Random(1)
+    for name in [name for name in files if name.startswith("tile/")] + ["checkpoint"] * 5 + ["disclosures.jsonl"] * 5:
+        altered = bytearray(files[name])
+        altered[chance.randrange(len(altered))] ^= 1 << chance.randrange(8)
+
+        report, _ = standalone.check_bundle(io.BytesIO(packed(files | {name: bytes(altered)})), trusted, [])
+
+        assert report.problems != [], name
+
+
+def test_garbage_in_the_lines_is_a_sentence_and_no_crash(ledger: Sequencer) -> None:
+    files, trusted = unpacked(exported()), [standalone.parse_key(key())]
+    for name in ("checkpoints.jsonl", "disclosures.jsonl", "anchors/state.jsonl"):
+        for line in (
+            b"[]",
+            b"7",
+            b'{"seq":0,"disclosures":7}',
+            b'{"note":"\\ud800"}',
+            b'{"note":[]}',
+            b"\xff",
+            b"[" * 9_000,
+        ):
+            report, _ = standalone.check_bundle(io.BytesIO(packed(files | {name: line + b"\n"})), trusted, [])
+
+            assert len(report.problems) == 1, (name, line)
+
+
+def test_a_signed_size_that_no_file_could_hold_is_refused_at_once(ledger: Sequencer) -> None:
+    note = sign_note(TreeHead(keys.origin(), 10**18, bytes(32)).text(), keys.load_log_key())
+    files = unpacked(exported()) | {"checkpoint": note.encode()}
+
+    report, _ = standalone.check_bundle(io.BytesIO(packed(files)), [standalone.parse_key(key())], [])
+
+    assert "too small to hold" in report.problems[0]
 
 
 def hostile(member: tarfile.TarInfo) -> bytes:
