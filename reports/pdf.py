@@ -5,6 +5,7 @@ What people wrote is in these pages. Should a link to a picture or style sheet e
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +17,10 @@ from weasyprint.urls import FatalURLFetchingError, URLFetcher, URLFetcherRespons
 from foundation.charts import for_print, has_picture
 from reports.certificate import Certificate
 from reports.review_pack import ReviewPack
+
+# fontTools writes the hour into each font that it cuts down to the letters used; with this name, which it shares with the world of
+# reproducible builds, it writes always the same, and the same page makes the same bytes.
+os.environ.setdefault("SOURCE_DATE_EPOCH", "0")
 
 HOST: Final = "own.invalid"
 BASE: Final = f"https://{HOST}/"
