@@ -21,7 +21,7 @@ from access.tokens import MAX_TOKEN_DAYS, IssuedToken, issue_token, revoke_token
 from audit.actions import append
 from audit.events import Action, Obj
 from audit.governed import governed
-from foundation.refusals import Conflict, Invalid
+from foundation.refusals import Conflict, Forbidden, Invalid
 
 __all__ = [
     "MAX_TOKEN_DAYS",
@@ -37,6 +37,7 @@ __all__ = [
     "reauthenticate",
     "remove_from_group",
     "revoke_token",
+    "set_single_keys",
     "withdraw_role",
 ]
 
@@ -71,6 +72,25 @@ def _create_person(newcomer: _Newcomer, *, password: str, by: Principal) -> User
         after={"active": True},
         private={"username": person.username},
     )
+    return person
+
+
+@governed(Action.PERSON_SET_KEYS)
+def set_single_keys(person: User, on: bool, *, by: Principal) -> User:
+    """Say whether single keys do something on one's pages; nobody says it for somebody else. Saying it again changes nothing."""
+    person = User.objects.locked(person.pk)
+    if by.user is None or by.user.pk != person.pk:
+        raise Forbidden("Everybody chooses their own shortcuts.", code="not-yours")
+    if person.single_keys != on:
+        person.single_keys = on
+        person.save(update_fields=["single_keys"])
+        append(
+            Action.PERSON_SET_KEYS,
+            by=by,
+            obj=person.ledger_ref(),
+            before={"single_keys": not on},
+            after={"single_keys": on},
+        )
     return person
 
 

@@ -84,6 +84,10 @@ class User(AbstractUser):
         default=0, help_text="counted up to end every session of the account"
     )
 
+    single_keys = models.BooleanField(
+        default=True, help_text="whether one key alone does something on a page (WCAG 2.1.4)"
+    )
+
     objects: ClassVar[AccountManager] = AccountManager()
 
     class Meta:

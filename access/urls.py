@@ -24,4 +24,5 @@ urlpatterns = [
     path("service-accounts/<uuid:uuid>/tokens/", account_views.new_token, name="new-token"),
     path("service-accounts/<uuid:uuid>/tokens/<str:prefix>/revoke/", account_views.revoke, name="revoke-token"),
     path("me/", views.me, name="me"),
+    path("me/keys/", views.keys, name="keys"),
 ]

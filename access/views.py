@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from access import actions, queries, stepup
@@ -179,3 +180,17 @@ def me(request: HttpRequest) -> HttpResponse:
         "passkeys": Passkey.objects.usable().filter(user=by.user),
     }
     return render(request, "access/me.html", context)
+
+
+@require_POST
+def keys(request: HttpRequest) -> HttpResponse:
+    """Keep whether single keys do something; the dialog about shortcuts sends it with htmx and shows what was kept."""
+    by = _principal(request)
+    if by.user is None:
+        raise Unauthenticated("Sign in to choose your shortcuts.")
+    kept = actions.set_single_keys(by.user, request.POST.get("off") != "1", by=by)
+    if request.htmx:  # type: ignore[attr-defined]  # set by django-htmx
+        return render(request, "access/_keys.html", {"person": kept, "dialog": True, "swapped": True})
+    said = "work" if kept.single_keys else "are off"
+    messages.success(request, f"Kept: single-key shortcuts {said} wherever you sign in.")
+    return redirect(reverse("access:me") + "#keys")

@@ -4,7 +4,6 @@
   "use strict";
   const $ = (s, r = document) => r.querySelector(s), $$ = (s, r = document) => [...r.querySelectorAll(s)];
   const root = document.documentElement;
-  const stored = { get: k => { try { return localStorage.getItem(k); } catch { return null; } }, set: (k, v) => { try { localStorage.setItem(k, v); } catch { /* private mode: the choice lasts for this page */ } } };
 
   /* what only works with this file is hidden until it runs */
   const reveal = scope => $$("[data-needs-js]", scope).forEach(e => { e.hidden = false; });
@@ -17,6 +16,12 @@
     const theme = dark ? "light" : "dark";
     root.dataset.theme = theme;
     document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+  });
+
+  /* what a choice asks for opens with it: the conditions of an approval with conditions */
+  document.addEventListener("change", e => {
+    const form = e.target.matches("input[type=radio]") && e.target.form;
+    if (form) $$("details[data-open-with]", form).filter(d => d.dataset.openWith === e.target.value).forEach(d => { d.open = true; });
   });
 
   const dropDrafts = () => { try { Object.keys(sessionStorage).filter(k => k.startsWith("sign:")).forEach(k => sessionStorage.removeItem(k)); } catch { /* nothing was kept */ } };
@@ -187,9 +192,8 @@
     });
   }
 
-  /* keyboard: single keys can be turned off (WCAG 2.1.4) and never fire while typing */
-  const off = $("#keysoff");
-  if (off) { off.checked = stored.get("keysoff") === "1"; off.addEventListener("change", () => stored.set("keysoff", off.checked ? "1" : "0")); }
+  /* keyboard: single keys can be turned off (WCAG 2.1.4), which the person's account keeps, and never fire while typing */
+  const keysOff = () => Boolean($("#help [data-keys=off]"));
   let pending = false, section = -1;
   const step = (list, at, by) => Math.max(0, Math.min(list.length - 1, at + by));
   const moveRow = by => { const rows = $$(".q"), at = rows.findIndex(r => r.classList.contains("on")); rows.forEach(r => r.classList.remove("on")); const row = rows[step(rows, at, by)]; row.classList.add("on"); row.focus(); row.dispatchEvent(new CustomEvent("preview")); };
@@ -197,7 +201,7 @@
   document.addEventListener("keydown", e => {
     if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === "k") { if (show("palette")) e.preventDefault(); return; }
     if (e.key === "Escape") { const open = $("details.menu[open]"); if (open) { open.open = false; $("summary", open).focus(); } }
-    if (e.ctrlKey || e.metaKey || e.altKey || (off && off.checked) || e.target.closest("input, textarea, select, [contenteditable]") || $("dialog[open]")) return;
+    if (e.ctrlKey || e.metaKey || e.altKey || keysOff() || e.target.closest("input, textarea, select, [contenteditable]") || $("dialog[open]")) return;
     if (pending) { pending = false; const link = $(`[data-go="${CSS.escape(e.key)}"]`); if (link) location.assign(link.href); return; }
     const key = e.key;
     if (key === "g") { pending = true; setTimeout(() => { pending = false; }, 900); }
@@ -210,8 +214,22 @@
     else if (key === "c" && $("#composer")) { $("#composer").focus(); e.preventDefault(); }
   });
 
+  /* a reply is written where the thread stands: the page has the form once; without this file the link is a page of its own */
+  document.addEventListener("click", e => {
+    const link = e.target instanceof Element && e.target.closest("a[data-write]"), source = link && document.getElementById(link.dataset.write);
+    if (!source || e.ctrlKey || e.metaKey || e.shiftKey) return;
+    e.preventDefault();
+    const row = link.parentElement, written = $("form[data-written]", row);
+    if (written) { $("textarea", written).focus(); return; }
+    const form = source.content.firstElementChild.cloneNode(true);
+    form.action = link.href; form.dataset.written = ""; row.append(form);
+    form.addEventListener("reset", () => { form.remove(); link.focus(); });
+    $("textarea", form).focus();
+  });
+
   /* what is done once for the page and again for every swapped-in fragment */
   const enhance = scope => { reveal(scope); liftMessages(scope); restoreDrafts(scope); $$("dialog[data-picked]").forEach(d => choose(d, d.dataset.picked)); paintProgress(); $$("[data-diff=only][aria-pressed=true]", scope).forEach(showDiff); if ($("#pallist") && (scope === document || scope.id === "pallist" || scope.closest?.("#palette"))) select(0); };
   enhance(document); focusFirstError(document); spy();
-  document.addEventListener("htmx:after:swap", e => { const at = e.target instanceof Element ? e.target : document; enhance(document); if (at.closest?.("dialog")) focusFirstError(at); });
+  const land = () => { const at = $("[data-landed]"); if (at) { at.removeAttribute("data-landed"); at.focus(); } };
+  document.addEventListener("htmx:after:swap", e => { const at = e.target instanceof Element ? e.target : document; enhance(document); if (at.closest?.("dialog")) focusFirstError(at); land(); });
 })();

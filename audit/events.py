@@ -35,6 +35,7 @@ class Action(StrEnum):
     PERSON_CREATE = "person.create"
     PERSON_DEACTIVATE = "person.deactivate"
     PERSON_REACTIVATE = "person.reactivate"
+    PERSON_SET_KEYS = "person.set_keys"
     PERSON_SET_PASSWORD = "person.set_password"  # noqa: S105 - a word, not a password
     ROLE_ASSIGN = "role.assign"
     ROLE_WITHDRAW = "role.withdraw"

@@ -77,6 +77,48 @@ def test_the_palette_finds_a_model_and_goes_there(visit: Visit) -> None:
     page.wait_for_url("**/models/credit/**")
 
 
+def test_the_palette_is_walked_with_the_arrow_keys(visit: Visit) -> None:
+    page = visit("/models/", "alice")
+    field = page.locator("#palette input")
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("credit v1")
+    expect(page.locator('[data-asked="credit v1"]')).to_be_attached()
+    options = page.get_by_role("option")
+    expect(options.first).to_contain_text("credit v1")
+    chosen = page.locator('[role=option][aria-selected="true"]')
+
+    expect(chosen).to_have_count(1)
+    expect(field).to_have_attribute("aria-activedescendant", "po1")
+    field.fill("credit")
+    expect(page.locator('[data-asked="credit"]')).to_be_attached()
+    last = options.count() - 1
+    assert last >= 1
+    page.keyboard.press("ArrowDown")
+    expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")  # over the top, to the end
+    expect(options.nth(last)).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("ArrowDown")
+    expect(options.first).to_have_attribute("aria-selected", "true")
+    expect(field).to_be_focused()
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/models/credit/")
+
+
+def test_enter_before_the_answer_came_searches_on_the_page(visit: Visit) -> None:
+    page = visit("/models/", "bob")
+
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("option").first).to_be_visible()
+    page.keyboard.type("credit v1")
+    page.keyboard.press("Enter")  # the list still shows where one can go
+
+    page.wait_for_url("**/search/?q=credit%20v1")
+    expect(page.locator("#main").get_by_role("link", name="credit v1")).to_be_visible()
+
+
 def test_the_palette_says_when_nothing_is_found(visit: Visit) -> None:
     page = visit("/models/", "bob")
 
@@ -103,12 +145,39 @@ def test_two_keys_lead_to_a_room_and_can_be_switched_off(visit: Visit) -> None:
     page.keyboard.press("m")
     page.wait_for_url("**/models/")
     page.keyboard.press("?")
-    page.get_by_label("Turn off single-key shortcuts").check()
+    page.locator("#help").get_by_label("Turn off single-key shortcuts").check()
+    expect(page.get_by_text("Kept, for every browser")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("g")
     page.keyboard.press("i")
-
+    page.wait_for_timeout(300)
     expect(page).to_have_url("/models/")
+
+    elsewhere = visit("/me/", "bob")  # another browser, the same account
+    choice = elsewhere.locator("#keys").get_by_label("Turn off single-key shortcuts")
+    expect(choice).to_be_checked()
+    elsewhere.keyboard.press("?")
+    expect(elsewhere.locator("#help")).to_be_hidden()
+    elsewhere.keyboard.press("Control+k")
+    expect(elsewhere.locator("#palette")).to_be_visible()
+    elsewhere.keyboard.press("Escape")
+    choice.uncheck()
+    elsewhere.locator("#keys").get_by_role("button", name="Save").click()
+    expect(elsewhere.locator("#keys")).to_contain_text("single keys work")
+    elsewhere.locator("h1").click()
+    elsewhere.keyboard.press("?")
+    expect(elsewhere.locator("#help").get_by_label("Turn off single-key shortcuts")).not_to_be_checked()
+
+
+def test_single_keys_are_switched_off_without_javascript_too(visit: Visit) -> None:
+    page = visit("/me/", "dave", js=False)
+    card = page.locator("#keys")
+
+    card.get_by_label("Turn off single-key shortcuts").check()
+    card.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_text("single-key shortcuts are off")).to_be_visible()
+    expect(card.get_by_label("Turn off single-key shortcuts")).to_be_checked()
 
 
 def test_a_menu_closes_on_escape_and_on_a_click_outside(visit: Visit) -> None:

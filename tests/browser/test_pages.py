@@ -243,6 +243,7 @@ NOT_PAGES: Final = {
     "notices:open": "leads to the page that a notification is about",
     "notices:read": "posted by the list of notifications",
     "notices:read-all": "posted by the list of notifications",
+    "access:keys": "posted by the page of one's own account and the dialog about shortcuts",
     "notices:preference": "posted by the page of one's own account",
     "notices:test": "posted by the page of one's own account",
     "monitoring:evaluate": "posted by the deployment's page",

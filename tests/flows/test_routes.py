@@ -65,6 +65,7 @@ SAID_TO_EVERYBODY_SIGNED_IN: Final = SAID_TO_ANYBODY | {
     "/findings/",
     "/findings/export/",
     "/me/delegations/",
+    "/me/keys/",
     "/me/mail/test/",
     "/models/",
     "/monitoring/",
