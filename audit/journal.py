@@ -22,11 +22,15 @@ class JournalDamaged(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A signed checkpoint with the size that it covers and the time at which it was written (µs since 1970)."""
+    """A signed checkpoint with the size that it covers and the time at which it was written (µs since 1970).
+
+    `receipt` is what an outside party gave for it, where what it gave proves something: a time stamp, for example.
+    """
 
     t: int
     size: int
     note: str
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Journal:
     def append(self, line: Line) -> None:
         """Add a line and return when it is on the disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        record = orjson.dumps({"t": line.t, "size": line.size, "note": line.note}) + b"\n"
+        receipt = {"receipt": line.receipt} if line.receipt else {}
+        record = orjson.dumps({"t": line.t, "size": line.size, "note": line.note, **receipt}) + b"\n"
         created = not self.path.exists()
         with self.path.open("ab+") as file:
             _cut_torn_end(file.fileno())
@@ -76,7 +81,7 @@ class Journal:
 def _parse(record: bytes, number: int, name: str) -> Line:
     try:
         fields = orjson.loads(record)
-        return Line(t=int(fields["t"]), size=int(fields["size"]), note=str(fields["note"]))
+        return Line(int(fields["t"]), int(fields["size"]), str(fields["note"]), str(fields.get("receipt", "")))
     except (ValueError, KeyError, TypeError) as error:
         raise JournalDamaged(
             f"line {number} of {name} cannot be read (a negative number counts from the end)"

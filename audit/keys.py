@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
@@ -126,9 +127,15 @@ def public_lines() -> list[PublicLine]:
             f"The ledger's public key {path.name} is missing, so no checkpoint can be believed. Run `manage.py audit init`."
         )
     try:
-        return [PublicLine.parse(line) for line in path.read_text().splitlines() if line.strip()]
+        return list(_parsed(path, stamp()))
     except (NoteRefused, ValueError) as error:
         raise KeyRefused(f"{path.name} does not hold verifier keys: {error}.") from error
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, _stamp: tuple[int, int, int]) -> tuple[PublicLine, ...]:
+    """Read once for each state of the file: every checkpoint that is verified asks for it."""
+    return tuple(PublicLine.parse(line) for line in path.read_text().splitlines() if line.strip())
 
 
 def write_public_lines(lines: Sequence[PublicLine]) -> None:

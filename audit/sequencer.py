@@ -11,16 +11,15 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import structlog
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from audit import intake, keys, rotation, store
+from audit.anchors.configured import FILE_SINK, anchor_journal, state_journal
 from audit.intake import Accepted, Row
-from audit.journal import Journal, Line
+from audit.journal import Line
 from audit.leader import is_leader
 from audit.merkle import EMPTY_ROOT, leaf_hash
 from audit.models import Anchor, Checkpoint
@@ -33,22 +32,11 @@ MAX_ROWS: Final = 20_000
 POLL_SECONDS: Final = 0.025
 SIGN_EVERY_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 1.0
-FILE_SINK: Final = "file"
 MIND_KEYS_SECONDS: Final = 60.0
 
 
 class RefusesToSign(RuntimeError):
     """The database and what is held outside it do not agree; the sentence says how, and what an operator can do."""
-
-
-def state_journal() -> Journal:
-    """The sequencer's own record of what it has signed, outside the database."""
-    return Journal(Path(settings.AUDIT_STATE_FILE))
-
-
-def anchor_journal() -> Journal:
-    """The file sink for checkpoints: meant for another disk or machine than the database's."""
-    return Journal(Path(settings.AUDIT_ANCHOR_DIR) / "checkpoints")
 
 
 def initialise() -> TreeHead:

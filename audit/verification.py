@@ -17,21 +17,22 @@ from dataclasses import dataclass, field
 from django.db import connection
 from django.db.models import Max
 
-from audit import keys, store, triggers
+from audit import anchors, keys, store, triggers
 from audit.deep import DeepCheck
-from audit.journal import Journal, JournalDamaged
 from audit.merkle import HASH_BYTES
 from audit.models import Checkpoint, IndexRow, Private, Quarantined, Tile
 from audit.note import NoteRefused, TreeHead
 from audit.problems import Problem, Problems
 from audit.recount import Count, Counted, counting, wrong_tile
-from audit.sequencer import anchor_journal, state_journal
 from audit.tiles import TILE_WIDTH, FullTile, RightEdge, right_edge
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was compared and what was found. `since` is the size from which entries were read again."""
+    """What was compared and what was found. `since` is the size from which entries were read again.
+
+    `remarks` are sentences about what is no problem and must not go unsaid: a sink that could not be read, a documented loss.
+    """
 
     size: int
     root: str
@@ -42,6 +43,7 @@ class Verification:
     quarantined: int
     seconds: float
     problems: tuple[Problem, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -81,6 +83,7 @@ class _Heads:
     roots: dict[int, list[tuple[bytes, str]]] = field(default_factory=dict)
     checkpoints: int = 0
     outside: set[int] = field(default_factory=set)
+    remarks: list[str] = field(default_factory=list)
 
     def add(self, head: TreeHead, place: str) -> None:
         self.roots.setdefault(head.size, []).append((head.root, place))
@@ -115,28 +118,22 @@ def verify(since: int = 0, *, deep: bool = False, processes: int = 1) -> Verific
         quarantined=Quarantined.objects.count(),
         seconds=time.monotonic() - started,
         problems=problems.found,
+        remarks=tuple(heads.remarks),
     )
 
 
 def _read_outside(heads: _Heads, problems: Problems) -> None:
-    for journal in (state_journal(), anchor_journal()):
-        _read_journal(journal, heads, problems)
+    for held in anchors.held_outside(
+        damaged=lambda sentence: problems.add("outside-damaged", sentence), unreadable=heads.remarks.append
+    ):
+        if (head := _open(held.note, held.place, problems)) is not None:
+            heads.add(head, held.place)
+            heads.outside.add(head.size)
     if not heads.outside:
         problems.add(
             "nothing-outside",
             "No checkpoint is held outside the database, so a shortened or rewritten ledger would look whole.",
         )
-
-
-def _read_journal(journal: Journal, heads: _Heads, problems: Problems) -> None:
-    try:
-        for number, line in enumerate(journal.lines(), 1):
-            place = f"line {number} of {journal.path.name}"
-            if (head := _open(line.note, place, problems)) is not None:
-                heads.add(head, place)
-                heads.outside.add(head.size)
-    except JournalDamaged as error:
-        problems.add("outside-damaged", f"What is held outside the database is damaged: {error}.")
 
 
 def _read_checkpoints(heads: _Heads, problems: Problems) -> int:

@@ -47,6 +47,10 @@ class Environment(BaseSettings):
     )
     mfa_key: str = ""
     ledger_origin: str = "countersign.local/ledger"
+    anchors: list[dict[str, str]] = Field(
+        default=[], description='JSON: where checkpoints are held outside, [{"sink": "git", "repository": "/srv/anchors"}, …]'
+    )
+    no_outside_anchor: str = ""
     email_url: str = Field(
         default="", description="smtp[s|+tls]://user:password@host:port; empty prints mail to the console"
     )

@@ -11,6 +11,8 @@ from typing import Any, Final
 from django.core.management.base import OutputWrapper
 
 from audit import keys
+from audit.anchors.protocol import TIMEOUT_SECONDS
+from audit.anchors.publishing import in_background
 from audit.sequencer import Sequencer
 
 HELP: Final = "log and sign what is pending until SIGTERM"
@@ -29,4 +31,7 @@ def run(options: dict[str, Any], stdout: OutputWrapper) -> None:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, stop_soon)
+    publisher = in_background(stop)
     Sequencer(keys.load_log_key()).run(stop)
+    if publisher is not None:
+        publisher.join(TIMEOUT_SECONDS)

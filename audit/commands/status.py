@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.core.management.base import CommandError, OutputWrapper
 from django.db import connection
 
-from audit import store, triggers
-from audit.models import Pending, Quarantined
-from audit.sequencer import state_journal
+from audit import keys, store, triggers
+from audit.alerts import failing_sinks, when
+from audit.anchors.configured import state_journal
+from audit.models import Pending, Quarantined, SinkState
 
 HELP: Final = "size, newest checkpoint, what is pending, what was refused"
 
@@ -26,13 +26,40 @@ def run(options: dict[str, Any], stdout: OutputWrapper) -> None:
     if latest is None:
         raise CommandError("This ledger has not been initialised. Run `manage.py audit init`.")
     refused, missing = Quarantined.objects.count(), triggers.missing(connection)
-    signed = datetime.fromtimestamp(latest.t / 1_000_000, UTC).isoformat(timespec="seconds")
+    signed = when(latest.t)
     stdout.write(f"{latest.size:,} entries are signed, the newest checkpoint at {signed}.")
     stdout.write(f"Outside the database {outside.size if outside else 0:,} are held.")
     stdout.write(f"{Pending.objects.count():,} entries wait to be logged.")
+    for state in SinkState.objects.order_by("name"):
+        stdout.write(_sink(state))
+    for sentence in _old_mac_keys():
+        stdout.write(sentence)
     for row in Quarantined.objects.order_by("-id")[:10]:
         stdout.write(f"Refused, pending row {row.pending_id}: {row.why}.")
+    late = [alert.body for alert in failing_sinks()]
     if refused or missing:
-        raise CommandError(
-            f"{refused:,} rows lie in quarantine; guards missing: {', '.join(sorted(missing)) or 'none'}."
+        late.append(f"{refused:,} rows lie in quarantine; guards missing: {', '.join(sorted(missing)) or 'none'}.")
+    if late:
+        raise CommandError("\n".join(late))
+
+
+def _sink(state: SinkState) -> str:
+    if state.failing_since:
+        tried = f"{state.attempts:,} time{'' if state.attempts == 1 else 's'}"
+        return f"{state.name}: fails since {when(state.failing_since)}, tried {tried}: {state.error}."
+    return f"{state.name}: holds the checkpoint over {state.size:,} entries since {when(state.published)}."
+
+
+def _old_mac_keys() -> list[str]:
+    """Which old MAC keys can go: those under which nothing waits any more."""
+    waiting = Pending.objects.all()
+    counts = {key_id: waiting.filter(mac__startswith=f"{key_id}:").count() for key_id in keys.old_mac_keys()}
+    return [
+        f"MAC key {key_id} is still accepted: "
+        + (
+            f"{count:,} rows wait under it."
+            if count
+            else "nothing waits under it, remove it once every process is restarted."
         )
+        for key_id, count in counts.items()
+    ]

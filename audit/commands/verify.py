@@ -32,5 +32,7 @@ def run(options: dict[str, Any], stdout: OutputWrapper) -> None:
     result = verify_ledger(by=OPERATOR, since=since, deep=deep, processes=options["processes"])
     if not result.ok:
         problems = "\n".join(f"- {problem.sentence}" for problem in result.problems)
-        raise CommandError(f"{result.sentence}\n{problems}")
+        raise CommandError("\n".join([result.sentence, problems, *result.remarks]))
+    for remark in result.remarks:
+        stdout.write(remark)
     stdout.write(f"{result.sentence} Root {result.root} ({result.seconds:.2f} s).")

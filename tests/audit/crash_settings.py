@@ -23,5 +23,6 @@ AUDIT_LOG_ORIGIN = "countersign.test/crash"
 AUDIT_STATE_FILE = _FOLDER / "state"
 AUDIT_ANCHOR_DIR = _FOLDER / "anchors"
 AUDIT_MAC_KEY = _CRASH["mac_key"].encode()
+AUDIT_ANCHORS: list[dict[str, str]] = []
 AUDIT_MAC_KEY_ID = "1"
 AUDIT_OLD_MAC_KEYS: dict[str, bytes] = {}

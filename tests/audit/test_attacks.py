@@ -19,12 +19,13 @@ from django.db import connection
 
 from audit import keys, store, triggers
 from audit.actions import NotAppended, append
+from audit.anchors.configured import state_journal
 from audit.entries import INDEX_COLUMNS, Entry
 from audit.events import Action
 from audit.merkle import leaf_hash
 from audit.models import IndexRow, Pending, Private, Quarantined
 from audit.note import Signer, TreeHead, sign_note
-from audit.sequencer import RefusesToSign, Sequencer, state_journal
+from audit.sequencer import RefusesToSign, Sequencer
 from audit.tiles import TILE_WIDTH, RightEdge
 from audit.verification import Verification, verify
 from tests.audit.conftest import ALICE, CREDIT, happen

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
 from audit import keys, receipts, store
+from audit.anchors.configured import state_journal
 from audit.merkle import inclusion_proof, leaf_hash, root_of
 from audit.models import IndexRow, Tile
 from audit.note import Signer, TreeHead, sign_note
@@ -26,7 +27,7 @@ from audit.receipts import (
     issue_receipt,
     verify_receipt,
 )
-from audit.sequencer import Sequencer, state_journal
+from audit.sequencer import Sequencer
 from tests.audit.conftest import happen
 from tests.audit.test_attacks import database_owner, edit_an_entry_and_its_tile, rewrite_with_another_key
 from tests.audit.test_command import audit

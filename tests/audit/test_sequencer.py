@@ -10,12 +10,14 @@ from django.db import connection, transaction
 from audit import keys, store
 from audit import sequencer as sequencing
 from audit.actions import append, wait_until_sequenced
+from audit.anchors.configured import anchor_journal, state_journal
 from audit.entries import Entry
 from audit.events import Action
+from audit.leader import LEADER_LOCK
 from audit.merkle import leaf_hash
 from audit.models import Anchor, Bundle, Checkpoint, IndexRow, Pending, Private, Tile
 from audit.note import open_checkpoint
-from audit.sequencer import RefusesToSign, Sequencer, anchor_journal, initialise, state_journal
+from audit.sequencer import RefusesToSign, Sequencer, initialise
 from audit.verification import verify
 from tests.audit.conftest import ALICE, CREDIT, happen
 
@@ -212,7 +214,7 @@ def test_only_one_of_two_sequencers_leads() -> None:
 
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [sequencing._LEADER_LOCK])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LEADER_LOCK])
         second = threading.Thread(target=tick)
         second.start()
         second.join()

@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 
 from audit import commands
+from audit.anchors.protocol import SinkMisconfigured
 from audit.journal import JournalDamaged
 from audit.keys import KeyRefused
 from audit.sequencer import RefusesToSign
@@ -39,5 +40,5 @@ class Command(BaseCommand):
         """Run one subcommand."""
         try:
             COMMANDS[subcommand].run(options, self.stdout)
-        except (RefusesToSign, KeyRefused, JournalDamaged) as error:
+        except (RefusesToSign, KeyRefused, JournalDamaged, SinkMisconfigured) as error:
             raise CommandError(str(error)) from error

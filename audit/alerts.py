@@ -1,0 +1,66 @@
+"""Decides what people with the right must be told about the ledger itself: rows that were refused, sinks that have failed for too long.
+
+Rooms above ask (`notices` does, once a minute) and tell each of them once: this room knows no people.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from django.conf import settings
+
+from audit.models import Quarantined, SinkState
+
+AT_MOST: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something to look at: a stable id (at most 100 characters), a title and what to do."""
+
+    id: str
+    title: str
+    body: str
+
+
+def alerts(*, after: int = 0) -> list[Alert]:
+    """What there is to tell: quarantined rows with an id above `after`, oldest first, 100 at most, and sinks that fail now."""
+    return [*_quarantined(after), *failing_sinks()]
+
+
+def _quarantined(after: int) -> list[Alert]:
+    return [
+        Alert(
+            f"ledger-refused:{row.pk}",
+            "The ledger refused an entry",
+            f"Pending row {row.pending_id}: {row.why}. Somebody wrote to the database past the application, or a key differs between "
+            "processes. Run `manage.py audit status`; the row is kept as it was found.",
+        )
+        for row in Quarantined.objects.filter(pk__gt=after).order_by("pk")[:AT_MOST]
+    ]
+
+
+def failing_sinks() -> list[Alert]:
+    """Sinks that have failed for longer than `AUDIT_SINK_ALERT_MINUTES`."""
+    oldest = _now() - settings.AUDIT_SINK_ALERT_MINUTES * 60_000_000
+    return [
+        Alert(
+            f"ledger-sink:{state.name}:{state.failing_since}",
+            f"The ledger's checkpoints no longer reach {state.name}",
+            f"Since {when(state.failing_since)} nothing could be put there: {state.error}. The ledger goes on signing; what is signed "
+            "meanwhile is held by the other sinks only.",
+        )
+        for state in SinkState.objects.filter(failing_since__gt=0, failing_since__lte=oldest).order_by("name")
+    ]
+
+
+def when(t: int) -> str:
+    """A time (µs since 1970) for people, in UTC."""
+    return datetime.fromtimestamp(t / 1_000_000, UTC).isoformat(timespec="seconds")
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000

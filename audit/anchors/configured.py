@@ -1,0 +1,61 @@
+"""Decides which sinks an installation has: the two local files always, the others as `AUDIT_ANCHORS` lists them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+
+from audit.anchors.file import FileSink
+from audit.anchors.git import GitSink
+from audit.anchors.protocol import Options, Sink, SinkMisconfigured
+from audit.anchors.rfc3161 import TimestampSink
+from audit.anchors.s3 import S3Sink
+from audit.anchors.witness import WitnessSink
+from audit.journal import Journal
+
+FILE_SINK: Final = "file"
+_KINDS: Final[dict[str, Callable[[str, Options], Sink]]] = {
+    "git": GitSink.of,
+    "s3": S3Sink.of,
+    "rfc3161": TimestampSink.of,
+    "witness": WitnessSink.of,
+}
+
+
+def state_journal() -> Journal:
+    """The sequencer's own record of what it has signed, outside the database."""
+    return Journal(Path(settings.AUDIT_STATE_FILE))
+
+
+def anchor_journal() -> Journal:
+    """The file sink for checkpoints: meant for another disk or machine than the database's."""
+    return Journal(Path(settings.AUDIT_ANCHOR_DIR) / "checkpoints")
+
+
+def local_sinks() -> list[Sink]:
+    """The state file and the anchor file; the sequencer writes them itself, at every checkpoint."""
+    return [FileSink("state", state_journal()), FileSink(FILE_SINK, anchor_journal())]
+
+
+def configured() -> list[Sink]:
+    """The other sinks; raises `SinkMisconfigured`. Each is `{"sink": kind, "name": …, …}`; the name is the kind where none is given."""
+    entries: Sequence[Options] = settings.AUDIT_ANCHORS
+    sinks = [_sink(options) for options in entries]
+    names = Counter([sink.name for sink in sinks] + [sink.name for sink in local_sinks()] + ["checkpoints"])
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise SinkMisconfigured(f"two sinks are called {twice[0]}: give each a name of its own")
+    return sinks
+
+
+def _sink(options: Options) -> Sink:
+    kind = options.get("sink", "")
+    name = options.get("name") or kind
+    if kind not in _KINDS:
+        raise SinkMisconfigured(f"there is no sink {kind!r}; there are {', '.join(_KINDS)}")
+    if not name.replace("-", "").isalnum() or len(name) > 40:
+        raise SinkMisconfigured(f"a sink's name has letters, digits and hyphens, at most 40, not {name!r}")
+    return _KINDS[kind](name, options)

@@ -1,0 +1,69 @@
+"""Decides what a sink is: a place outside the database that takes checkpoints and can be asked which it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from django.conf import settings
+
+from audit.journal import Journal, Line
+
+Options = Mapping[str, str]
+TIMEOUT_SECONDS: Final = 10.0
+
+
+class SinkFailed(RuntimeError):
+    """A checkpoint could not be put there, or what is there could not be read; it may work later."""
+
+
+class SinkDamaged(RuntimeError):
+    """What is held there is not what was put there."""
+
+
+class SinkMisconfigured(ValueError):
+    """The options of a sink are incomplete; the sentence says which are missing."""
+
+
+class Sink(Protocol):
+    """A place outside the database. `name` is unique in an installation; it takes a new checkpoint every so many seconds at most."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in settings, status and anchor rows; at most 40 characters."""
+
+    @property
+    def every_seconds(self) -> float:
+        """The shortest time between two checkpoints that are put there."""
+
+    def publish(self, line: Line) -> str:
+        """Put a checkpoint there and return what shows it, as text; raises `SinkFailed`. Putting the same one again is harmless."""
+
+    def held(self) -> list[Line]:
+        """The checkpoints that are there; raises `SinkFailed` where they cannot be read, `SinkDamaged` where they were changed."""
+
+
+def required(options: Options, *names: str) -> list[str]:
+    """The values of these options; raises `SinkMisconfigured` naming those that are missing."""
+    missing = [name for name in names if not options.get(name)]
+    if missing:
+        raise SinkMisconfigured(f"the sink {options.get('name') or options.get('sink')} lacks {', '.join(missing)}")
+    return [options[name] for name in names]
+
+
+def seconds(options: Options, default: float) -> float:
+    """The option `every_seconds`; raises `SinkMisconfigured` where it is no number above zero."""
+    text = options.get("every_seconds", str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise SinkMisconfigured(f"every_seconds of a sink is a number above zero, not {text!r}")
+    return value
+
+
+def beside(name: str) -> Journal:
+    """The file for what an outside party gave us (time stamps, cosignatures), in the anchor folder."""
+    return Journal(Path(settings.AUDIT_ANCHOR_DIR) / name)
