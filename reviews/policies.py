@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from foundation.canonical import digest_of
+from foundation.naming import told_apart
 from foundation.refusals import Invalid
 from reviews import producers
 from reviews.cel import BadExpression
@@ -26,6 +27,7 @@ FACETS: Final = ("artifact", "data", "environment", "evaluation", "card", "polic
 SECTIONS: Final = ("gates", "performance", "fairness", "data", "changes", "card", "supply-chain")
 FORMAT: Final = 1
 _KEY: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
+"""No underscore: see `foundation.naming.told_apart`."""
 
 
 class Unit(StrEnum):
@@ -415,9 +417,14 @@ class Rules:
     """When the newest of them came into force; None: not known, or a text that is only rehearsed."""
 
     @property
+    def _by_name(self) -> Sequence[tuple[PolicyRef, PolicyDocument]]:
+        """In the order of `refs`, which is what is signed: by it slots and gates are told apart, here and offline."""
+        return sorted(self.policies, key=lambda pair: pair[0].name)
+
+    @property
     def refs(self) -> tuple[PolicyRef, ...]:
         """The policies, by name."""
-        return tuple(ref for ref, _ in sorted(self.policies, key=lambda pair: pair[0].name))
+        return tuple(ref for ref, _ in self._by_name)
 
     @property
     def digest(self) -> str:
@@ -428,12 +435,12 @@ class Rules:
     def gates(self) -> tuple[Gate, ...]:
         """The gates of all; a key that two policies use is told apart by the policy's name, and so is the slot that may except one."""
         slots = iter(self.slots)
-        named = {ref.name: {slot.key: next(slots).key for slot in document.slots} for ref, document in self.policies}
+        named = {ref.name: {slot.key: next(slots).key for slot in document.slots} for ref, document in self._by_name}
         return tuple(
             self._apart(
                 [
                     (ref.name, msgspec.structs.replace(gate, excepted_by=named[ref.name].get(gate.excepted_by, "")))
-                    for ref, document in self.policies
+                    for ref, document in self._by_name
                     for gate in document.gates
                 ]
             )
@@ -442,7 +449,7 @@ class Rules:
     @property
     def slots(self) -> tuple[SlotRule, ...]:
         """The slots of all; a key that two policies use is told apart by the policy's name."""
-        return tuple(self._apart([(ref.name, slot) for ref, document in self.policies for slot in document.slots]))
+        return tuple(self._apart([(ref.name, slot) for ref, document in self._by_name for slot in document.slots]))
 
     @property
     def valid_months(self) -> int:
@@ -526,7 +533,6 @@ class Rules:
 
     @staticmethod
     def _apart(rules: Sequence[tuple[str, Any]]) -> Iterable[Any]:
-        seen: set[str] = set()
-        for policy, rule in rules:
-            yield msgspec.structs.replace(rule, key=f"{rule.key}-{policy}") if rule.key in seen else rule
-            seen.add(rule.key)
+        keys = told_apart([(rule.key, policy) for policy, rule in rules])
+        for key, (_, rule) in zip(keys, rules, strict=True):
+            yield msgspec.structs.replace(rule, key=key)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from foundation.canonical import digest_of, sha256_hex
 from foundation.dsse import BadEnvelope, envelope_digest, open_sealed
+from foundation.naming import told_apart
 from foundation.webauthn import BadAssertion, check_signed_by, method_of
 from registry.manifest import ManifestFile, manifest_digest
 
@@ -434,15 +435,24 @@ def _texts(texts: Iterable[Mapping[str, Any]], named: Sequence[Mapping[str, Any]
 
 def _slots(texts: Iterable[Mapping[str, Any]], named: Sequence[Mapping[str, Any]]) -> dict[str, Slot]:
     """The slots that the release's policies ask for, each policy's text checked against the digest that was signed."""
-    slots: dict[str, Slot] = {}
-    for policy, content in zip(named, _texts(texts, named), strict=True):
-        for slot in content["slots"]:
-            # Two policies may use one key for slots of their own: the second is told apart by its policy's name, as in reviews.
-            key = f"{slot['key']}-{policy['name']}" if slot["key"] in slots else slot["key"]
-            slots[key] = Slot(key, int(slot["people"]), tuple(slot["answers_for"]), bool(slot.get("delegable", True)))
-    if not slots:
+    rows = _rows("slots", _texts(texts, named), named)
+    if not rows:
         raise NotVerified("policy", "The release names no policy that asks for a sign-off.")
-    return slots
+    return {
+        key: Slot(key, int(slot["people"]), tuple(slot["answers_for"]), bool(slot.get("delegable", True)))
+        for key, _, slot in rows
+    }
+
+
+def _rows(
+    part: str, contents: Iterable[Mapping[str, Any]], named: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Key, policy and text of all slots or gates. Two policies may use one key for rows of their own: told apart as in reviews."""
+    rows = [
+        (str(policy["name"]), row) for policy, content in zip(named, contents, strict=True) for row in content[part]
+    ]
+    keys = told_apart([(str(row["key"]), name) for name, row in rows])
+    return [(key, name, row) for key, (name, row) in zip(keys, rows, strict=True)]
 
 
 def _facets(text: str, release: Mapping[str, Any]) -> dict[str, str]:
@@ -521,18 +531,12 @@ def _check_exceptions(
 
 def _excepting(texts: Iterable[Mapping[str, Any]], named: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The slot that may except each gate; keys that two policies use are told apart by the policy's name, as in reviews."""
-    slots: set[str] = set()
-    found: dict[str, str] = {}
-    for policy, content in zip(named, _texts(texts, named), strict=True):
-        own = {
-            one["key"]: f"{one['key']}-{policy['name']}" if one["key"] in slots else one["key"]
-            for one in content["slots"]
-        }
-        slots |= set(own.values())
-        for gate in content["gates"]:
-            key = f"{gate['key']}-{policy['name']}" if gate["key"] in found else gate["key"]
-            found[key] = own.get(gate.get("excepted_by", ""), "")
-    return found
+    contents = _texts(texts, named)
+    slots = {(name, str(slot["key"])): key for key, name, slot in _rows("slots", contents, named)}
+    return {
+        key: slots.get((name, str(gate.get("excepted_by", ""))), "")
+        for key, name, gate in _rows("gates", contents, named)
+    }
 
 
 def _check_quorum(decisions: Iterable[Mapping[str, Any]], slots: Mapping[str, Slot]) -> None:

@@ -29,7 +29,8 @@ from reviews.publication import Needs
 from reviews.rulebook import in_force
 
 MAX_NOTE: Final = 300
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+MAX_NAME: Final = 63
+_NAME: Final = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{MAX_NAME - 1}}}")
 Status = PolicyVersion.Status
 
 
@@ -44,6 +45,7 @@ def draft_policy(name: str, content: Mapping[str, Any], *, note: str = "", by: P
     if len(note) > MAX_NOTE:
         raise Invalid("The note is too long.", errors={"note": f"At most {MAX_NOTE} characters."})
     document = checked(content)
+    _check_lengths(name, document)
     policy, created = Policy.objects.get_or_create(name=name, defaults={"title": document.title})
     policy = Policy.objects.select_for_update().get(pk=policy.pk)
     draft = policy.versions.filter(status__in=[Status.DRAFT, Status.PROPOSED]).first()
@@ -166,6 +168,22 @@ def checked(content: Mapping[str, Any]) -> PolicyDocument:
     if flaws:
         raise refusal(flaws)
     return document
+
+
+def _check_lengths(name: str, document: PolicyDocument) -> None:
+    """Where two policies use one key, it is joined with the name of the second: that has to fit, too."""
+    most = MAX_NAME - 1 - len(name)
+    flaws = [
+        Flaw(
+            f"{part}[{number}].key",
+            f"Together with the policy's name, {name}, this is longer than {MAX_NAME - 1} characters.",
+        )
+        for part, rules in (("gates", document.gates), ("slots", document.slots))
+        for number, rule in enumerate(rules)
+        if len(rule.key) > most
+    ]
+    if flaws:
+        raise refusal(flaws)
 
 
 def strangers_in(document: PolicyDocument) -> list[Flaw]:

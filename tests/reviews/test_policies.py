@@ -105,6 +105,31 @@ def test_policies_together_ask_for_everything_that_any_asks_for() -> None:
     assert [ref.name for ref in rules.refs] == ["a-strict", "b-loose"]
 
 
+def test_slots_of_two_policies_are_told_apart_whatever_they_are_called() -> None:
+    text = content()
+    validator = next(slot for slot in text["slots"] if slot["key"] == "validator")
+    gates = [gate | {"excepted_by": "validator"} for gate in text["gates"]]
+    one = parse(text | {"slots": [validator, validator | {"key": "validator-zz"}], "gates": gates})
+    other = parse(text | {"slots": [validator], "gates": gates})
+    pairs = [(PolicyRef("zz", 1, other.digest), other), (PolicyRef("aa", 1, one.digest), one)]
+
+    rules = Rules(tuple(pairs))
+
+    assert [slot.key for slot in rules.slots] == ["validator", "validator-zz", "validator_zz"]
+    assert [slot.key for slot in Rules(tuple(reversed(pairs))).slots] == [slot.key for slot in rules.slots]
+    assert {gate.excepted_by for gate in rules.gates} == {"validator", "validator_zz"}
+
+
+@pytest.mark.parametrize("key", ["validator_zz", "_validator"])
+def test_a_key_contains_no_underscore_which_tells_keys_apart(key: str) -> None:
+    text = content()
+    text["slots"][0]["key"] = text["gates"][0]["key"] = key
+
+    _, flaws = examine(text)
+
+    assert {"slots[0].key", "gates[0].key"} <= {flaw.where for flaw in flaws}
+
+
 def test_digest_of_rules_does_not_depend_on_the_order_of_policies() -> None:
     one, other = parse(content()), parse(shipped_policies()["staging"])
     pairs = [(PolicyRef("one", 1, one.digest), one), (PolicyRef("other", 2, other.digest), other)]

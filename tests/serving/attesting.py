@@ -83,12 +83,14 @@ class Registry:
         method: str = "password",
         valid: timedelta = timedelta(days=365),
         seen_facets: Mapping[str, str] | None = None,
+        beside: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """A good attestation of `files`, or one with the flaw that the arguments give it."""
+        """A good attestation of `files`, or one with the flaw that the arguments give it. `beside`: texts of other policies, by name."""
         manifest = manifest_of(files)
         digest = manifest_digest(manifest)
         about = {"model": model, "version": version, "stage": stage}
-        policies = [{"name": "production-tier-1", "number": 1, "digest": digest_of(policy)}]
+        texts = {"production-tier-1": policy} | dict(beside or {})
+        policies = [{"name": name, "number": 1, "digest": digest_of(text)} for name, text in texts.items()]
         facets = {name: sha256_hex(name.encode()) for name in FACETS}
         until = (self.now + valid).isoformat()
         subject = canonical(
@@ -127,7 +129,7 @@ class Registry:
             "manifest": rows(manifest),
             "subject": subject,
             "sign_offs": sign_offs,
-            "policies": [{"name": "production-tier-1", "number": 1, "content": dict(policy)}],
+            "policies": [{"name": name, "number": 1, "content": dict(text)} for name, text in texts.items()],
             "provenance": self.sealed(PROVENANCE_TYPE, provenance, digest),
             "status": self.status(),
         }

@@ -145,6 +145,19 @@ def test_two_people_are_asked_for_where_the_policy_says_two(registry: Registry) 
     assert len(check(registry, two).sign_offs) == 2
 
 
+def test_slots_of_two_policies_are_each_asked_for_whatever_they_are_called(registry: Registry) -> None:
+    slot = POLICY["slots"][0]
+    policy = {"title": "Two slots", "slots": [slot, {**slot, "key": "validator-zz"}]}
+    beside = {"zz": {"title": "One more", "slots": [slot]}}
+    signers = (("validator", "bob"), ("validator-zz", "carol"))
+
+    few = registry.attestation(FILES, policy=policy, beside=beside, signers=signers)
+    all_ = registry.attestation(FILES, policy=policy, beside=beside, signers=(*signers, ("validator_zz", "dave")))
+
+    assert refused(registry, few) == "threshold"
+    assert len(check(registry, all_).sign_offs) == 3
+
+
 def test_a_weaker_policy_text_is_refused(registry: Registry) -> None:
     attestation = registry.attestation(FILES)
     attestation["policies"][0]["content"] = {"title": "Production", "slots": []}
