@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.db.models import Model
 from django.utils import timezone
 
 from access.models import User
+from access.permissions import Permission, verdict
 from access.principal import Principal
 from audit.actions import append
 from audit.events import Action, Obj
@@ -22,17 +24,26 @@ HOURS = range(24)
 
 
 def tell(
-    people: Iterable[User], *, event: str, kind: Notification.Kind, title: str, body: str = "", link: str = ""
+    people: Iterable[User],
+    *,
+    event: str,
+    kind: Notification.Kind,
+    title: str,
+    body: str = "",
+    link: str = "",
+    about: Model | None = None,
 ) -> None:
     """Tell each active person once about `event` (a stable id of at most 120 characters); mail leaves after the commit.
 
-    `link` is the path of a page of this portal. Not an action of its own: it is part of the one that it tells of, which permits,
-    checks and appends.
+    `link` is the path of a page of this portal. `about` is the registered model that it names: whoever may not see that is told
+    nothing. Not an action of its own: it is part of the one that it tells of, which permits, checks and appends.
     """
     if link and (not link.startswith("/") or link.startswith("//")):
         raise ValueError(f"A notification leads to a page of this portal, not to {link[:80]}.")
     if not 0 < len(event) <= 120:
         raise ValueError(f"An event's id has 1 to 120 characters, not {len(event)}.")
+    if about is not None:
+        people = seeing(people, about)
     Notification.objects.bulk_create(
         [
             Notification(person=person, event=event, kind=kind, title=_short(title), body=body, link=link)
@@ -41,6 +52,11 @@ def tell(
         ],
         ignore_conflicts=True,
     )
+
+
+def seeing(people: Iterable[User], model: Model) -> list[User]:
+    """Those of `people` who may see `model`: a notice, and the mail about it, tells nobody what the portal hides from them."""
+    return [person for person in people if verdict(Principal.of(person), Permission.SEE_MODEL, model).allowed]
 
 
 @governed(Action.NOTIFICATION_READ)

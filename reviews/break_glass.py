@@ -36,7 +36,6 @@ from reviews.independence import conflict_of
 from reviews.lapses import end_break_glass
 from reviews.locking import locked_version
 from reviews.models import Approval, BreakGlass, Review, Round
-from reviews.notices import seeing
 from reviews.people import candidate, deeds_of, members
 from reviews.policies import Rules
 from reviews.promotion import approval_to_return_to, place
@@ -332,6 +331,7 @@ def give_up(case: BreakGlass, now: datetime, *, by: Principal) -> BreakGlass:
         kind=Notification.Kind.EMERGENCY,
         title=f"Nobody seconded the break-glass of {version} in time",
         link=page_of(version),
+        about=version.model,
     )
     return fresh
 
@@ -374,13 +374,14 @@ def _take_back(case: BreakGlass, now: datetime) -> None:
 
 
 def _tell(case: BreakGlass, what: str, title: str, body: str, rules: Rules) -> None:
-    """Tell the owner, whoever asked, and everybody who could second it and may see the model."""
+    """Tell the owner, whoever asked, and everybody who could second it, as far as they may see the model."""
     seconds = User.objects.filter(pk__in=[one.account for one in members(rules.emergency.groups)])
     tell(
-        [case.version.model.owner, case.asked_by, *seeing(seconds, case.version.model)],
+        [case.version.model.owner, case.asked_by, *seconds],
         event=f"break-glass:{case.uuid}:{what}",
         kind=Notification.Kind.EMERGENCY,
         title=title,
         body=body,
         link=reverse("reviews:break-glass", args=[case.uuid]),
+        about=case.version.model,
     )

@@ -534,4 +534,5 @@ def _tell(
         title=title,
         body=body,
         link=link or reverse("reviews:envelope", args=[envelope.model.name]) + f"?stage={envelope.stage.name}",
+        about=envelope.model,
     )

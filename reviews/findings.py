@@ -167,6 +167,7 @@ def _tell(finding: Finding, event: FindingEvent, step: Step, by: Principal) -> N
         title=step.sentence.format(finding=finding.title),
         body=f"{finding.version}. {event.body or finding.detail}".strip(),
         link=address_of(finding),
+        about=finding.version.model,
     )
 
 

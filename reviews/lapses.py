@@ -86,6 +86,7 @@ def _tell(found: Lapse) -> None:
         title=f"The approval of {version} for {stage} has ended",
         body=found.reason,
         link=page_of(version),
+        about=version.model,
     )
 
 

@@ -5,14 +5,10 @@ Inside the transaction of what happened; nobody is told of what they did themsel
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from access.models import User
-from access.permissions import Permission, verdict
 from access.principal import Principal
-from notices.actions import tell
+from notices.actions import seeing, tell
 from notices.models import Notification
-from registry.models import RegisteredModel
 from reviews.evaluation import page_of
 from reviews.models import Round
 from reviews.people import Seating
@@ -43,6 +39,7 @@ def tell_requester(round_: Round, *, by: Principal) -> None:
         title=f"{word}: {review.version} for {review.stage}",
         body=f"{given.who}: {given.reason}" if given else "",
         link=page_of(review.version),
+        about=review.version.model,
     )
 
 
@@ -59,11 +56,6 @@ def awaited(round_: Round) -> list[User]:
         if one.delegator_id not in signed and any(seating.may_sign_for(one, slot).allowed for slot in slots)
     }
     return seeing([person for pk, person in sorted(found.items()) if pk not in signed], round_.review.version.model)
-
-
-def seeing(people: Iterable[User], model: RegisteredModel) -> list[User]:
-    """Those of `people` who may see `model`: a notice, and the mail about it, tells nobody what the portal hides from them."""
-    return [person for person in people if verdict(Principal.of(person), Permission.SEE_MODEL, model).allowed]
 
 
 def _others(people: list[User], by: Principal) -> list[User]:

@@ -53,6 +53,7 @@ class Reminder:
                 title=self.title,
                 body=f"{self.finding.version}: due {self.finding.due_at:%d %B %Y, %H:%M} UTC.{unverified}{last}",
                 link=address_of(self.finding),
+                about=self.finding.version.model,
             )
 
 

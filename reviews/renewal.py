@@ -107,6 +107,7 @@ def remind(approval: Approval, days: int, now: datetime, *, by: Principal) -> Re
         title=f"The approval of {version} for {approval.stage} ends in {left} day{'s' if left > 1 else ''}",
         body=f"It ends on {approval.valid_until:%d %B %Y at %H:%M} UTC. Unless it is renewed by a review, it can no longer be used then.",
         link=page_of(version),
+        about=version.model,
     )
     append(
         Action.APPROVAL_REMIND,
@@ -228,6 +229,7 @@ def give(approval: Approval, policy_version: PolicyVersion, now: datetime, *, by
             body=f"{policy_version} is in force. Until {grace.until:%d %B %Y at %H:%M} UTC it stays live; by then it needs a new review. "
             + " ".join(unmet),
             link=page_of(version),
+            about=version.model,
         )
     return grace
 

@@ -27,7 +27,7 @@ from reviews.clock import CLOCK, Effect, due
 from reviews.evaluation import page_of
 from reviews.locking import locked_review
 from reviews.models import Escalation, Review, Round
-from reviews.notices import awaited, seeing
+from reviews.notices import awaited
 from reviews.policies import Overdue, Silence
 from reviews.rulebook import rules_of
 
@@ -68,6 +68,7 @@ def _tell(round_: Round, what: str, now: datetime) -> None:
         title=f"{'Overdue' if overdue else 'Due within a day'}: {review.version} for {review.stage}",
         body=f"The decision was wanted by {review.due_at:%d %B %Y, %H:%M} UTC.{_what_follows(round_)}",
         link=page_of(review.version),
+        about=review.version.model,
     )
 
 
@@ -116,7 +117,7 @@ def escalate(round_: Round, rule: Overdue, now: datetime, *, by: Principal) -> E
         round=round_, kind=Escalation.Kind.ESCALATED, group=group, reason=_why(round_, rule), at=now
     )
     review = round_.review
-    members = seeing(User.objects.people().active().filter(groups=group), review.version.model)
+    members = User.objects.people().active().filter(groups=group)
     tell(
         [*members, review.requested_by, review.version.model.owner],
         event=f"round:{round_.pk}:escalated:{group.pk}",
@@ -124,6 +125,7 @@ def escalate(round_: Round, rule: Overdue, now: datetime, *, by: Principal) -> E
         title=f"Escalated to {group.name}: {review.version} for {review.stage}",
         body=found.reason,
         link=page_of(review.version),
+        about=review.version.model,
     )
     append(Action.REVIEW_ESCALATE, by=by, obj=review.ledger_ref(), why=found.reason, after={"to": group.name})
     return found
@@ -152,6 +154,7 @@ def reject_by_silence(round_: Round, rule: Overdue, now: datetime, *, by: Princi
         title=f"Rejected by silence: {review.version} for {review.stage}",
         body=found.reason,
         link=page_of(review.version),
+        about=review.version.model,
     )
     return found
 

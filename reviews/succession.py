@@ -38,6 +38,7 @@ def take_over(approval: Approval, now: datetime) -> Promotion | None:
             title=f"{version} was approved anew, but not everything is met",
             body=str(refusal),
             link=page_of(version),
+            about=version.model,
         )
         return None
     reason = "Its review approved it; that approval has taken its place."

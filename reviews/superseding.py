@@ -73,6 +73,7 @@ def supersede(round_: Round, *, by: Principal) -> Round | None:
         body=f"{_what_came(before, rules)} Round {opened.number} was opened in your name under them; what was signed in round "
         f"{current.number} stays on record and has to be given anew.",
         link=page_of(review.version),
+        about=review.version.model,
     )
     return opened
 

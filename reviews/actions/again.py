@@ -43,6 +43,7 @@ def request_again(round_: Round, *, by: Principal) -> list[User]:
             title=f"Please sign again: {review.version} for {review.stage}",
             body=f"The {', '.join(signature.changed)} changed after you signed as {signature.sign_off.slot.title}.",
             link=f"{page_of(review.version)}?stage={review.stage.name}",
+            about=review.version.model,
         )
     people = [signature.sign_off.person for signature in stale]
     append(

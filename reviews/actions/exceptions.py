@@ -220,4 +220,5 @@ def _tell(given: GateException, review: Review) -> None:
         title=f"A gate of {version} was excepted until {given.ends_at:%d %b %Y}",
         body=f"{given.person}, as {given.slot.title}: {given.reason}",
         link=f"{page_of(version)}#gates",
+        about=version.model,
     )

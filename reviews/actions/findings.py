@@ -22,7 +22,7 @@ from reviews.clock import CLOCK
 from reviews.findings import ENDED, MAX_TEXT, MAX_TITLE, address_of, how_extendable, may_verify, take_step
 from reviews.lapses import lapse
 from reviews.locking import locked_review, locked_version
-from reviews.models import Approval, Finding, FindingEvent, Lapse, Review, Round, Thread
+from reviews.models import Approval, Finding, FindingEvent, Lapse, Round, Thread
 from reviews.statements import seal_extension
 
 Kind = FindingEvent.Kind
@@ -122,7 +122,7 @@ def extend_finding(
     _check_text(reason, "Give the reason: it is signed with the new date.", field="reason")
     rules = how_extendable(finding)
     now = timezone.now()
-    if finding.is_condition and finding.is_overdue(now):
+    if finding.is_overdue(now):
         _check_undecided(finding)
     if not max(now, finding.due_at) < due_at <= now + timedelta(days=rules.at_most_days):
         sentence = f"The new date has to be after {max(now, finding.due_at):%d %B %Y} and within {rules.at_most_days} days from now."
@@ -260,8 +260,6 @@ def _conclude(finding: Finding, by: Principal) -> None:
     """A round that waited for this condition alone may be complete now."""
     if finding.sign_off is None:
         return
-    round_ = Round.objects.get(pk=finding.sign_off.round_id)
-    review = Review.objects.get(pk=round_.review_id)
-    if round_.is_open and review.closed_at is None:
-        round_.review = locked_review(review)
-        conclude_open(round_.review, round_, by)
+    round_ = Round.objects.select_related("review").get(pk=finding.sign_off.round_id)
+    round_.review = locked_review(round_.review)
+    conclude_open(round_.review, round_, by)

@@ -364,7 +364,9 @@ def _conclude(review: Review, round_: Round, given: SignOff, subject: Subject, b
 
 
 def conclude_open(review: Review, round_: Round, by: Principal) -> None:
-    """After an objection went away, what had been signed may be enough."""
+    """After an objection went away, what had been signed may be enough; nothing where the round or its case is closed."""
+    if review.closed_at is not None or not round_.is_open:
+        return
     rules = rules_for(review.version.model.tier, review.stage)
     if rules_of(round_).digest == rules.digest:
         _approve_when_complete(review, round_, current_subject(round_, rules), timezone.now(), by)

@@ -11,7 +11,7 @@ from typing import Final
 from django.utils import timezone
 
 from access.models import User
-from access.permissions import Permission, permit, verdict
+from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
@@ -116,9 +116,7 @@ def resolve_thread(thread: Thread, *, by: Principal) -> Thread:
     thread.save(update_fields=["resolved_by", "resolved_at"])
     append(Action.THREAD_RESOLVE, by=by, obj=thread.ledger_ref(), before={"resolved": False}, after={"resolved": True})
     _tell_settled(thread, "resolved", person)
-    current = _current(thread.review)
-    if thread.must_resolve and current.is_open and thread.review.closed_at is None:
-        conclude_open(thread.review, current, by)
+    conclude_open(thread.review, _current(thread.review), by)
     return thread
 
 
@@ -180,12 +178,7 @@ def _tell_mentioned(said: Comment, body: str) -> None:
     names = mentioned(body)
     if not names:
         return
-    model = said.review.version.model
-    people = [
-        person
-        for person in User.objects.people().active()
-        if person.username.lower() in names and verdict(Principal.of(person), Permission.SEE_MODEL, model).allowed
-    ]
+    people = [person for person in User.objects.people().active() if person.username.lower() in names]
     _tell(people, said, Notification.Kind.MENTION, f"{said.author} mentioned you on {said.review.version}")
 
 
@@ -198,6 +191,7 @@ def _tell(people: Iterable[User], said: Comment, kind: Notification.Kind, title:
         title=title,
         body=said.text,
         link=f"{page_of(said.review.version)}#{anchor}",
+        about=said.review.version.model,
     )
 
 
@@ -209,6 +203,7 @@ def _tell_settled(thread: Thread, what: str, person: User) -> None:
         kind=Notification.Kind.COMMENT,
         title=f"{person} {what} a thread on {thread.review.version}",
         link=f"{page_of(thread.review.version)}#{thread.anchor}",
+        about=thread.review.version.model,
     )
 
 

@@ -12,6 +12,7 @@ from audit.models import Pending
 from foundation.refusals import Conflict, Forbidden, Invalid
 from notices.actions import mark_all_read, mark_read, send_test, set_preference, tell
 from notices.models import MailPreference, Notification
+from registry.models import RegisteredModel
 from tests.conftest import as_
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +41,12 @@ def test_only_active_people_are_told(bob: User, scorer: User, erin: User) -> Non
     said(bob, scorer)
 
     assert not Notification.objects.exists()
+
+
+def test_of_a_model_only_those_are_told_who_may_see_it(bob: User, root: User, model: RegisteredModel) -> None:
+    tell([bob, root], event="round:1:turn", kind=Kind.TURN, title="Your turn at credit", about=model)
+
+    assert [one.person for one in Notification.objects.all()] == [bob]
 
 
 def test_what_was_undone_was_never_told(bob: User) -> None:

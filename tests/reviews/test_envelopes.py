@@ -15,6 +15,7 @@ from django.utils import timezone
 from access.models import User
 from datasets.models import DatasetVersion, Recipe
 from foundation.refusals import Conflict, Forbidden, Invalid
+from notices.models import Notification
 from registry import actions as registry_actions
 from registry.models import Alias, ModelVersion, Promotion, Stage
 from registry.releases import read_release
@@ -184,6 +185,16 @@ class TestSigning:
         found.refresh_from_db()
         assert (half, found.state) == (State.PROPOSED, State.SIGNED)
         assert len(entries("envelope.sign")) == 2
+
+    def test_a_signer_who_may_not_see_the_model_is_told_nothing(
+        self, base: ModelVersion, production: Stage, alice: User, bob: User, carol: User
+    ) -> None:
+        bob.role_assignments.all().delete()
+
+        proposed(base, production, alice)
+
+        told = Notification.objects.filter(title__contains="proposes a retraining envelope")
+        assert [one.person for one in told] == [carol]
 
     @pytest.mark.parametrize(("who", "why"), [("alice", "Only"), ("dave", "Only"), ("root", "no role")])
     def test_only_the_slots_holders_sign(

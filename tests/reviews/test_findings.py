@@ -30,6 +30,7 @@ from reviews.actions import (
     return_finding,
     withdraw_finding,
 )
+from reviews.clock import tick
 from reviews.findings import may_verify, verifiers
 from reviews.models import Finding, Lapse, Review
 from reviews.statements import read_extension
@@ -57,6 +58,11 @@ def raised(version: ModelVersion, *, owner: User, by: User, days: float = 10, **
 
 def join(user: User, group: str) -> None:
     access_actions.add_to_group(Group.objects.get(name=group), user, by=Principal.system("operator"))
+
+
+def blind(user: User) -> None:
+    """Take away what lets `user` see models."""
+    user.role_assignments.all().delete()
 
 
 def told(person: User) -> list[str]:
@@ -123,6 +129,17 @@ class TestRaising:
         with pytest.raises(Forbidden):
             raised(review.version, owner=alice, by=root)
 
+    def test_who_may_not_see_the_model_any_more_is_told_nothing(self, review: Review, bob: User, dave: User) -> None:
+        finding = raised(review.version, owner=bob, by=dave)
+        before = told(bob)
+        blind(bob)
+
+        comment_on_finding(finding, "Any news?", by=as_(dave))
+        with time_machine.travel(finding.due_at, tick=False):
+            tick(finding.due_at)
+
+        assert told(bob) == before
+
 
 class TestAnswering:
     def test_who_verifies_is_told(self, answered: Finding, bob: User) -> None:
@@ -141,6 +158,19 @@ class TestAnswering:
         with pytest.raises(Invalid, match="Say what was done"):
             answer_finding(finding, "  ", by=as_(alice))
 
+    def test_its_owner_who_may_not_see_the_model_any_more_does_not(self, review: Review, bob: User, dave: User) -> None:
+        finding = raised(review.version, owner=bob, by=dave)
+        blind(bob)
+
+        with pytest.raises(Forbidden, match="see"):
+            answer_finding(finding, "Done.", by=as_(bob))
+
+    def test_what_has_ended_is_not_answered(self, answered: Finding, alice: User, bob: User) -> None:
+        close_finding(answered, "I read it.", by=as_(bob))
+
+        with pytest.raises(Conflict, match="nothing is owed"):
+            answer_finding(answered, "And this.", by=as_(alice))
+
 
 class TestVerifying:
     def test_a_member_of_the_group_closes_it(self, answered: Finding, bob: User) -> None:
@@ -156,6 +186,20 @@ class TestVerifying:
         answered.refresh_from_db()
         assert answered.state == "open"
         assert "Sent back to you: The gap under 25 is not explained" in told(alice)
+
+    def test_it_is_sent_back_by_who_verifies_it_alone(self, answered: Finding, carol: User) -> None:
+        with pytest.raises(Forbidden, match="Only members of Model validation verify this finding"):
+            return_finding(answered, "The interval is missing.", by=as_(carol))
+
+    def test_what_was_not_answered_is_not_sent_back(self, finding: Finding, bob: User) -> None:
+        with pytest.raises(Conflict, match="has not answered yet"):
+            return_finding(finding, "The interval is missing.", by=as_(bob))
+
+    def test_both_ways_with_words(self, answered: Finding, bob: User) -> None:
+        with pytest.raises(Invalid, match="Say what is missing"):
+            return_finding(answered, " ", by=as_(bob))
+        with pytest.raises(Invalid, match="Say how you verified it"):
+            close_finding(answered, "", by=as_(bob))
 
     def test_nobody_outside_the_group_does(self, answered: Finding, carol: User) -> None:
         with pytest.raises(Forbidden, match="Only members of Model validation verify this finding"):
@@ -256,6 +300,13 @@ class TestExtending:
         with pytest.raises(Invalid, match="The new date has to be after"):
             self.later(finding, bob, days=days)
 
+    def test_an_overdue_one_gets_no_date_that_has_passed_too(self, finding: Finding, bob: User) -> None:
+        with (
+            time_machine.travel(finding.due_at + timedelta(days=5), tick=False),
+            pytest.raises(Invalid, match="The new date has to be after"),
+        ):
+            self.later(finding, bob, days=-1)
+
     def test_nothing_ended_is_extended(self, answered: Finding, bob: User) -> None:
         close_finding(answered, "I read it.", by=as_(bob))
 
@@ -285,6 +336,18 @@ class TestWithdrawing:
 
         finding.refresh_from_db()
         assert finding.state == "withdrawn"
+        with pytest.raises(Conflict, match="nothing is owed"):
+            withdraw_finding(finding, reason="Still not so.", by=as_(dave))
+
+    def test_with_a_reason(self, finding: Finding, dave: User) -> None:
+        with pytest.raises(Invalid, match="Give the reason"):
+            withdraw_finding(finding, reason=" ", by=as_(dave))
+
+    def test_who_may_not_see_the_model_any_more_does_not(self, finding: Finding, dave: User) -> None:
+        blind(dave)
+
+        with pytest.raises(Forbidden, match="see"):
+            withdraw_finding(finding, reason="I misread the axis.", by=as_(dave))
 
     def test_a_condition_was_signed_and_is_not(
         self, review: Review, alice: User, bob: User, dave: User, erin: User
@@ -304,9 +367,17 @@ def test_comments_are_kept_also_after_the_end(answered: Finding, bob: User, dave
     assert "Said about The gap under 25 is not explained" in told(alice)
 
 
-def test_an_overdue_plain_finding_ends_no_approval(approved: Review, alice: User, dave: User) -> None:
-    from reviews.clock import tick
+def test_a_comment_has_an_author_who_sees_the_model_and_words(finding: Finding, dave: User, root: User) -> None:
+    with pytest.raises(Forbidden, match="see"):
+        comment_on_finding(finding, "For the record.", by=as_(root))
+    with pytest.raises(Invalid, match="Write something"):
+        comment_on_finding(finding, " ", by=as_(dave))
+    with pytest.raises(Forbidden):
+        comment_on_finding(finding, "For the record.", by=Principal.system("operator"))
+    assert finding.events.count() == 1
 
+
+def test_an_overdue_plain_finding_ends_no_approval(approved: Review, alice: User, dave: User) -> None:
     finding = raised(approved.version, owner=alice, by=dave, days=1)
 
     with time_machine.travel(finding.due_at, tick=False):

@@ -59,9 +59,30 @@ class TestSaying:
             title.replace("/", " version ") for title in told(alice)
         ] or (told(alice))
 
-    def test_nobody_who_does_not(self, review: Review, root: User) -> None:
+    def test_nobody_who_does_not(self, review: Review, question: Thread, root: User) -> None:
         with pytest.raises(Forbidden):
             open_thread(review, "Hello", by=as_(root))
+        with pytest.raises(Forbidden):
+            reply(question, "Hello", by=as_(root))
+
+    def test_an_author_or_opener_who_may_not_see_the_model_any_more_does_nothing(
+        self, review: Review, dave: User
+    ) -> None:
+        thread = open_thread(review, "Just asking.", by=as_(dave))
+        dave.role_assignments.all().delete()
+
+        with pytest.raises(Forbidden, match="see"):
+            edit_comment(thread.comments.get(), "Not asking.", by=as_(dave))
+        with pytest.raises(Forbidden, match="see"):
+            resolve_thread(thread, by=as_(dave))
+
+    def test_an_opener_who_may_not_see_the_model_any_more_opens_it_no_more(self, review: Review, dave: User) -> None:
+        thread = open_thread(review, "Just asking.", by=as_(dave))
+        resolve_thread(thread, by=as_(dave))
+        dave.role_assignments.all().delete()
+
+        with pytest.raises(Forbidden, match="see"):
+            reopen_thread(thread, by=as_(dave))
 
     @pytest.mark.parametrize(
         ("values", "field"),
@@ -77,6 +98,15 @@ class TestSaying:
     def test_what_is_wrong_is_named(self, review: Review, dave: User, values: dict[str, str], field: str) -> None:
         with pytest.raises(Invalid) as refused:
             open_thread(review, values.pop("body", "Why?"), by=as_(dave), **values)  # type: ignore[arg-type]  # text alone
+
+        assert set(refused.value.errors) == {field}
+
+    @pytest.mark.parametrize(("body", "feedback", "field"), [(" ", "", "body"), ("Yes.", "terrible", "feedback")])
+    def test_what_is_wrong_with_a_reply_is_named(
+        self, question: Thread, dave: User, body: str, feedback: str, field: str
+    ) -> None:
+        with pytest.raises(Invalid) as refused:
+            reply(question, body, feedback, by=as_(dave))
 
         assert set(refused.value.errors) == {field}
 
@@ -135,6 +165,10 @@ class TestEditing:
         with pytest.raises(Invalid, match="Nothing was changed"):
             edit_comment(question.comments.get(), "Is the gap explained? ", by=as_(bob))
 
+    def test_an_edit_has_words(self, question: Thread, bob: User) -> None:
+        with pytest.raises(Invalid, match="Write something"):
+            edit_comment(question.comments.get(), " ", by=as_(bob))
+
     def test_a_mention_that_is_added_tells_once(self, question: Thread, bob: User, dave: User) -> None:
         for text in ("@dave, is it?", "@dave, is it now?"):
             edit_comment(question.comments.get(), text, by=as_(bob))
@@ -172,6 +206,17 @@ class TestHolding:
         review.version.refresh_from_db()
         assert review.version.state == ModelVersion.State.APPROVED
 
+    def test_nothing_is_approved_in_a_case_that_is_closed(
+        self, question: Thread, review: Review, bob: User, carol: User
+    ) -> None:
+        sign(review, "validator", bob)
+        sign(review, "risk", carol)
+        Review.objects.filter(pk=review.pk).update(closed_at=timezone.now())
+
+        resolve_thread(question, by=as_(carol))
+
+        assert review.current_round.state == Round.State.OPEN
+
     def test_one_of_two_is_not_enough(self, question: Thread, review: Review, bob: User, carol: User) -> None:
         open_thread(review, "And over 65?", must_resolve=True, by=as_(carol))
         sign(review, "validator", bob)
@@ -195,12 +240,15 @@ class TestHolding:
             open_thread(review, "Wait.", must_resolve=True, by=as_(alice))
 
     def test_who_holds_no_slot_neither_opens_nor_resolves_one(
-        self, question: Thread, review: Review, dave: User
+        self, question: Thread, review: Review, bob: User, dave: User
     ) -> None:
         with pytest.raises(Forbidden, match="or by a slot holder"):
             resolve_thread(question, by=as_(dave))
         with pytest.raises(Forbidden, match="Only a slot holder"):
             open_thread(review, "Wait.", must_resolve=True, by=as_(dave))
+        resolve_thread(question, by=as_(bob))
+        with pytest.raises(Forbidden, match="or by a slot holder"):
+            reopen_thread(question, by=as_(dave))
 
     def test_who_opened_a_plain_one_resolves_it(self, review: Review, dave: User) -> None:
         thread = open_thread(review, "Just asking.", by=as_(dave))
