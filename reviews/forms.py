@@ -101,7 +101,23 @@ def why_no_method(accepted: Collection[str]) -> str:
     return "The rules of this decision ask for your password alone, and your account uses an authenticator app instead."
 
 
-class SignForm(ReauthenticatedForm):
+class SignatureForm(ReauthenticatedForm):
+    """What every signature asks for: a reason and the intent. The decision that it is for stands first."""
+
+    reason = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=10_000,
+        help_text="Kept with the signature, and shown wherever it is.",
+        error_messages={"required": "Give the reason for your decision."},
+    )
+    intent = forms.BooleanField(
+        label="I intend this electronic signature to be the equivalent of my handwritten signature.",
+        error_messages={"required": "Confirm your intent to sign."},
+    )
+    field_order = ("decision", "reason", "intent")
+
+
+class SignForm(SignatureForm):
     """The signature dialog, and the same as a page."""
 
     decision = forms.ChoiceField(
@@ -109,16 +125,6 @@ class SignForm(ReauthenticatedForm):
         widget=forms.RadioSelect,
         label="Meaning of your signature",
         error_messages={"required": "Choose what your signature means."},
-    )
-    reason = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 3}),
-        max_length=10_000,
-        help_text="Kept with the signature and printed on the certificate.",
-        error_messages={"required": "Give the reason for your decision."},
-    )
-    intent = forms.BooleanField(
-        label="I intend this electronic signature to be the equivalent of my handwritten signature.",
-        error_messages={"required": "Confirm your intent to sign."},
     )
     slot = forms.CharField(widget=forms.HiddenInput)
     expected_subject = forms.CharField(widget=forms.HiddenInput, max_length=64)
@@ -238,7 +244,7 @@ class ReasonForm(forms.Form):
     )
 
 
-class PolicySignForm(ReauthenticatedForm):
+class PolicySignForm(SignatureForm):
     """A decision on a proposed policy."""
 
     decision = forms.ChoiceField(
@@ -246,16 +252,6 @@ class PolicySignForm(ReauthenticatedForm):
         widget=forms.RadioSelect,
         label="Meaning of your signature",
         error_messages={"required": "Choose what your signature means."},
-    )
-    reason = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 3}),
-        max_length=10_000,
-        help_text="Kept with the signature, and shown with the policy.",
-        error_messages={"required": "Give the reason for your decision."},
-    )
-    intent = forms.BooleanField(
-        label="I intend this electronic signature to be the equivalent of my handwritten signature.",
-        error_messages={"required": "Confirm your intent to sign."},
     )
     expected_rehearsal = forms.CharField(required=False, widget=forms.HiddenInput, max_length=64)
 
