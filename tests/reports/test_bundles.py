@@ -23,7 +23,7 @@ from access.models import Reauthentication, User
 from access.principal import Principal
 from access.stepup import Rehearsal, StatementReady
 from foundation.canonical import canonical, digest_of, sha256_hex
-from foundation.dsse import envelope_digest, open_sealed, seal
+from foundation.dsse import envelope_digest, open_sealed
 from foundation.keys import public_pem, registry_signer
 from foundation.refusals import Conflict, Invalid
 from registry.models import ModelVersion, Stage
@@ -41,6 +41,7 @@ from serving.verification import NotVerified, verify
 from tests.conftest import as_
 from tests.passkeys import SoftKey, enrolled, sign_with
 from tests.reviews.conftest import approve, ask, sign
+from tests.sealing import resealed
 
 ClientFor = Callable[[User], Client]
 
@@ -98,13 +99,6 @@ def why(attestation: dict[str, Any]) -> str:
     with pytest.raises(NotVerified) as refused:
         verify(attestation, registry_signer().public, at=timezone.now())
     return refused.value.reason
-
-
-def resealed(envelope: dict[str, Any], **changed: Any) -> dict[str, Any]:
-    """The statement with another content, signed anew with the registry's key, as whoever has that key and no passkey would."""
-    value = open_sealed(envelope, registry_signer().public)
-    value["predicate"] |= changed
-    return dict(seal(value, registry_signer()))
 
 
 def test_the_challenge_is_the_statements_digest_and_the_same_statement_is_recorded(given: SignOff) -> None:

@@ -59,6 +59,25 @@ def attach(version: ModelVersion, kind: str, content: Content, *, by: User) -> N
     registry_actions.add_evidence(version, kind, content, by=as_worker(by))
 
 
+class MakeApproved(Protocol):
+    """What the fixture `make_approved` gives."""
+
+    def __call__(self, **changes: float) -> ModelVersion:
+        """Another version of the model, signed for production by bob and carol; `changes` are those of `evidence`."""
+
+
+@pytest.fixture
+def make_approved(
+    make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User
+) -> MakeApproved:
+    def make(**changes: float) -> ModelVersion:
+        version = make_candidate(**changes)
+        approve(ask(version, production, alice), bob, carol)
+        return version
+
+    return make
+
+
 @pytest.fixture
 def candidate(make_candidate: MakeCandidate) -> ModelVersion:
     return make_candidate()

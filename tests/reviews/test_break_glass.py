@@ -28,7 +28,7 @@ from reviews.queries import approval_in_force
 from reviews.revocation import revoke
 from tests.conftest import as_
 from tests.databases import without_triggers
-from tests.reviews.conftest import MakeCandidate, approve, proof_of, sign
+from tests.reviews.conftest import MakeApproved, MakeCandidate, approve, proof_of, sign
 from tests.reviews.conftest import ask as ask_review
 from tests.reviews.rules import in_force as in_force_policy
 from tests.reviews.test_lapses import entries
@@ -196,18 +196,10 @@ class TestSeconding:
             seconded(in_force, carol)
 
     def test_stage_that_moved_meanwhile_is_left_alone(
-        self,
-        fix: ModelVersion,
-        production: Stage,
-        make_candidate: MakeCandidate,
-        alice: User,
-        bob: User,
-        carol: User,
-        rita: User,
+        self, fix: ModelVersion, production: Stage, make_approved: MakeApproved, carol: User, rita: User
     ) -> None:
         case = asked(fix, production, rita)
-        other = make_candidate(auc=0.87)
-        approve(ask_review(other, production, alice), bob, carol)
+        other = make_approved(auc=0.87)
         promote(other, production, by=as_(rita))
 
         with pytest.raises(Conflict, match="moved since"):

@@ -23,7 +23,7 @@ from reviews.revocation import revoke
 from serving.attestations import current_status
 from serving.verification import version_id
 from tests.conftest import as_
-from tests.reviews.conftest import MakeCandidate, approve, ask, proof_of
+from tests.reviews.conftest import MakeApproved, ask, proof_of
 
 pytestmark = pytest.mark.django_db
 
@@ -89,16 +89,9 @@ def test_version_under_review_again_is_in_review_after_the_lapse(standing: Appro
 
 
 def test_alias_of_another_version_stays(
-    standing: Approval,
-    make_candidate: MakeCandidate,
-    production: Stage,
-    alice: User,
-    bob: User,
-    carol: User,
-    rita: User,
+    standing: Approval, make_approved: MakeApproved, production: Stage, rita: User
 ) -> None:
-    second = make_candidate(auc=0.86)
-    approve(ask(second, production, alice), bob, carol)
+    second = make_approved(auc=0.86)
     promote(second, production, by=as_(rita))
 
     end(standing)

@@ -27,7 +27,7 @@ from reviews.queries import approval_in_force
 from reviews.revocation import revoke
 from tests.conftest import as_
 from tests.databases import without_triggers
-from tests.reviews.conftest import MakeCandidate, approve, ask, attach, proof_of, sign
+from tests.reviews.conftest import MakeApproved, MakeCandidate, ask, attach, proof_of, sign
 from tests.reviews.evidence import CARD, metrics
 
 pytestmark = pytest.mark.django_db
@@ -49,12 +49,8 @@ def in_production(approved: Review, production: Stage, rita: User) -> ModelVersi
 
 
 @pytest.fixture
-def second(
-    in_production: ModelVersion, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User
-) -> ModelVersion:
-    version = make_candidate(auc=0.86)
-    approve(ask(version, production, alice), bob, carol)
-    return version
+def second(in_production: ModelVersion, make_approved: MakeApproved) -> ModelVersion:
+    return make_approved(auc=0.86)
 
 
 def test_version_that_nobody_reviewed_is_refused_with_everything_that_is_missing(
@@ -200,16 +196,9 @@ def test_longer_validity_written_before_the_promotion_does_not_help(
 
 
 def test_alias_moves_only_from_the_champion_that_was_compared_with(
-    second: ModelVersion,
-    make_candidate: MakeCandidate,
-    production: Stage,
-    alice: User,
-    bob: User,
-    carol: User,
-    rita: User,
+    second: ModelVersion, make_approved: MakeApproved, production: Stage, rita: User
 ) -> None:
-    third = make_candidate(auc=0.87)
-    approve(ask(third, production, alice), bob, carol)
+    third = make_approved(auc=0.87)
     promote(second, production, by=as_(rita))
 
     with pytest.raises(Conflict, match="version 1 was compared with, version 2 is live now") as caught:
@@ -221,18 +210,10 @@ def test_alias_moves_only_from_the_champion_that_was_compared_with(
 
 
 def test_gates_are_judged_against_the_champion_of_now(
-    second: ModelVersion,
-    make_candidate: MakeCandidate,
-    production: Stage,
-    alice: User,
-    bob: User,
-    carol: User,
-    rita: User,
+    second: ModelVersion, make_approved: MakeApproved, production: Stage, rita: User
 ) -> None:
-    third = make_candidate(auc=0.845)
-    approve(ask(third, production, alice), bob, carol)
-    attached = make_candidate(auc=0.9)
-    approve(ask(attached, production, alice), bob, carol)
+    third = make_approved(auc=0.845)
+    attached = make_approved(auc=0.9)
     promote(attached, production, by=as_(rita))
 
     with pytest.raises(Conflict) as caught:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -13,7 +12,7 @@ from django.utils import timezone
 
 from access.models import User
 from foundation.canonical import sha256_hex
-from foundation.dsse import Envelope, envelope_digest, open_sealed, seal
+from foundation.dsse import Envelope, envelope_digest, open_sealed
 from foundation.keys import registry_signer
 from registry.models import ModelVersion, Stage
 from reviews import emergencies, within
@@ -34,22 +33,13 @@ from tests.passkeys import SoftKey, enrolled, sign_with
 from tests.reviews.conftest import MakeCandidate, ask, proof_of
 from tests.reviews.rules import in_force
 from tests.reviews.test_envelopes import Trained, base, clock, envelope, source, trained
+from tests.sealing import resealed
 
 __all__ = ["base", "clock", "envelope", "source", "trained"]
 
 pytestmark = pytest.mark.django_db
 
 TOO_FEW = "Valid signatures do not fill every slot of the policy."
-
-
-def resealed(envelope: Any, /, *, artifact: str = "", kind: str = "", **changes: Any) -> Envelope:
-    """The same statement with other words, signed by the registry."""
-    value = copy.deepcopy(open_sealed(envelope, registry_signer().public))
-    value["predicate"] |= changes
-    value["predicateType"] = kind or value["predicateType"]
-    if artifact:
-        value["subject"][0]["digest"]["sha256"] = artifact
-    return seal(value, registry_signer())
 
 
 def rewrite(given: SignOff, envelope: Envelope) -> None:

@@ -25,7 +25,7 @@ from reviews.shipped import is_shipped, shipped_policies
 from tests.conftest import as_
 from tests.reviews.conftest import proof_of
 from tests.reviews.publishing import make_author, make_signer, propose, publish, sign
-from tests.reviews.test_proof import resealed
+from tests.sealing import resealed
 
 pytestmark = pytest.mark.django_db
 
@@ -221,6 +221,12 @@ class TestSendingBack:
 
         with pytest.raises(Conflict, match="only a proposed text can be taken back"):
             take_back_policy(proposed, by=as_(author))
+
+    def test_a_key_that_does_not_fit_beside_the_policys_name_is_named(self, author: User) -> None:
+        with pytest.raises(Invalid, match=r"longer than 62 characters") as refused:
+            draft_policy("x" * 55, stricter(), by=as_(author))
+
+        assert "slots[0].key" in refused.value.errors
 
     def test_a_group_that_does_not_exist_is_named(self, author: User) -> None:
         with pytest.raises(Invalid, match="There is no group The moon"):

@@ -23,7 +23,7 @@ from reviews.promotion import promote
 from reviews.queries import approval_in_force
 from reviews.revocation import revoke
 from tests.conftest import as_
-from tests.reviews.conftest import MakeCandidate, approve, ask, proof_of, sign
+from tests.reviews.conftest import MakeApproved, MakeCandidate, ask, proof_of, sign
 from tests.reviews.contest import Tally, last_votes, promotions, signers
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
@@ -95,10 +95,9 @@ def test_two_promotions_at_once_move_the_alias_once(
 
 
 def test_of_two_versions_promoted_at_once_one_wins(
-    approved: Review, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User, rita: User
+    approved: Review, make_approved: MakeApproved, production: Stage, rita: User
 ) -> None:
-    other = make_candidate(auc=0.86)
-    approve(ask(other, production, alice), bob, carol)
+    other = make_approved(auc=0.86)
 
     results = at_once(
         lambda: promote(approved.version, production, by=as_(rita)), lambda: promote(other, production, by=as_(rita))

@@ -23,8 +23,7 @@ from reviews.proof import why_unsound
 from reviews.queries import approval_in_force
 from reviews.renewal import end_grace, give_grace, recertify, remind
 from tests.conftest import as_
-from tests.reviews.conftest import MakeCandidate, approve, attach, proof_of
-from tests.reviews.conftest import ask as ask_review
+from tests.reviews.conftest import MakeApproved, approve, attach, proof_of
 from tests.reviews.evidence import metrics
 from tests.reviews.publishing import make_author, publish
 from tests.reviews.test_lapses import entries
@@ -117,19 +116,9 @@ class TestExpiry:
 
 class TestPullsAfterTheEnd:
     @pytest.fixture
-    def longer(
-        self,
-        make_candidate: MakeCandidate,
-        production: Stage,
-        alice: User,
-        bob: User,
-        carol: User,
-        rita: User,
-        put_in_force: PutInForce,
-    ) -> Approval:
+    def longer(self, make_approved: MakeApproved, production: Stage, rita: User, put_in_force: PutInForce) -> Approval:
         put_in_force(pulls_after_expiry_days=14)
-        version = make_candidate()
-        approve(ask_review(version, production, alice), bob, carol)
+        version = make_approved()
         promote(version, production, by=as_(rita))
         return Approval.objects.get(version=version)
 
@@ -159,19 +148,11 @@ class TestPullsAfterTheEnd:
         assert approval_in_force(longer.version, production, signed) is None
 
     def test_no_rollback_to_a_version_that_is_only_pulled_still(
-        self,
-        longer: Approval,
-        production: Stage,
-        make_candidate: MakeCandidate,
-        alice: User,
-        bob: User,
-        carol: User,
-        rita: User,
+        self, longer: Approval, production: Stage, make_approved: MakeApproved, rita: User
     ) -> None:
         later = longer.valid_until - timedelta(days=1)
         with time_machine.travel(later, tick=False):
-            second = make_candidate(auc=0.86)
-            approve(ask_review(second, production, alice), bob, carol)
+            second = make_approved(auc=0.86)
             promote(second, production, by=as_(rita))
 
         with (
@@ -308,14 +289,13 @@ class TestRecertification:
         self,
         standing: Approval,
         production: Stage,
-        make_candidate: MakeCandidate,
+        make_approved: MakeApproved,
         alice: User,
         bob: User,
         carol: User,
         rita: User,
     ) -> None:
-        second = make_candidate(auc=0.86)
-        approve(ask_review(second, production, alice), bob, carol)
+        second = make_approved(auc=0.86)
         promote(second, production, by=as_(rita))
         approval = Approval.objects.get(version=second)
         with time_machine.travel(approval.valid_until - timedelta(days=40), tick=False):

@@ -48,7 +48,7 @@ from tests.databases import without_triggers
 from tests.passkeys import SoftKey, enrolled, sign_with
 from tests.reviews.conditional import allow_conditions, condition, only_finding
 from tests.reviews.conditional import sign_with as sign_with_conditions
-from tests.reviews.conftest import MakeCandidate, approve, attach, proof_of, sign
+from tests.reviews.conftest import MakeApproved, MakeCandidate, approve, attach, proof_of, sign
 from tests.reviews.conftest import ask as ask_review
 from tests.reviews.evidence import evidence
 from tests.reviews.publishing import make_author, propose
@@ -371,6 +371,7 @@ class TestRollback:
     def test_it_is_confirmed_as_the_policy_of_the_approval_asks_too(
         self,
         make_candidate: MakeCandidate,
+        make_approved: MakeApproved,
         production: Stage,
         alice: User,
         bob: User,
@@ -390,8 +391,7 @@ class TestRollback:
             "production-tier-1", content | {"reauthentication": ["totp", "password"]}, author=make_author(dave)
         )
         sign_policy(looser, decision="approve", reason="Read.", reauthentication=proof_of(carol, "totp"), by=as_(carol))
-        other = make_candidate(auc=0.86)
-        approve(ask_review(other, production, alice), bob, carol)
+        other = make_approved(auc=0.86)
         promote(other, production, by=as_(rita))
 
         with pytest.raises(Conflict, match="another confirmation"):

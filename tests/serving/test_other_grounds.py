@@ -12,7 +12,7 @@ import time_machine
 from django.utils import timezone
 
 from access.models import User
-from foundation.dsse import open_sealed, seal
+from foundation.dsse import open_sealed
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Refusal
 from registry.models import ModelVersion, RegisteredModel, Stage
@@ -31,6 +31,7 @@ from tests.conftest import as_
 from tests.reviews.conftest import MakeCandidate, ask, proof_of, sign
 from tests.reviews.test_envelopes import Trained, base, clock, envelope, source, trained
 from tests.reviews.test_renewal import PutInForce, at, put_in_force
+from tests.sealing import resealed
 from tests.serving.conftest import release
 
 __all__ = ["base", "clock", "envelope", "put_in_force", "source", "trained"]
@@ -53,13 +54,6 @@ def refused(attestation: Attestation, moment: datetime | None = None) -> str:
     with pytest.raises(NotVerified) as caught:
         check(attestation, moment)
     return caught.value.reason
-
-
-def resealed(envelope: Any, /, **changes: Any) -> Any:
-    """The same statement with other words, signed by the registry: what somebody with its key could make."""
-    value = open_sealed(envelope, registry_signer().public)
-    value["predicate"] |= changes
-    return seal(value, registry_signer())
 
 
 class TestBreakGlass:
