@@ -29,13 +29,15 @@ const sentence = (error, origin) => {
 const say = (form, words) => { const box = form.querySelector("[data-passkey-problem]"); box.textContent = words; box.hidden = !words; };
 const missing = origin => (usable() ? (location.origin === origin ? "" : `Passkeys work only at ${origin}.`) : "This browser knows no passkeys.");
 
-/* one ceremony for a form at a time; the form is sent as any other once the passkey has answered */
+/* one ceremony for a form at a time; the form is sent as any other once the passkey has answered, by htmx where it would be */
+const answered = new WeakSet();
 const run = async (form, field, ceremony, origin, submitter) => {
   if (form.dataset.busy) return;
   form.dataset.busy = "1"; say(form, "");
   try {
     const answer = await ceremony();
     if (answer) form.elements[field].value = JSON.stringify(answer);
+    if (form.hasAttribute("hx-post")) { answered.add(form); form.requestSubmit(submitter); return; }
     if (submitter?.name) { const chosen = document.createElement("input"); chosen.type = "hidden"; chosen.name = submitter.name; chosen.value = submitter.value; form.append(chosen); }
     HTMLFormElement.prototype.submit.call(form);
   } catch (error) {
@@ -55,12 +57,13 @@ const challenge = async (form, submitter) => {
   return answer.ok && isJson ? (await answer.json()).publicKey : null;
 };
 
+/* heard on the way down, so that htmx sends nothing before the passkey has answered */
 document.addEventListener("submit", event => {
   const form = event.target, box = form.querySelector("[data-confirm]");
-  if (!box || event.defaultPrevented || !form.querySelector("[name=method][value=passkey]").checked || missing(box.dataset.origin)) return;
-  event.preventDefault();
+  if (answered.delete(form) || !box || event.defaultPrevented || !form.querySelector("[name=method][value=passkey]").checked || missing(box.dataset.origin)) return;
+  event.preventDefault(); event.stopPropagation();
   run(form, "assertion", async () => { const options = await challenge(form, event.submitter); return options && get(options); }, box.dataset.origin, event.submitter);
-});
+}, true);
 
 document.addEventListener("submit", event => {
   const form = event.target, options = form.dataset.passkeyOptions && document.getElementById(form.dataset.passkeyOptions);

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
+from django_htmx.http import HttpResponseClientRedirect, reswap
 
 from access.permissions import Permission
 from access.principal import Principal
@@ -19,6 +22,7 @@ from reviews.condition_forms import ConditionRows, condition_from
 from reviews.evaluation import Evaluation, current_subject, examine, page_of
 from reviews.forms import ReasonForm, RevokeForm, SignForm
 from reviews.models import Round, SignOff
+from reviews.pages import history_of, version_page
 from reviews.panel import SlotRow, panel_of
 from reviews.promotion import promote
 from reviews.queries import waiting_for
@@ -27,6 +31,7 @@ from reviews.subjects import FacetChange
 from reviews.views.arguments import stage_of
 from reviews.views.confirming import Confirmed, confirmation, person_signing
 from reviews.views.receipts import receipt_sentence
+from reviews.views.versions import page_context
 
 
 @require_http_methods(["GET", "POST"])
@@ -77,7 +82,7 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "changed": changed,
         "failing": [one for one in found.unmet if one.status is not RequirementStatus.WAITING],
     }
-    fragment = request.method == "GET" and getattr(request, "htmx", False)
+    fragment = getattr(request, "htmx", False)
     return render(request, "reviews/_sign_dialog.html" if fragment else "reviews/sign.html", context, status=status)
 
 
@@ -113,10 +118,27 @@ def _signed(request: HttpRequest, form: SignForm, round_: Round, by: Principal) 
 
 
 def _after(request: HttpRequest, found: Evaluation, given: SignOff, by: Principal) -> HttpResponse:
-    messages.success(
-        request, f"Signed: {look(given.decision).label.lower()}. {receipt_sentence(given.receipt)}{_next(by)}"
-    )
-    return redirect(f"{page_of(found.version)}?stage={found.stage.name}#signoff")
+    """Back to the panel; on the review page itself, what the signature changed of it. A condition may change anything: all is read anew."""
+    said = f"Signed: {look(given.decision).label.lower()}. {receipt_sentence(given.receipt)}"
+    back = f"{page_of(found.version)}?stage={found.stage.name}#signoff"
+    if getattr(request, "htmx", False) and given.decision != SignOff.Decision.APPROVE_WITH_CONDITIONS:
+        return _swapped(request, found, said, by)
+    messages.success(request, f"{said}{_next(by)}")
+    return HttpResponseClientRedirect(back) if getattr(request, "htmx", False) else redirect(back)
+
+
+def _swapped(request: HttpRequest, found: Evaluation, said: str, by: Principal) -> HttpResponse:
+    version = registry.find_version(found.version.model.name, found.version.number, by)
+    page = version_page(version, by, stage=found.stage.name, base=_compared_with(request))
+    waiting = waiting_for(by).select_related("version__model", "stage").order_by("due_at", "pk")
+    context = page_context(page, by) | {"done": said, "history": history_of(version), "next_review": waiting.first()}
+    answer = render(request, "reviews/_signed.html", context)
+    return reswap(answer, "outerHTML" if page.panel.sign_slot else "delete")
+
+
+def _compared_with(request: HttpRequest) -> str:
+    """The version that the page compares with, as its address says."""
+    return QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query).get("base", "")
 
 
 def _place(found: Evaluation, by: Principal) -> tuple[SlotRow, Round]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from access.permissions import Permission, permit
+from access.principal import Principal
 from access.requests import principal_of, reader_of
 from foundation.numbers import moment
 from foundation.refusals import Conflict, Refusal
@@ -21,7 +24,7 @@ from reviews.ahead import may_ask, notes_for, notes_of_model
 from reviews.evaluation import deadlocks, examine, page_of
 from reviews.forms import RequestForm, show_refusal
 from reviews.models import Review
-from reviews.pages import history_of, stage_rows, version_page
+from reviews.pages import VersionPage, history_of, stage_rows, version_page
 
 PER_PAGE = 25
 
@@ -57,14 +60,18 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         base=request.GET.get("base", ""),
         visiting=request.method == "GET",
     )
+    return render(request, "reviews/version.html", page_context(page, by))
+
+
+def page_context(page: VersionPage, by: Principal) -> dict[str, Any]:
+    """What the page's templates know. Breaking the glass is for what blocks: where nothing does, there is a promotion."""
     found = page.found
-    context = {
+    return {
         "page": page,
         "certificate": _certificate(found.version),
         "notes": notes_for(found, timezone.now()),
-        "may_break_glass": found.holder != found.version and may_ask(found.version, by),
+        "may_break_glass": bool(found.unmet) and found.holder != found.version and may_ask(found.version, by),
     }
-    return render(request, "reviews/version.html", context)
 
 
 @require_GET

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from registry.actions import revise_card
+from reviews.actions import open_thread
 from reviews.models import Review
 from tests.browser.conftest import PHONE, violations
 from tests.browser.world import World, another_review
@@ -82,11 +83,78 @@ def test_the_last_signature_approves(review: Review, visit: Visit, js: bool) -> 
         page.get_by_role("link", name="Review and sign…").click()
         _fill(page)
         page.get_by_role("button", name="Sign", exact=True).click()
-        page.wait_for_url(f"**{_page_of(review)}**")
+        expect(page.get_by_text("Signed: approve").first).to_be_visible()
 
     review.refresh_from_db()
     assert review.current_round.sign_offs.count() == 2
     expect(page.get_by_role("region", name="Sign-off panel")).to_contain_text("2 of 2")
+
+
+def test_after_signing_panel_and_history_change_together_and_the_next_review_is_offered(
+    review: Review, installation: World, visit: Visit
+) -> None:
+    another_review(installation, next(_names))
+    page = visit(_page_of(review), "bob")
+    page.evaluate("window.untouched = true")
+    page.get_by_role("link", name="Review and sign…").click()
+    _fill(page)
+
+    page.get_by_role("button", name="Sign", exact=True).click()
+
+    panel = page.get_by_role("region", name="Sign-off panel")
+    expect(page.get_by_role("status").filter(has_text="Signed: approve")).to_be_visible()
+    expect(panel).to_contain_text("1 of 2")
+    expect(panel.get_by_role("heading", level=2)).to_be_focused()
+    expect(page.locator("#history")).to_contain_text("gave a sign-off")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_role("link", name="Review and sign…")).to_have_count(0)
+    assert page.evaluate("window.untouched"), "nothing was loaded anew"
+    assert violations(page) == []
+    panel.get_by_role("link", name="Next in your inbox").click()
+    expect(page.get_by_role("region", name="Sign-off panel")).to_contain_text("Model validator: you")
+
+
+def test_the_last_signature_shows_the_approval_without_loading_the_page(review: Review, visit: Visit) -> None:
+    for who in ("bob", "carol"):
+        page = visit(_page_of(review), who)
+        page.evaluate("window.untouched = true")
+        page.get_by_role("link", name="Review and sign…").click()
+        _fill(page)
+        page.get_by_role("button", name="Sign", exact=True).click()
+        expect(page.get_by_text("Ledger entry").or_(page.get_by_text("The ledger will log it")).first).to_be_visible()
+
+    expect(page.get_by_role("heading", name="Approved until")).to_be_focused()
+    expect(page.locator(".head")).to_contain_text("Approved")
+    assert page.evaluate("window.untouched")
+
+
+def test_a_reply_is_written_where_the_thread_stands(review: Review, installation: World, visit: Visit) -> None:
+    thread = open_thread(review, "Why is it so?", section="fairness", by=as_(installation.people["carol"]))
+    page = visit(_page_of(review), "bob")
+    place = page.locator(f"#{thread.anchor}")
+
+    place.get_by_role("link", name="Reply").click()
+    expect(place.get_by_role("textbox", name="Reply")).to_be_focused()
+    assert violations(page) == []
+    page.keyboard.type("Because of thin files.")
+    place.get_by_role("button", name="Send").click()
+
+    expect(place).to_contain_text("Because of thin files.")
+    place.get_by_role("button", name="Resolve").click()
+    expect(page.get_by_text("The thread is resolved.")).to_be_visible()
+
+
+def test_a_reply_without_javascript_is_a_page(review: Review, installation: World, visit: Visit) -> None:
+    thread = open_thread(review, "Why is it so?", by=as_(installation.people["carol"]))
+    page = visit(_page_of(review), "bob", js=False)
+
+    page.locator(f"#{thread.anchor}").get_by_role("link", name="Reply").click()
+    page.get_by_role("textbox").first.fill("Because of thin files.")
+    page.get_by_role("button", name="Send").click()
+
+    expect(page.locator(f"#{thread.anchor}")).to_contain_text("Because of thin files.")
+    page.locator(f"#{thread.anchor}").get_by_role("button", name="Resolve").click()
+    expect(page.get_by_text("The thread is resolved.")).to_be_visible()
 
 
 def test_on_a_phone_the_bar_at_the_bottom_leads_to_the_signature(review: Review, visit: Visit) -> None:
@@ -133,7 +201,8 @@ def test_a_wrong_password_signs_nothing_and_keeps_the_draft(review: Review, visi
 
     page.get_by_role("button", name="Sign", exact=True).click()
 
-    expect(page.get_by_text("The password is not right.").first).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_text("The password is not right.").first).to_be_visible()
+    expect(page.locator("[name=secret]")).to_be_focused()
     expect(page.get_by_label("Reason")).to_have_value(REASON)
     assert not review.current_round.sign_offs.exists()
 
@@ -148,7 +217,7 @@ def test_a_subject_that_changed_meanwhile_is_shown_and_asked_again(
 
     page.get_by_role("button", name="Sign", exact=True).click()
 
-    expect(page.get_by_role("heading", name="It has changed since you opened the page")).to_be_visible()
+    expect(page.get_by_role("heading", name="It has changed since you opened the page")).to_be_focused()
     expect(page.get_by_label("Reason")).to_have_value(REASON)
     assert violations(page) == []
     assert not review.current_round.sign_offs.exists()

@@ -104,6 +104,9 @@ def test_comparison_is_taken_apart(clause: str, taken_apart: Comparison | None) 
 def test_a_name_may_be_written_with_blanks_and_comments_around_its_dots() -> None:
     language = Language({"metrics.auc": FactType.NUMBER, "metrics.auc_low": FactType.NUMBER})
 
-    spaced = language.ask("metrics . auc >= 0.8 && metrics. // the lower end\n auc_low > 0.7", {"metrics.auc": 0.85, "metrics.auc_low": 0.75})
+    spaced = language.ask(
+        "metrics . auc >= 0.8 && metrics. // the lower end\n auc_low > 0.7",
+        {"metrics.auc": 0.85, "metrics.auc_low": 0.75},
+    )
 
     assert spaced.passed

@@ -17,7 +17,7 @@ from registry.models import Alias, ModelVersion, Stage
 from reviews.models import Comment, EvidenceReading, Review, Round, SignOff
 from reviews.promotion import promote
 from tests.conftest import PASSWORD, as_
-from tests.reviews.conftest import MakeCandidate, approve, ask, sign
+from tests.reviews.conftest import MakeApproved, MakeCandidate, ask, sign
 from tests.reviews.evidence import CARD
 
 pytestmark = pytest.mark.django_db
@@ -177,6 +177,68 @@ def test_signing_what_changed_meanwhile_shows_the_difference_and_asks_again(
     assert SignOff.objects.count() == 1
 
 
+HTMX = {"HX-Request": "true"}
+
+
+def test_signing_in_the_dialog_answers_with_everything_that_changed(
+    review: Review, bob: User, client_for: Browser
+) -> None:
+    browser = client_for(bob)
+    seen = browser.get(address("sign", review.version), headers=HTMX)
+
+    response = browser.post(address("sign", review.version), signature(seen), headers=HTMX)
+
+    text = response.content.decode()
+    assert response.status_code == 200
+    assert response["HX-Reswap"] == "delete", "bob has nothing left to sign, so the dialog goes"
+    for place in (".review &gt; .head", ".review &gt; .intro", "#signoff", "#history", ".mobilebar"):
+        assert f'hx-target="{place}"' in text.replace(" > ", " &gt; ")
+    assert "Signed: approved." in words(response)
+    assert "Take your decision back" in words(response)
+    assert "Nothing else waits for you." in words(response)
+    assert "<!doctype" not in text
+    assert "Signed:" not in words(browser.get(address("version", review.version))), "it is said once"
+
+
+def test_what_is_wrong_in_the_dialog_stays_in_the_dialog(review: Review, bob: User, client_for: Browser) -> None:
+    browser = client_for(bob)
+    seen = browser.get(address("sign", review.version), headers=HTMX)
+
+    response = browser.post(address("sign", review.version), signature(seen, secret="wrong"), headers=HTMX)
+
+    assert response.status_code >= 400
+    assert "HX-Reswap" not in response
+    assert "<!doctype" not in response.content.decode()
+    assert "The password is not right." in words(response)
+    assert not SignOff.objects.exists()
+
+
+def test_a_change_meanwhile_is_shown_in_the_dialog(review: Review, bob: User, alice: User, client_for: Browser) -> None:
+    browser = client_for(bob)
+    seen = browser.get(address("sign", review.version), headers=HTMX)
+    registry_actions.revise_card(review.version, CARD | {"limitations": "Not for minors."}, by=as_(alice))
+
+    response = browser.post(address("sign", review.version), signature(seen), headers=HTMX)
+    again = browser.post(address("sign", review.version), signature(response), headers=HTMX)
+
+    assert response.status_code == 409
+    assert "It has changed since you opened the page" in words(response)
+    assert again.status_code == 200
+    assert SignOff.objects.count() == 1
+
+
+def test_glass_is_broken_only_where_something_blocks(
+    make_approved: MakeApproved, review: Review, carol: User, client_for: Browser
+) -> None:
+    ready = make_approved()
+
+    assert "Break glass…" in words(client_for(carol).get(address("version", review.version)))
+    page = words(client_for(carol).get(address("version", ready)))
+
+    assert "Ready to promote" in page
+    assert "Break glass…" not in page
+
+
 def test_author_is_told_why_there_is_no_form(review: Review, alice: User, client_for: Browser) -> None:
     response = client_for(alice).get(address("sign", review.version))
 
@@ -245,17 +307,9 @@ def test_promotion_by_form(approved: Review, rita: User, production: Stage, clie
 
 
 def test_promotion_from_a_page_that_showed_another_champion_is_refused(
-    approved: Review,
-    rita: User,
-    production: Stage,
-    make_candidate: MakeCandidate,
-    alice: User,
-    bob: User,
-    carol: User,
-    client_for: Browser,
+    approved: Review, rita: User, production: Stage, make_approved: MakeApproved, client_for: Browser
 ) -> None:
-    other = make_candidate(auc=0.86)
-    approve(ask(other, production, alice), bob, carol)
+    other = make_approved(auc=0.86)
     promote(approved.version, production, by=as_(rita))
 
     response = client_for(rita).post(address("promote", other), {"stage": "production", "expected_previous": ""})
@@ -265,18 +319,10 @@ def test_promotion_from_a_page_that_showed_another_champion_is_refused(
 
 
 def test_rollback_and_revocation_by_form(
-    approved: Review,
-    rita: User,
-    carol: User,
-    production: Stage,
-    make_candidate: MakeCandidate,
-    alice: User,
-    bob: User,
-    client_for: Browser,
+    approved: Review, rita: User, carol: User, production: Stage, make_approved: MakeApproved, client_for: Browser
 ) -> None:
     promote(approved.version, production, by=as_(rita))
-    second = make_candidate(auc=0.86)
-    approve(ask(second, production, alice), bob, carol)
+    second = make_approved(auc=0.86)
     promote(second, production, by=as_(rita))
     browser = client_for(rita)
     assert "roll back to v1" in words(browser.get(reverse("reviews:rollback", args=["credit"])))
