@@ -41,15 +41,19 @@ class PeriodForm(forms.Form):
 
 
 class CheckForm(forms.Form):
-    """An attestation or a digest."""
+    """An attestation, a digest, or a piece of the ledger."""
 
     text = forms.CharField(
-        label="Attestation or digest",
+        label="Attestation, receipt or digest",
         required=False,
         max_length=5_000_000,
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
-        help_text="The JSON of a release attestation or of one signature, or the artifact's SHA-256 as the certificate prints it.",
+        help_text="The JSON of a release attestation or of one signature, a receipt of the ledger, "
+        "or the artifact's SHA-256 as the certificate prints it.",
     )
     file = forms.FileField(
-        label="or a file", required=False, widget=forms.ClearableFileInput(attrs={"accept": ".json,application/json"})
+        label="or a file",
+        required=False,
+        help_text="Also an offline bundle of the ledger (.tar, up to 32 MB); it is checked and not kept.",
+        widget=forms.ClearableFileInput(attrs={"accept": ".json,.tlog-proof,.tar,application/json,application/x-tar"}),
     )

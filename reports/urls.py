@@ -17,6 +17,8 @@ urlpatterns = [
     ),
     path("verify/", views.verify, name="verify"),
     path("verify/registry.pub", views.registry_key, name="registry_key"),
+    path("verify/ledger.pub", views.ledger_keys, name="ledger_keys"),
+    path("verify/verify.py", views.ledger_script, name="ledger_script"),
     path("reports/", views.index, name="index"),
     re_path(r"^reports/(?P<what>approvals|promotions|revocations)\.csv$", views.export, name="export"),
     path("reports/attention/", governance_views.needs_attention, name="attention"),

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.actions import append_alone
+from audit.bundle import SCRIPT
 from audit.events import Action
 from foundation.canonical import sha256_hex
 from foundation.keys import public_pem, registry_signer
@@ -24,8 +25,9 @@ from registry.queries import find_version
 from reports import queries
 from reports.bundles import bundle_of
 from reports.certificate import Certificate, certificate_of
-from reports.checking import LARGEST_BYTES, check
+from reports.checking import LARGEST_BYTES, Checked, check
 from reports.forms import CheckForm, PeriodForm
+from reports.ledger_files import check_receipt, check_uploaded_bundle, is_bundle, is_receipt, ledger_public_keys
 from reports.review_pack import pack_of
 
 
@@ -98,14 +100,32 @@ def registry_key(request: HttpRequest) -> HttpResponse:
 
 
 @login_not_required
+@require_GET
+def ledger_keys(request: HttpRequest) -> HttpResponse:
+    """The ledger's public keys, one a line, to be pinned by whoever checks; compare their ids over another channel."""
+    response = HttpResponse(ledger_public_keys(), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="ledger.pub"'
+    return response
+
+
+@login_not_required
+@require_GET
+def ledger_script(request: HttpRequest) -> HttpResponse:
+    """The stand-alone script that checks receipts and bundles of the ledger without us."""
+    response = HttpResponse(SCRIPT.read_bytes(), content_type="text/x-python; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="verify.py"'
+    return response
+
+
+@login_not_required
 @require_http_methods(["GET", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
-    """Check an attestation or a digest; open to everybody, since an outsider is who needs it."""
+    """Check an attestation, a digest, a receipt or a bundle of the ledger; open to everybody, since an outsider is who needs it."""
     form = CheckForm(request.POST or None, request.FILES or None)
     answer = None
     if request.method == "POST" and form.is_valid():
         try:
-            answer = check(_brought(form), by=_principal(request), at=timezone.now())
+            answer = _checked(form, _principal(request))
         except Invalid as refusal:
             form.add_error("text", refusal.detail)
     return render(request, "reports/verify.html", {"form": form, "answer": answer}, status=400 if form.errors else 200)
@@ -145,6 +165,14 @@ def _certificate(request: HttpRequest, name: str, number: int) -> Certificate:
         raise NotFound(f"There is no approval numbered {asked[:20]}.")
     version = find_version(name, number, _principal(request))
     return certificate_of(version, at=timezone.now(), stage=stage, number=int(asked) if asked else None)
+
+
+def _checked(form: CheckForm, by: Principal) -> Checked:
+    file = form.cleaned_data["file"]
+    if file is not None and is_bundle(file):
+        return check_uploaded_bundle(file, file.size)
+    text = _brought(form)
+    return check_receipt(text) if is_receipt(text) else check(text, by=by, at=timezone.now())
 
 
 def _brought(form: CheckForm) -> str:

@@ -227,6 +227,8 @@ PAGES: Final = (
     Place("access:me", "bob"),
 )
 NOT_PAGES: Final = {
+    "reports:ledger_keys": "keys, for programs and for keeping",
+    "reports:ledger_script": "a script, for running elsewhere",
     "reports:registry_key": "a key, for programs and for keeping",
     "reports:sign_off_bundle": "a download",
     "theme": "posted by the toggle",

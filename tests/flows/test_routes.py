@@ -51,12 +51,14 @@ SAID_TO_ANYBODY: Final = {
     "/metrics",
     "/readyz",
     "/verify/",
+    "/verify/ledger.pub",
     "/verify/registry.pub",
+    "/verify/verify.py",
     "/api/schema/",
     "/api/docs/",
 }
 """Answers without a login: whether the process works, how busy it is (to this machine only), the check of attestations that people
-bring along, and the key that it is made with, the API's description."""
+bring along, the keys and the script that it is made with, the API's description."""
 
 SAID_TO_EVERYBODY_SIGNED_IN: Final = SAID_TO_ANYBODY | {
     "/",
