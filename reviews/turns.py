@@ -100,7 +100,7 @@ def _slots(reader: int, delegator: int | None = None, group: int | None = None) 
     Nothing in it may depend on anything but these keys; take `.all()` of it.
     """
     people = [reader] if delegator is None else [reader, delegator]
-    groups = Group.objects.filter(user=reader) if delegator is None else Group.objects.filter(pk=group)
+    groups = Group.objects.filter(user=reader) if group is None else Group.objects.filter(pk=group)
     given = SignOff.objects.filter(withdrawn_at=None)
     in_round = given.filter(round=OuterRef("round"))
     approving = given.filter(slot=OuterRef("pk"), decision__in=APPROVING).order_by().values("slot")
