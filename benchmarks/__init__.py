@@ -1,0 +1,1 @@
+"""Measures speed beside the peers; one command for each area."""
