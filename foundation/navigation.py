@@ -43,7 +43,7 @@ def _room(label: str, url_name: str, icon: str, places: str, key: str = "", need
 ROOMS: Final = (
     _room("Inbox", "reviews:inbox", "inbox", "bar tab", "i"),
     _room("Models", "registry:models", "box", "bar tab", "m"),
-    _room("Datasets", "datasets:list", "database", "bar tabmore", "d"),
+    _room("Datasets", "datasets:list", "database", "bar tabmore", "d", "datasets.see"),
     _room("Training", "training:list", "cpu", "bar tab", "t"),
     _room("Deployments", "serving:deployments", "rocket", "bar tabmore", "p"),
     _room("Monitoring", "monitoring:list", "activity", "bar tab", "o"),

@@ -16,7 +16,8 @@ from foundation.keys import registry_signer
 from foundation.refusals import Invalid
 from registry.models import ModelVersion
 from reports.certificate import Holds, certificate_of
-from reviews.models import Approval
+from reviews.models import Approval, Slot
+from reviews.policies import METHOD_WORDS
 from serving.attestations import current_status
 from serving.bundles import BUNDLE_TYPE, Check, report_on
 from serving.verification import NotVerified, VerifiedRelease, check_standing, verify, verify_status
@@ -28,11 +29,11 @@ DIGEST: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 @dataclass(frozen=True)
 class Signer:
-    """One signature inside an attestation, with the name behind its id where the person is known here."""
+    """One signature inside an attestation, with the names behind its ids where person and slot are known here."""
 
     name: str
     slot: str
-    signed_at: str
+    signed_at: datetime
     method: str
 
 
@@ -103,6 +104,7 @@ def _attestation(value: dict[str, object], *, at: datetime) -> Checked:
     names = {
         str(user.uuid): str(user) for user in User.objects.filter(uuid__in=[one.reviewer for one in release.sign_offs])
     }
+    slots = dict(Slot.objects.filter(round__review__version__digest=release.digest).values_list("key", "title"))
     return Checked(
         True,
         f"This attestation holds: {release.model} version {release.version} may be used for {release.stage} "
@@ -110,7 +112,12 @@ def _attestation(value: dict[str, object], *, at: datetime) -> Checked:
         key=key_id(key),
         release=release,
         signers=tuple(
-            Signer(names.get(one.reviewer, one.reviewer), one.slot, one.signed_at, one.method.replace("_", " "))
+            Signer(
+                names.get(one.reviewer, one.reviewer),
+                slots.get(one.slot, one.slot),
+                datetime.fromisoformat(one.signed_at),
+                METHOD_WORDS.get(one.method, one.method),
+            )
             for one in release.sign_offs
         ),
     )

@@ -52,7 +52,7 @@ class _Sheet:
 
 WIDE: Final = _Sheet((1350, 240), 66, "only-wide")
 HALF: Final = _Sheet((650, 240), 66, "only-wide")
-NARROW: Final = _Sheet((380, 210), 44, "only-narrow")
+NARROW: Final = _Sheet((380, 210), 52, "only-narrow")
 _CHARACTER: Final = {"only-wide": 7.2, "only-narrow": 5.6}  # pixels of a tick's letter
 
 

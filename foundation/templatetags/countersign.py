@@ -280,7 +280,12 @@ def is_checkbox(field: BoundField) -> bool:
 
 @register.filter
 def control(field: BoundField) -> SafeString:
-    """The control of a form field in the product's look; Django itself ties it to its hint and errors."""
+    """The control of a form field in the product's look; Django itself ties it to its hint and errors.
+
+    A placeholder that only says the label again is left out: it looks like an answer.
+    """
+    if field.field.widget.attrs.get("placeholder") == field.label:
+        del field.field.widget.attrs["placeholder"]
     classes = "" if isinstance(field.field.widget, PLAIN_WIDGETS) else "input"
     return field.as_widget(attrs={"class": f"{classes} {field.field.widget.attrs.get('class', '')}".strip()})
 

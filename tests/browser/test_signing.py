@@ -128,6 +128,16 @@ def test_the_last_signature_shows_the_approval_without_loading_the_page(review: 
     assert page.evaluate("window.untouched")
 
 
+def test_choosing_an_approval_with_conditions_opens_the_conditions(review: Review, visit: Visit) -> None:
+    page = visit(_page_of(review), "bob")
+    page.get_by_role("link", name="Review and sign…").click()
+    form = page.locator("dialog[open]")
+
+    form.get_by_role("radio", name="Approve with conditions").check()
+
+    expect(form.get_by_label("What has to be done").first).to_be_visible()
+
+
 def test_a_reply_is_written_where_the_thread_stands(review: Review, installation: World, visit: Visit) -> None:
     thread = open_thread(review, "Why is it so?", section="fairness", by=as_(installation.people["carol"]))
     page = visit(_page_of(review), "bob")

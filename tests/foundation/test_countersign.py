@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
+from django import forms
 from django.template.loader import render_to_string
 
 from foundation.states import LOOKS, look
@@ -90,3 +91,13 @@ def test_what_an_entry_changed_is_told_without_lists_and_with_short_digests() ->
 
 def test_a_moment_in_the_history_is_told_to_the_minute() -> None:
     assert c.plain_changes([("due", "2026-11-30T11:08:56.219379+00:00")]) == [("due", "2026-11-30 11:08 UTC")]
+
+
+def test_a_placeholder_that_repeats_its_label_is_left_out() -> None:
+    class Door(forms.Form):
+        who = forms.CharField(label="Name", widget=forms.TextInput(attrs={"placeholder": "Name"}))
+        search = forms.CharField(label="Search", widget=forms.TextInput(attrs={"placeholder": "gap, card…"}))
+
+    door = Door()
+    assert "placeholder" not in c.control(door["who"])
+    assert 'placeholder="gap, card…"' in c.control(door["search"])

@@ -15,12 +15,18 @@ from registry.models import Evidence
 from registry.queries import records_of
 from reviews.counting import counted
 from reviews.policies import PolicyDocument, PolicyRef, Rules, parse
-from reviews.producers import Producer, counts, counts_for_all, flaw_in
+from reviews.producers import Producer, counts, counts_for_all, flaw_in, in_words
 from reviews.shipped import shipped_policies
 from tests.conftest import as_
 from tests.reviews.conftest import MakeCandidate
 from tests.reviews.evidence import metrics
 
+READ_AS = {
+    "worker:training": "the training worker",
+    "group:Model validation": "members of Model validation",
+    "service:scorer": "the service account scorer",
+    "person:bob": "bob",
+}
 TRAINED = Producer("Metrics", "metrics", "training.train", "alice", "Alice", is_author=True)
 BY_HAND = Producer("Metrics", "metrics", "", "alice", "Alice", is_author=True, groups=frozenset({"Model validation"}))
 VALIDATED = Producer("Metrics", "metrics", "", "bob", "Bob", groups=frozenset({"Model validation"}))
@@ -139,3 +145,10 @@ def test_a_caller_cannot_say_that_a_worker_measured_it(make_candidate: MakeCandi
     newest = version.evidence.filter(kind="metrics").latest("created_at", "pk")
     assert newest.job_kind == ""
     assert newest.produced_via == as_(alice).via
+
+
+def test_pages_say_in_words_whose_evidence_counts_and_how_a_signer_confirms() -> None:
+    assert {word: in_words(word) for word in READ_AS} == READ_AS
+    document = parse(shipped_policies()["production-tier-1"])
+    assert "authenticator code" in document.confirmed_by
+    assert "the training worker" in document.evidence_from
