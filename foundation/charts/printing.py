@@ -32,9 +32,13 @@ _TIP: Final = re.compile(r' data-tip="[^"]*"')
 _OPEN: Final = re.compile(r"(<svg [^>]*>)")
 
 
-def for_print(drawing: Drawing) -> Drawing:
-    """`drawing` for a PDF: only its wide form, without tooltips, and with its colours in a `<style>` of its own."""
-    return Drawing(_OPEN.sub(rf"\1<style>{INK}</style>", bare(drawing)))
+def for_print(drawing: Drawing, *, letters: float = 10) -> Drawing:
+    """`drawing` for a PDF: only its wide form, without tooltips, and with its colours in a `<style>` of its own.
+
+    `letters`: their size in pixels of the drawing; larger where a wide drawing is made smaller to fit the page.
+    """
+    larger = f"text,.c-tick{{font-size:{letters:g}px}}" if letters != 10 else ""
+    return Drawing(_OPEN.sub(rf"\1<style>{INK}{larger}</style>", bare(drawing)))
 
 
 def bare(drawing: Drawing) -> str:

@@ -84,16 +84,17 @@ def test_the_palette_is_walked_with_the_arrow_keys(visit: Visit) -> None:
     page.keyboard.press("Control+k")
     page.keyboard.type("credit v1")
     expect(page.locator('[data-asked="credit v1"]')).to_be_attached()
-    options = page.get_by_role("option")
+    options = page.locator("#palette").get_by_role("option")
     expect(options.first).to_contain_text("credit v1")
-    chosen = page.locator('[role=option][aria-selected="true"]')
+    chosen = page.locator('#palette [role=option][aria-selected="true"]')
 
     expect(chosen).to_have_count(1)
     expect(field).to_have_attribute("aria-activedescendant", "po1")
-    field.fill("credit")
-    expect(page.locator('[data-asked="credit"]')).to_be_attached()
+    field.fill("a")
+    expect(page.locator('[data-asked="a"]')).to_be_attached()
+    first = options.first.get_attribute("data-href")
     last = options.count() - 1
-    assert last >= 1
+    assert last > 5
     page.keyboard.press("ArrowDown")
     expect(options.nth(1)).to_have_attribute("aria-selected", "true")
     page.keyboard.press("ArrowUp")
@@ -104,14 +105,14 @@ def test_the_palette_is_walked_with_the_arrow_keys(visit: Visit) -> None:
     expect(field).to_be_focused()
     page.keyboard.press("Enter")
 
-    page.wait_for_url("**/models/credit/")
+    page.wait_for_url(f"**{first}")
 
 
 def test_enter_before_the_answer_came_searches_on_the_page(visit: Visit) -> None:
     page = visit("/models/", "bob")
 
     page.keyboard.press("Control+k")
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.locator("#palette").get_by_role("option").first).to_be_visible()
     page.keyboard.type("credit v1")
     page.keyboard.press("Enter")  # the list still shows where one can go
 
