@@ -105,7 +105,7 @@ class Sequencer:
         self._position = _Position(edge, tail, latest.note)
         if outside is not None and outside.size < head.size:
             # Killed between the commit and the state file: the checkpoint is ours and consistent, so it is put outside now.
-            self._publish(Line(latest.t, latest.size, latest.note))
+            self.publish(Line(latest.t, latest.size, latest.note))
 
     def tick(self) -> int:
         """Log up to 20,000 pending entries and sign; how many rows were taken (0 also where another sequencer leads)."""
@@ -122,8 +122,21 @@ class Sequencer:
         self._unrecorded.clear()
         self._signed_at = time.monotonic()
         if line is not None:
-            self._publish(line)
+            self.publish(line)
         return len(rows)
+
+    def continue_with(self, row: Row, size: int) -> Line:
+        """Log one row right after the first `size` entries, without asking the state file: only for a recovery, which has.
+
+        The caller holds the transaction and publishes the line after its commit.
+        """
+        self._follow_keys()
+        tail = store.read_bundle(size // TILE_WIDTH) if size % TILE_WIDTH else []
+        self._position = _Position(_edge_at(size), tail, "")
+        self._position, line = self._log([row])
+        if line is None:
+            raise RefusesToSign(f"The ledger's sequencer refused the entry of the recovery. {_INVESTIGATE}")
+        return line
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop` is set: at once when a caller waits for a receipt, else at most once a second."""
@@ -192,7 +205,7 @@ class Sequencer:
         )
         return _Position(edge, tail, note), Line(now, head.size, note)
 
-    def _publish(self, line: Line) -> None:
+    def publish(self, line: Line) -> None:
         """Put a checkpoint outside the database; only ever after the commit that it covers."""
         self._journal.append(line)
         self._anchor.append(line)
@@ -235,7 +248,7 @@ _NEW_DATABASE: Final = (
 )
 _NO_STATE_FILE: Final = (
     "The ledger's sequencer does not sign: its state file {name} is missing although the database holds checkpoints. Restore it from a "
-    "backup or an anchor; without it a shortened database would look complete."
+    "backup or an anchor; without it a shortened database would look complete. Where it is lost, run `manage.py audit recover`."
 )
 _DIFFERS_FROM_ITS_CHECKPOINT: Final = (
     f"The ledger's sequencer does not sign: the entries in the database do not give the root that its checkpoint over {{size}} entries "
@@ -243,7 +256,7 @@ _DIFFERS_FROM_ITS_CHECKPOINT: Final = (
 )
 _BEHIND: Final = (
     "The ledger's sequencer does not sign: the database holds {size} entries, but {held} were signed before. It has been cut short or "
-    "restored from an old backup: restore a newer one."
+    "restored from an old backup: restore a newer one. Where there is none, run `manage.py audit recover`."
 )
 _DIFFERS_FROM_OUTSIDE: Final = (
     "The ledger's sequencer does not sign: the first {held} entries in the database are not the ones that were signed before. "

@@ -19,6 +19,7 @@ from django.db.models import Max
 
 from audit import anchors, keys, store, triggers
 from audit.deep import DeepCheck
+from audit.epochs import Epochs, account_for
 from audit.merkle import HASH_BYTES
 from audit.models import Checkpoint, IndexRow, Private, Quarantined, Tile
 from audit.note import NoteRefused, TreeHead
@@ -84,9 +85,16 @@ class _Heads:
     checkpoints: int = 0
     outside: set[int] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
+    epochs: Epochs = field(default_factory=Epochs.read)
+    given_up: list[tuple[TreeHead, str]] = field(default_factory=list)
 
-    def add(self, head: TreeHead, place: str) -> None:
+    def add(self, head: TreeHead, place: str) -> bool:
+        """Whether the head is to be met: not one that a recovery has given up."""
+        if self.epochs.given_up_at(head):
+            self.given_up.append((head, place))
+            return False
         self.roots.setdefault(head.size, []).append((head.root, place))
+        return True
 
 
 def verify(since: int = 0, *, deep: bool = False, processes: int = 1) -> Verification:
@@ -106,6 +114,7 @@ def verify(since: int = 0, *, deep: bool = False, processes: int = 1) -> Verific
     _compare_extent(heads, stored, size, problems)
     with counting(processes) as count:
         edge = _walk(since, size, heads, DeepCheck(problems) if deep else None, count, problems)
+    _check_given_up(heads, problems)
     _check_leftovers(problems)
     _check_triggers(problems)
     return Verification(
@@ -126,8 +135,7 @@ def _read_outside(heads: _Heads, problems: Problems) -> None:
     for held in anchors.held_outside(
         damaged=lambda sentence: problems.add("outside-damaged", sentence), unreadable=heads.remarks.append
     ):
-        if (head := _open(held.note, held.place, problems)) is not None:
-            heads.add(head, held.place)
+        if (head := _open(held.note, held.place, problems)) is not None and heads.add(head, held.place):
             heads.outside.add(head.size)
     if not heads.outside:
         problems.add(
@@ -263,6 +271,14 @@ def _check_tiles(tiles: list[FullTile], problems: Problems) -> None:
         stored = store.stored_tiles(tile.level, range(tile.n, tile.n + 1)).get(tile.n)
         if wrong := wrong_tile(stored, tile.hashes, tile.root):
             problems.add("tile", f"Tile {tile.level}/{tile.n} {wrong}.")
+
+
+def _check_given_up(heads: _Heads, problems: Problems) -> None:
+    """Say what recoveries have given up, and hold against the ledger what they did not state."""
+    stated, silent = account_for(heads.given_up, heads.epochs)
+    heads.remarks += stated
+    for sentence in silent:
+        problems.add("cut-short", sentence)
 
 
 def _check_leftovers(problems: Problems) -> None:

@@ -13,6 +13,7 @@ from audit.anchors.protocol import SinkDamaged, SinkFailed
 class Held:
     """A signed checkpoint and where it is held; nobody has verified its signature yet."""
 
+    sink: str
     place: str
     note: str
 
@@ -35,7 +36,7 @@ def held_outside(
             unreadable(f"The sink {sink.name} could not be read, so nothing was compared with it: {error}.")
             continue
         for number, line in enumerate(lines, 1):
-            yield Held(f"line {number} of {_called(sink.name)}", line.note)
+            yield Held(sink.name, f"line {number} of {_called(sink.name)}", line.note)
 
 
 def _called(name: str) -> str:
