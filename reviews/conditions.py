@@ -169,7 +169,12 @@ def owed(signatures: Iterable[Signature], at: datetime) -> list[Owed]:
 
     An answer that nobody has verified yet does not meet a condition.
     """
-    signed = [one for signature in signatures if signature.approves for one in _signed_conditions(signature)]
+    signed = [
+        one
+        for signature in signatures
+        if signature.approves and signature.said
+        for one in signature.said.predicate.get("conditions", ())
+    ]
     if not signed:
         return []
     extensions = FindingEvent.objects.filter(kind=FindingEvent.Kind.EXTENDED).select_related("reauthentication")
@@ -203,15 +208,7 @@ def _owed(signed: Mapping[str, Any], finding: Finding | None, at: datetime) -> O
         return Owed(str(signed["id"]), str(signed["title"]), due, False, due <= at, None)
     due = signed_due(finding, due, finding.extensions)  # type: ignore[attr-defined]  # prefetched by `owed`
     met = finding.state == Finding.State.CLOSED
-    lapsed = finding.state == Finding.State.LAPSED
-    return Owed(str(finding.uuid), finding.title, due, met, not met and (lapsed or due <= at), finding)
-
-
-def _signed_conditions(signature: Signature) -> Sequence[Mapping[str, Any]]:
-    if signature.said is None:
-        return ()
-    found: Sequence[Mapping[str, Any]] = signature.said.predicate.get("conditions", ())
-    return found
+    return Owed(str(finding.uuid), finding.title, due, met, not met and due <= at, finding)
 
 
 def _resolve(thread: Thread, given: SignOff, by: Principal) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import connection
 
+from access import actions as access_actions
 from access.models import Reauthentication, User
+from access.principal import Principal
 from registry import actions as registry_actions
 from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews.actions import request_review, sign_off
@@ -96,6 +99,11 @@ def approved(review: Review, bob: User, carol: User) -> Review:
 
 def ask(version: ModelVersion, stage: Stage, by: User) -> Review:
     return request_review(version, stage, why="Better on young people.", by=as_(by))
+
+
+def join(user: User, group: str) -> None:
+    """Make `user` a member of a group, as an administrator does."""
+    access_actions.add_to_group(Group.objects.get(name=group), user, by=Principal.system("operator"))
 
 
 def proof_of(user: User, method: str = "password") -> Reauthentication:

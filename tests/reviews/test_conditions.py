@@ -15,8 +15,19 @@ from audit.models import Pending
 from foundation.refusals import Conflict, Invalid
 from notices.models import Notification
 from registry.models import ModelVersion, Stage
-from reviews.actions import answer_finding, close_finding, extend_finding, open_round, sign_off, withdraw_sign_off
+from reviews.actions import (
+    answer_finding,
+    close_finding,
+    extend_finding,
+    open_round,
+    open_thread,
+    resolve_thread,
+    sign_off,
+    withdraw_sign_off,
+)
 from reviews.actions.findings import approval_on, lapse_condition
+from reviews.break_glass import ask as ask_ahead
+from reviews.break_glass import second
 from reviews.clock import CLOCK, tick
 from reviews.conditions import owed
 from reviews.evaluation import examine
@@ -24,6 +35,7 @@ from reviews.models import Approval, Finding, FindingEvent, Lapse, Review, Round
 from reviews.promotion import promote
 from reviews.proof import why_unsound
 from reviews.queries import approval_in_force
+from reviews.revocation import revoke
 from reviews.standing import standing_of
 from reviews.statements import read_sign_off
 from reviews.subjects import frozen
@@ -31,6 +43,7 @@ from tests.conftest import as_
 from tests.databases import without_triggers
 from tests.reviews.conditional import allow_conditions, condition, only_finding, sign_with, signed_with
 from tests.reviews.conftest import MakeCandidate, ask, proof_of, sign
+from tests.sealing import resealed
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +107,10 @@ class TestSigning:
         with pytest.raises(Invalid, match="Write down what has to be done"):
             sign_with(review, "validator", bob)
 
+    def test_and_at_most_twenty(self, review: Review, alice: User, bob: User) -> None:
+        with pytest.raises(Invalid, match="from 1 to 20 conditions"):
+            sign_with(review, "validator", bob, *[condition(alice)] * 21)
+
     def test_a_plain_approval_carries_none(self, review: Review, alice: User, bob: User) -> None:
         with pytest.raises(Invalid, match="Only an approval with conditions"):
             sign_with(review, "validator", bob, condition(alice), decision="approve")
@@ -132,6 +149,21 @@ class TestSigning:
         with pytest.raises(Invalid, match="active person"):
             sign_with(review, "validator", bob, condition(alice))
 
+    def test_the_owner_may_see_the_model(self, review: Review, bob: User, root: User) -> None:
+        with pytest.raises(Invalid, match="who may see this model"):
+            sign_with(review, "validator", bob, condition(root))
+
+    def test_a_thread_that_was_resolved_before_stays_resolved_by_whoever_did(
+        self, review: Review, alice: User, bob: User, carol: User
+    ) -> None:
+        thread = open_thread(review, "Explain the gap.", by=as_(carol))
+        resolve_thread(thread, by=as_(carol))
+
+        sign_with(review, "validator", bob, condition(alice, thread=str(thread.uuid)))
+
+        thread.refresh_from_db()
+        assert thread.resolved_by == carol
+
     def test_somebody_else_than_the_owner_has_to_be_able_to_verify(
         self, review: Review, bob: User, carol: User
     ) -> None:
@@ -164,6 +196,8 @@ class TestSettling:
         withdraw_sign_off(given, reason="Too soon.", by=as_(bob))
 
         assert only_finding().state == "withdrawn"
+        round_ = review.current_round
+        assert owed(standing_of(round_, frozen(round_).facets, timezone.now()).signatures, timezone.now()) == []
 
     def test_conditions_go_with_a_signature_that_is_replaced(self, review: Review, alice: User, bob: User) -> None:
         sign_with(review, "validator", bob, condition(alice))
@@ -285,6 +319,43 @@ class TestLapsing:
         assert lapse_condition(only_finding(), timezone.now(), by=CLOCK) is None
         assert approval_on(only_finding()) is not None
 
+    def test_only_an_approval_of_the_conditions_own_round_that_stands_ends_with_it(
+        self,
+        conditional: Review,
+        make_candidate: MakeCandidate,
+        production: Stage,
+        alice: User,
+        bob: User,
+        carol: User,
+    ) -> None:
+        first = only_finding()
+        sign_with(ask(make_candidate(), production, alice), "validator", bob, condition(alice, title="Another"))
+        undecided = Finding.objects.get(title="Another")
+        assert approval_on(first) is not None
+
+        assert approval_on(undecided) is None
+        assert lapse_condition(undecided, undecided.due_at, by=CLOCK) is None
+        revoke(conditional.version, reason="The label leaks.", reauthentication=proof_of(carol), by=as_(carol))
+        assert approval_on(first) is None
+
+    def test_what_is_live_ahead_of_its_review_does_not_end_with_a_condition(
+        self, review: Review, production: Stage, alice: User, bob: User, carol: User, rita: User
+    ) -> None:
+        sign_with(review, "validator", bob, condition(alice))
+        case = ask_ahead(
+            review.version,
+            production,
+            reason="outage",
+            text="The live version refuses everybody.",
+            hours=2,
+            reauthentication=proof_of(rita),
+            by=as_(rita),
+        )
+        second(case, reauthentication=proof_of(carol), by=as_(carol))
+
+        assert Approval.objects.get().round == only_finding().sign_off.round  # type: ignore[union-attr]  # it is a condition
+        assert approval_on(only_finding()) is None
+
     def test_an_extension_moves_the_end(self, conditional: Review, bob: User, rita: User, production: Stage) -> None:
         promote(conditional.version, production, by=as_(rita))
         first = only_finding().due_at
@@ -298,6 +369,34 @@ class TestLapsing:
         with time_machine.travel(later, tick=False):
             tick(later)
         assert Lapse.objects.get().at == later
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"finding": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"}},
+            {"artifact": "0" * 64},
+            {"reauthentication": {"method": "passkey"}},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_an_extension_that_says_something_else_moves_nothing(
+        self, conditional: Review, bob: User, rita: User, production: Stage, changes: dict[str, Any]
+    ) -> None:
+        promote(conditional.version, production, by=as_(rita))
+        first = only_finding().due_at
+        given = extend_finding(
+            only_finding(),
+            first + timedelta(days=5),
+            reason="The data came late.",
+            reauthentication=proof_of(bob),
+            by=as_(bob),
+        )
+        assert approval_in_force(conditional.version, production, first) is not None
+
+        with without_triggers():
+            FindingEvent.objects.filter(pk=given.pk).update(statement=dict(resealed(given.statement or {}, **changes)))
+
+        assert approval_in_force(conditional.version, production, first) is None
 
     def test_a_forged_extension_moves_nothing(
         self, conditional: Review, bob: User, rita: User, production: Stage

@@ -30,7 +30,7 @@ from reviews.standing import Standing
 from reviews.statements import read_sign_off
 from tests.conftest import as_
 from tests.databases import without_triggers
-from tests.reviews.conftest import ask, sign
+from tests.reviews.conftest import ask, join, sign
 from tests.reviews.test_people import attached_evidence
 
 pytestmark = pytest.mark.django_db
@@ -46,10 +46,6 @@ def frank(db: None) -> User:
     )
     access_actions.assign_role(Role.objects.get(name="Reviewer"), to=user, by=OPERATOR)
     return user
-
-
-def join(user: User, group: str) -> None:
-    access_actions.add_to_group(Group.objects.get(name=group), user, by=OPERATOR)
 
 
 def give(

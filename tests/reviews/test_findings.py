@@ -13,7 +13,6 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from access import actions as access_actions
 from access.models import User
 from access.principal import Principal
 from access.stepup import Rehearsal, StatementReady
@@ -30,13 +29,15 @@ from reviews.actions import (
     return_finding,
     withdraw_finding,
 )
-from reviews.clock import tick
+from reviews.actions.findings import lapse_condition
+from reviews.clock import CLOCK, tick
 from reviews.findings import may_verify, verifiers
-from reviews.models import Finding, Lapse, Review
+from reviews.models import Finding, Lapse, PolicyVersion, Review
 from reviews.statements import read_extension
 from tests.conftest import PASSWORD, as_
+from tests.databases import without_triggers
 from tests.reviews.conditional import allow_conditions, condition, only_finding, sign_with
-from tests.reviews.conftest import MakeCandidate, proof_of, sign
+from tests.reviews.conftest import MakeCandidate, join, proof_of, sign
 
 pytestmark = pytest.mark.django_db
 
@@ -54,10 +55,6 @@ def raised(version: ModelVersion, *, owner: User, by: User, days: float = 10, **
         "verifying_group": Group.objects.get(name=VALIDATION),
     }
     return raise_finding(version, by=as_(by), **(values | changes))  # type: ignore[arg-type]  # names as the action has them
-
-
-def join(user: User, group: str) -> None:
-    access_actions.add_to_group(Group.objects.get(name=group), user, by=Principal.system("operator"))
 
 
 def blind(user: User) -> None:
@@ -180,11 +177,12 @@ class TestVerifying:
         assert (answered.state, answered.closed_at is not None) == ("closed", True)
         assert [event.kind for event in answered.events.all()] == ["raised", "answered", "closed"]
 
-    def test_sent_back_it_is_owed_again(self, answered: Finding, alice: User, bob: User) -> None:
+    def test_sent_back_it_is_owed_again(self, answered: Finding, alice: User, bob: User, dave: User) -> None:
         return_finding(answered, "The interval is missing.", by=as_(bob))
 
         answered.refresh_from_db()
         assert answered.state == "open"
+        assert told(dave) == [], "who raised it owes nothing"
         assert "Sent back to you: The gap under 25 is not explained" in told(alice)
 
     def test_it_is_sent_back_by_who_verifies_it_alone(self, answered: Finding, carol: User) -> None:
@@ -211,6 +209,7 @@ class TestVerifying:
 
         with pytest.raises(Forbidden, match="You own this finding"):
             close_finding(finding, "I read it.", by=as_(bob))
+        assert verifiers(finding) == []
 
     def test_nobody_who_had_a_hand_in_the_version_does(
         self, review: Review, alice: User, bob: User, dave: User
@@ -313,6 +312,19 @@ class TestExtending:
         with pytest.raises(Conflict, match="nothing is owed"):
             self.later(answered, bob)
 
+    def test_outside_any_review_and_any_policy_within_ninety_days(
+        self, review: Review, alice: User, bob: User, dave: User, make_candidate: MakeCandidate
+    ) -> None:
+        alone = raised(make_candidate(), owner=alice, by=dave)
+        ruled = raised(review.version, owner=alice, by=dave)
+        with without_triggers():
+            PolicyVersion.objects.update(status="retired")
+
+        for finding in (alone, ruled):
+            with pytest.raises(Invalid, match="within 90 days"):
+                self.later(finding, bob, days=91)
+            self.later(finding, bob, days=89)
+
     def test_an_overdue_condition_of_an_approval_is_not(
         self, review: Review, alice: User, bob: User, carol: User, dave: User, erin: User
     ) -> None:
@@ -377,12 +389,22 @@ def test_a_comment_has_an_author_who_sees_the_model_and_words(finding: Finding, 
     assert finding.events.count() == 1
 
 
+def test_nobody_is_told_of_what_they_said_themselves(finding: Finding, alice: User, dave: User) -> None:
+    before = told(alice)
+
+    comment_on_finding(finding, "I am at it.", by=as_(alice))
+
+    assert told(alice) == before
+    assert told(dave) == ["Said about The gap under 25 is not explained"]
+
+
 def test_an_overdue_plain_finding_ends_no_approval(approved: Review, alice: User, dave: User) -> None:
     finding = raised(approved.version, owner=alice, by=dave, days=1)
 
     with time_machine.travel(finding.due_at, tick=False):
         tick(finding.due_at)
 
+    assert lapse_condition(finding, finding.due_at, by=CLOCK) is None
     finding.refresh_from_db()
     assert finding.state == "open"
     assert not Lapse.objects.exists()

@@ -27,15 +27,11 @@ from reviews.models import Approval, PolicyVersion, Review, Round, SignOff
 from reviews.standing import Standing
 from reviews.statements import read_sign_off
 from tests.conftest import MakeVersion, as_
-from tests.reviews.conftest import MakeCandidate, approve, ask, attach, proof_of, sign
+from tests.reviews.conftest import MakeCandidate, approve, ask, attach, join, proof_of, sign
 from tests.reviews.evidence import CARD, metrics
 from tests.reviews.publishing import make_author, make_signer, publish
 
 pytestmark = pytest.mark.django_db
-
-
-def join(user: User, group: str) -> None:
-    access_actions.add_to_group(Group.objects.get(name=group), user, by=Principal.system("operator"))
 
 
 def test_last_missing_signature_approves_the_round(review: Review, bob: User, carol: User) -> None:

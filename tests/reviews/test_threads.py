@@ -216,6 +216,8 @@ class TestHolding:
         resolve_thread(question, by=as_(carol))
 
         assert review.current_round.state == Round.State.OPEN
+        with pytest.raises(Conflict, match="nothing can be held back"):
+            open_thread(review, "Wait!", must_resolve=True, by=as_(bob))
 
     def test_one_of_two_is_not_enough(self, question: Thread, review: Review, bob: User, carol: User) -> None:
         open_thread(review, "And over 65?", must_resolve=True, by=as_(carol))
@@ -261,6 +263,7 @@ class TestHolding:
     def test_opened_again_it_blocks_again(self, question: Thread, review: Review, bob: User, production: Stage) -> None:
         resolve_thread(question, by=as_(bob))
         reopen_thread(question, by=as_(bob))
+        assert told(bob) == ["Your sign-off is asked for: credit v1 for production"], "of what others do alone"
 
         assert f"thread-{question.uuid}" in {one.key for one in examine(review.version, production).unmet}
         with pytest.raises(Conflict, match="is open"):

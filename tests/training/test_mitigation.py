@@ -86,14 +86,21 @@ def test_the_chosen_cutoff_never_widens_the_gap_nor_costs_more_than_allowed(
     assert choice.accuracy_chosen == pytest.approx(((score >= choice.chosen) == (label == 1)).mean())
 
 
-def test_group_that_is_too_small_does_not_choose_the_cutoff() -> None:
-    label = np.r_[np.ones(100), np.zeros(100), np.ones(5)]
-    score = np.r_[np.full(100, 0.8), np.full(100, 0.2), np.full(5, 0.1)]
-    group = np.array(["a", "b"] * 100 + ["tiny"] * 5, dtype=object)
+@pytest.mark.parametrize(("positives", "chosen"), [(5, 0.5), (19, 0.5), (20, 0.1)])
+def test_group_that_is_too_small_does_not_choose_the_cutoff(positives: int, chosen: float) -> None:
+    """At 0.5 the groups a and b are alike and the third is far off; at 0.1 the three are closer together, a and b farther apart."""
+    score = np.r_[
+        np.repeat([0.9, 0.1], [200, 200]),
+        np.repeat([0.9, 0.1, 0.03], [200, 160, 40]),
+        np.full(positives, 0.55),
+        np.full(200, 0.02),
+    ]
+    label = np.r_[np.ones(800 + positives), np.zeros(200)]
+    group = np.repeat(np.array(["a", "b", "third", "a"], dtype=object), [400, 400, positives, 200])
 
     choice = choose_cutoff(label, score, {"group": group}, asked=0.5, max_accuracy_loss=0.2)
 
-    assert choice.chosen == 0.5
+    assert choice.chosen == pytest.approx(chosen)
 
 
 @pytest.mark.parametrize(
