@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TypeGuard
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
 from foundation.refusals import Conflict, Requirement, RequirementStatus
 from registry import queries as registry
-from registry.models import ModelVersion, Stage
+from registry.models import ModelVersion, Promotion, Stage
 from reviews.counting import Counted, Memberships, counted
 from reviews.exceptions import Excepted, excepted, exceptions_of, now_applying
 from reviews.facts import Facts, VersionFacts, facts_for
@@ -109,8 +110,10 @@ def examine(
     facets = facets_of(version, rules, record)
     standing = standing_of(round_, facets, now, deeds=deeds) if round_ else None
     seating = _seating(rules, standing, deeds)
-    against = production.number if production else None
-    exceptions = now_applying(exceptions_of(round_, rules, now, deeds), facets, against) if _excepts(round_) else ()
+    exceptions: tuple[Excepted, ...] = ()
+    if _excepts(round_):
+        against = _compared_with(version, stage, holder)
+        exceptions = now_applying(exceptions_of(round_, rules, now, deeds), facets, against)
     gates = excepted(evaluate(rules.gates, facts, evidence.reasons), exceptions)
     approval = _approval_of(round_) if round_ else None
     link = page_of(version)
@@ -142,6 +145,16 @@ def examine(
         at=now,
         exceptions=exceptions,
     )
+
+
+def _compared_with(version: ModelVersion, stage: Stage, holder: ModelVersion | None) -> set[int | None]:
+    """Against which live version an exception counts: the one now; for a version that is live itself, the one before it too."""
+    if holder is None or holder.pk != version.pk:
+        return {holder.number if holder else None}
+    before = Promotion.objects.filter(alias__version=version, alias__stage=stage).values_list(
+        "previous__number", flat=True
+    )
+    return {None, *before}
 
 
 def _excepts(round_: Round | None) -> TypeGuard[Round]:
@@ -186,12 +199,18 @@ def version_facts(record: registry.Record, evidence: Counted) -> VersionFacts:
 
 def rounds_of(version: ModelVersion, stage: Stage | None = None) -> list[Round]:
     """The rounds of the version, newest first, with what a decision reads of them; with `stage`, those for this stage."""
+    rounds = _rounds().filter(review__version=version)
+    return list(rounds.filter(review__stage=stage) if stage else rounds)
+
+
+@cache
+def _rounds() -> QuerySet[Round]:
+    """What `rounds_of` asks, without whose rounds: put together once, since that takes longer than the answer."""
     objections = SignOff.objects.filter(
         round=OuterRef("pk"), decision=SignOff.Decision.REQUEST_CHANGES, withdrawn_at=None
     )
-    rounds = (
-        Round.objects.filter(review__version=version)
-        .select_related(
+    return (
+        Round.objects.select_related(
             *("review__version__model", "review__stage", "review__requested_by__owner"),
             *("compared_with__model", "opened_by"),
         )
@@ -203,7 +222,6 @@ def rounds_of(version: ModelVersion, stage: Stage | None = None) -> list[Round]:
         )
         .order_by("-opened_at", "-number")
     )
-    return list(rounds.filter(review__stage=stage) if stage else rounds)
 
 
 def deciding(rounds: Sequence[Round]) -> Round | None:

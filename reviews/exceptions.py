@@ -7,7 +7,7 @@ now is asked of the facts at every question. An exception given for other facets
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -194,20 +194,20 @@ def _why_not(
 
 
 def now_applying(
-    found: Sequence[Excepted], facets: Mapping[str, str], compared_with: int | None
+    found: Sequence[Excepted], facets: Mapping[str, str], compared_with: Collection[int | None]
 ) -> tuple[Excepted, ...]:
-    """The same with those that were given for another state: other facets than `facets`, another version live than `compared_with`."""
+    """The same with those that were given for another state: other facets than `facets`, none of `compared_with` live then."""
     return tuple(_applying(one, facets, compared_with) if one.holds else one for one in found)
 
 
-def _applying(one: Excepted, facets: Mapping[str, str], compared_with: int | None) -> Excepted:
+def _applying(one: Excepted, facets: Mapping[str, str], compared_with: Collection[int | None]) -> Excepted:
     said = one.said
     if said is None:
         return one
     changed = sorted(name for name in facets if said.facets.get(name) != facets[name])
     if changed:
         return replace(one, why_not=f"It was given before the {', '.join(changed)} changed.")
-    if said.compared_with != compared_with:
+    if said.compared_with not in compared_with:
         return replace(one, why_not="It was given against another live version.")
     return one
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import time_machine
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from access.models import Reauthentication, User
@@ -18,14 +20,14 @@ from registry import actions as registry_actions
 from registry.models import ModelVersion, Stage
 from registry.releases import read_release
 from reviews.actions import grant_exception, open_round, withdraw_exception
-from reviews.evaluation import current_subject, examine
+from reviews.evaluation import current_subject, examine, page_of
 from reviews.exceptions import EXCEPTION_TYPE, read_exception
 from reviews.models import Approval, GateException, Review
 from reviews.promotion import promote
 from reviews.queries import approval_in_force
 from tests.conftest import as_
 from tests.databases import without_triggers
-from tests.reviews.conftest import MakeCandidate, approve, ask, attach, proof_of, sign
+from tests.reviews.conftest import MakeApproved, MakeCandidate, approve, ask, attach, proof_of, sign
 from tests.reviews.evidence import CARD, metrics
 from tests.reviews.rules import in_force
 from tests.reviews.test_people import attached_evidence
@@ -242,22 +244,36 @@ def test_an_exception_for_other_facets_counts_no_more(weak: Review, carol: User,
 
 
 def test_an_exception_against_another_champion_counts_no_more(
-    weak: Review,
+    weak: Review, make_approved: MakeApproved, production: Stage, carol: User, rita: User
+) -> None:
+    grant(weak, carol)
+    other = make_approved(auc=0.85)
+    promote(other, production, by=as_(rita))
+
+    assert gate(weak).status is RequirementStatus.UNSATISFIED
+    (exception,) = examine(weak.version, weak.stage).exceptions
+    assert exception.why_not == "It was given against another live version."
+
+
+def test_it_still_counts_when_the_version_took_the_place_of_the_one_it_was_compared_with(
     make_candidate: MakeCandidate,
+    make_approved: MakeApproved,
     production: Stage,
     alice: User,
     bob: User,
     carol: User,
     rita: User,
 ) -> None:
-    grant(weak, carol)
-    other = make_candidate(auc=0.85)
-    approve(ask(other, production, alice), bob, carol)
-    promote(other, production, by=as_(rita))
+    promote(make_approved(auc=0.76), production, by=as_(rita))
+    in_force(gates={GATE: {"excepted_by": "risk"}, "auc-production": {"excepted_by": "risk"}})
+    review = ask(make_candidate(auc=0.74), production, alice)
+    grant(review, carol)
+    grant(review, carol, "auc-production")
+    approve(review, bob, carol)
 
-    assert gate(weak).status is RequirementStatus.UNSATISFIED
-    (exception,) = examine(weak.version, weak.stage).exceptions
-    assert exception.why_not == "It was given against another live version."
+    promote(review.version, production, by=as_(rita))
+
+    assert gate(review).status is RequirementStatus.EXCEPTED
 
 
 def test_an_exception_ends_on_its_day(weak: Review, carol: User) -> None:
@@ -287,6 +303,18 @@ def test_whoever_granted_it_takes_it_back_and_the_gate_blocks_again(weak: Review
     assert gate(weak).status is RequirementStatus.UNSATISFIED
     with pytest.raises(Conflict, match="taken back already"):
         withdraw_exception(given, reason="Again.", by=as_(carol))
+
+
+def test_whoever_granted_it_finds_on_the_page_how_to_take_it_back(
+    weak: Review, bob: User, carol: User, client: Client
+) -> None:
+    given = grant(weak, carol)
+    page, way = page_of(weak.version), reverse("reviews:withdraw-exception", args=["credit", 1, given.uuid])
+
+    client.force_login(bob)
+    assert way not in client.get(page).content.decode()
+    client.force_login(carol)
+    assert way in client.get(page).content.decode()
 
 
 def test_an_exception_is_not_taken_back_from_under_a_live_version(
