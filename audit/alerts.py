@@ -14,7 +14,8 @@ from django.conf import settings
 
 from audit.models import Quarantined, SinkState
 
-AT_MOST: Final = 100
+AT_MOST: Final = 20
+REFUSED: Final = "ledger-refused:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +28,33 @@ class Alert:
 
 
 def alerts(*, after: int = 0) -> list[Alert]:
-    """What there is to tell: quarantined rows with an id above `after`, oldest first, 100 at most, and sinks that fail now."""
+    """What there is to tell: quarantined rows with an id above `after`, and sinks that fail now.
+
+    A row each for the first twenty; where there are more, the last alert stands for all of them up to its id.
+    """
     return [*_quarantined(after), *failing_sinks()]
 
 
 def _quarantined(after: int) -> list[Alert]:
-    return [
+    waiting = Quarantined.objects.filter(pk__gt=after).order_by("pk")
+    rows = list(waiting[:AT_MOST])
+    told = [
         Alert(
-            f"ledger-refused:{row.pk}",
+            f"{REFUSED}{row.pk}",
             "The ledger refused an entry",
             f"Pending row {row.pending_id}: {row.why}. Somebody wrote to the database past the application, or a key differs between "
             "processes. Run `manage.py audit status`; the row is kept as it was found.",
         )
-        for row in Quarantined.objects.filter(pk__gt=after).order_by("pk")[:AT_MOST]
+        for row in rows
+    ]
+    more = waiting.filter(pk__gt=rows[-1].pk) if len(rows) == AT_MOST else waiting.none()
+    last = more.last()
+    if last is None:
+        return told
+    title = f"The ledger refused {more.count():,} more entries"
+    return [
+        *told,
+        Alert(f"{REFUSED}{last.pk}", title, "Run `manage.py audit status`; the rows are kept as they were found."),
     ]
 
 

@@ -272,6 +272,7 @@ CELERY_BEAT_SCHEDULE = {
     "count-predictions": {"task": "monitoring.tick", "schedule": 10.0},
     "decide-by-time": {"task": "reviews.tick", "schedule": 10.0},
     "deliver-notices": {"task": "notices.deliver", "schedule": 5.0},
+    "watch-ledger": {"task": "notices.watch", "schedule": 60.0},
 }
 
 # Mail

@@ -50,6 +50,7 @@ class Notification(models.Model):
         FINDING = "finding", "A finding"
         COMMENT = "comment", "A comment"
         JOB = "job", "Work finished"
+        LEDGER = "ledger", "The ledger"
         POLICY = "policy", "A policy"
         TEST = "test", "A test"
 
@@ -117,6 +118,7 @@ URGENT: Final = frozenset(
         Notification.Kind.OVERDUE,
         Notification.Kind.DECISION,
         Notification.Kind.EMERGENCY,
+        Notification.Kind.LEDGER,
         Notification.Kind.TEST,
     }
 )
