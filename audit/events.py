@@ -23,6 +23,7 @@ class Action(StrEnum):
     LEDGER_RECOVER = "ledger.recover"
     LEDGER_VERIFY = "ledger.verify"
     LEDGER_VIEW = "ledger.view"
+    SUBJECT_ERASE = "subject.erase"
 
     # access
     ACCESS_GRANT = "access.grant"

@@ -70,6 +70,11 @@ class LoggedEntry:
         return self.private.get("name") or " ".join(filter(None, (self.entry.actor_kind, self.entry.actor_id)))
 
     @property
+    def erased(self) -> int:
+        """How many pieces of personal data the entry commits to that were destroyed since."""
+        return len(self.entry.digests) - len(self.private)
+
+    @property
     def obj_label(self) -> str:
         """What it was done to, for people; who acted on their own account is named as whoever acted."""
         if (self.entry.obj_kind, self.entry.obj_id) == (self.entry.actor_kind, self.entry.actor_id):

@@ -10,5 +10,7 @@ urlpatterns = [
     path("audit/", views.log, name="log"),
     path("audit/verify/", views.verify, name="verify"),
     path("audit/export.csv", views.export, name="export"),
+    path("audit/bundle.tar", views.bundle, name="bundle"),
+    path("audit/receipts/<int:seq>.tlog-proof", views.receipt, name="receipt"),
     path("audit/checkpoint", views.checkpoint, name="checkpoint"),
 ]

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from audit import queries
 from audit.actions import append_alone
+from audit.bundle import NotExportable, export_bundle
 from audit.checks import LEDGER, verify_what_is_new
 from audit.events import Action, Actor, Outcome
 from audit.forms import FilterForm
 from audit.journal import JournalDamaged
 from audit.keys import KeyRefused
 from audit.queries import Found, LoggedEntry
+from audit.receipts import NotProvable, issue_receipt
 from foundation.refusals import Forbidden, NotFound, Unauthenticated, Unavailable
 from foundation.spreadsheets import Cell, csv_stream
 
@@ -83,6 +85,34 @@ def export(request: _Request) -> HttpResponseBase:
         Action.LEDGER_EXPORT, by=request.principal, obj=LEDGER, after={"entries": len(found), "filter": dict(wanted)}
     )
     return csv_stream("ledger.csv", COLUMNS, (_cells(one) for one in found))
+
+
+@require_GET
+def bundle(request: _Request) -> HttpResponseBase:
+    """The whole ledger as one tar for checking it without us, personal data left out; that it was taken is recorded first."""
+    _permit(request, Action.LEDGER_EXPORT)
+    try:
+        found = export_bundle(by=request.principal)
+    except (NotExportable, KeyRefused) as error:
+        raise Unavailable(str(error), code="ledger-cannot-be-exported") from error
+    response = StreamingHttpResponse(found.chunks, content_type="application/x-tar")
+    response["Content-Disposition"] = f'attachment; filename="{found.name}"'
+    return response
+
+
+@require_GET
+def receipt(request: _Request, seq: int) -> HttpResponse:
+    """The receipt of an entry: its exact bytes, the proof that it is in the ledger, and the newest checkpoint."""
+    _permit(request, Action.LEDGER_VIEW)
+    try:
+        found = issue_receipt(seq)
+    except NotProvable as error:
+        raise NotFound(str(error)) from error
+    except KeyRefused as error:
+        raise Unavailable(str(error), code="ledger-cannot-be-verified") from error
+    response = HttpResponse(found.encode(), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="entry-{seq}.tlog-proof"'
+    return response
 
 
 @require_GET

@@ -17,7 +17,10 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import CommandError
+from django.test import Client
+from django.urls import reverse
 
+from access.models import User
 from audit import keys
 from audit.anchors.configured import state_journal
 from audit.bundle import SCRIPT, NotExportable, export_bundle
@@ -668,3 +671,32 @@ def test_the_readme_and_the_keys_are_those_of_the_ledger(ledger: Sequencer) -> N
     assert files["policy"].decode() == f"log {key()}\nquorum none\n"
     assert json.loads(files["bundle.json"]) == {"format": "countersign.ledger-bundle@v1", "since": 0, "size": 600}
     assert files["verify.py"] == SCRIPT.read_bytes()
+
+
+# The download.
+
+
+def test_an_auditor_downloads_the_bundle_and_others_are_refused_on_record(
+    ledger: Sequencer, client_for: Callable[[User], Client], dave: User, alice: User
+) -> None:
+    page = client_for(dave).get(reverse("audit:bundle"))
+    tar = b"".join(page.streaming_content)  # type: ignore[attr-defined]  # a streamed answer has it
+
+    report, _ = standalone.check_bundle(io.BytesIO(tar), [standalone.parse_key(key())], [])
+    assert report.problems == []
+    assert page["Content-Disposition"] == 'attachment; filename="ledger-600.tar"'
+    assert "disclosures.jsonl" not in unpacked(tar)
+    assert client_for(alice).get(reverse("audit:bundle")).status_code == 403
+    recorded = [orjson.loads(bytes(row.payload)) for row in Pending.objects.order_by("id")]
+    taken = [(one["action"], one["outcome"]) for one in recorded if one["action"] == "ledger.export"]
+    assert taken == [("ledger.export", "ok"), ("ledger.export", "denied")]
+
+
+def test_an_auditor_downloads_a_receipt(
+    ledger: Sequencer, client_for: Callable[[User], Client], dave: User, alice: User
+) -> None:
+    page = client_for(dave).get(reverse("audit:receipt", args=[17]))
+
+    assert page.content == issue_receipt(17).encode()
+    assert client_for(dave).get(reverse("audit:receipt", args=[10**15])).status_code == 404
+    assert client_for(alice).get(reverse("audit:receipt", args=[17])).status_code == 403

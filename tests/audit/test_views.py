@@ -20,7 +20,13 @@ from tests.audit.conftest import ALICE, CREDIT, happen
 from tests.audit.test_attacks import edit_an_entry, store_garbage
 
 ClientFor = Callable[[User], Client]
-ROUTES = [("get", "audit:log"), ("post", "audit:verify"), ("get", "audit:export"), ("get", "audit:checkpoint")]
+ROUTES = [
+    ("get", "audit:log"),
+    ("post", "audit:verify"),
+    ("get", "audit:export"),
+    ("get", "audit:checkpoint"),
+    ("get", "audit:bundle"),
+]
 
 
 @pytest.fixture

@@ -282,6 +282,8 @@ NOT_PAGES: Final = {
     "audit:verify": "posted by the log's button",
     "audit:export": "a download",
     "audit:checkpoint": "a signed note for programs",
+    "audit:bundle": "a download",
+    "audit:receipt": "a download",
     "access:person-roles": "posted by the person's page",
     "access:person-groups": "posted by the person's page",
     "access:account-active": "posted by the account's page",
