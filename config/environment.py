@@ -50,7 +50,9 @@ class Environment(BaseSettings):
     anchors: list[dict[str, str]] = Field(
         default=[], description='JSON: where checkpoints are held outside, [{"sink": "git", "repository": "/srv/anchors"}, …]'
     )
-    no_outside_anchor: str = ""
+    no_outside_anchor: str = Field(
+        default="", description="the words of check audit.E001, where nobody else is to hold checkpoints"
+    )
     email_url: str = Field(
         default="", description="smtp[s|+tls]://user:password@host:port; empty prints mail to the console"
     )

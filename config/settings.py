@@ -232,7 +232,10 @@ AUDIT_STATE_FILE = VAR_DIR / "ledger" / "state"
 AUDIT_ANCHOR_DIR = VAR_DIR / "ledger" / "anchors"
 AUDIT_ANCHORS = ENV.anchors
 AUDIT_NO_OUTSIDE_ANCHOR = ENV.no_outside_anchor
+# In production others reach the portal; a trial on one machine has nobody to prove anything to.
+AUDIT_IN_PRODUCTION = not DEBUG and not {urlsplit(ENV.origin).hostname, ENV.host} <= LOOPBACK
 AUDIT_SINK_ALERT_MINUTES = 15
+AUDIT_INTEGRITY_SECONDS = 10.0  # how old the banner's knowledge of the ledger may be
 MFA_KEY = ENV.secret("mfa_key", ENV.mfa_key)  # encrypts authenticator secrets in the database
 AUDIT_MAC_KEY = ENV.secret("audit_mac_key", ENV.audit_mac_key).encode()
 AUDIT_MAC_KEY_ID = ENV.audit_mac_key_id
@@ -273,6 +276,7 @@ CELERY_BEAT_SCHEDULE = {
     "decide-by-time": {"task": "reviews.tick", "schedule": 10.0},
     "deliver-notices": {"task": "notices.deliver", "schedule": 5.0},
     "watch-ledger": {"task": "notices.watch", "schedule": 60.0},
+    "verify-ledger": {"task": "audit.watch", "schedule": 60.0},
 }
 
 # Mail
