@@ -13,7 +13,7 @@ from audit import keys, store
 from audit.entries import Entry, Malformed
 from audit.events import Outcome
 from audit.keys import KeyRefused
-from audit.note import TreeHead
+from audit.note import TreeHead, Verifier
 from audit.receipts import (
     HEADER,
     EntryReceipt,
@@ -151,7 +151,7 @@ def _lines() -> list[keys.PublicLine]:
         raise Unavailable(str(error), code="ledger-cannot-be-verified") from error
 
 
-def _trusted() -> list[keys.Verifier]:
+def _trusted() -> list[Verifier]:
     return [line.verifier for line in _lines()]
 
 

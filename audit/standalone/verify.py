@@ -578,9 +578,9 @@ def main(arguments: list[str]) -> int:
     """Run from the command line; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for word, files in (("bundle", 1), ("compare", 2), ("receipt", 1)):
+    for word, count in (("bundle", 1), ("compare", 2), ("receipt", 1)):
         command = commands.add_parser(word)
-        command.add_argument("files", nargs=files, metavar="FILE")
+        command.add_argument("files", nargs=count, metavar="FILE")
         command.add_argument(
             "--key", action="append", required=True, metavar="KEY", help="the log's public key; repeatable"
         )
