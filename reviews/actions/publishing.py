@@ -110,7 +110,7 @@ def _check_signer(person: User, version: PolicyVersion, needs: Needs) -> None:
         raise Forbidden(
             "You wrote or proposed this text; somebody else who may publish policies has to sign it.", code="own-draft"
         )
-    if not person.is_person or not person.groups.filter(name=needs.group).exists():
+    if not person.groups.filter(name=needs.group).exists():
         source = f"version {needs.under.number}, which is in force," if needs.under else "this first version"
         raise Forbidden(
             f"{source.capitalize()} asks for signatures from {needs.group}, and you are not a member. "

@@ -21,6 +21,7 @@ from audit.events import Action
 from foundation.refusals import Conflict, Forbidden, Invalid
 from tests.access.ledger import outcomes, public_bytes
 from tests.conftest import PASSWORD, as_
+from tests.passkeys import SoftKey, enrolled
 
 pytestmark = pytest.mark.django_db
 
@@ -143,6 +144,14 @@ def test_whoever_has_none_cannot_choose_it(bob: User) -> None:
     for method in ("totp", "", "passkey"):
         with pytest.raises(Invalid, match="Confirm with your password"):
             confirm(bob, "000000", method=method)
+
+
+def test_a_passkey_is_no_secret_that_can_be_typed(bob: User) -> None:
+    enrolled(bob, SoftKey())
+    assert stepup.methods_of(bob) == [Reauthentication.Method.PASSKEY, Reauthentication.Method.PASSWORD]
+
+    with pytest.raises(Invalid, match="Confirm with your password"):
+        confirm(bob, method="passkey")
 
 
 # --- using a proof up

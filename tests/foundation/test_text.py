@@ -41,6 +41,12 @@ def test_nothing_active_survives(hostile: str) -> None:
         assert forbidden not in tags
 
 
+def test_what_is_not_markdown_is_shown_as_it_was_written() -> None:
+    """The first lock alone: what the second would take away is text already."""
+    assert "&lt;b&gt;x&lt;/b&gt;" in safe_html("<b>x</b>")
+    assert '!<a href="https://a.example/pixel.png"' in safe_html("![beacon](https://a.example/pixel.png)")
+
+
 def test_ordinary_markdown_is_kept() -> None:
     html = safe_html(
         "Use it for **this**:\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n[card](https://a.example)"

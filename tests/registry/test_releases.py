@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from foundation.dsse import Signer, seal, statement
+from foundation.dsse import Signer, open_sealed, seal, statement
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Forbidden, NotFound
 from registry.lifecycle import State, move
@@ -17,6 +17,7 @@ from registry.models import Alias, ModelVersion, Promotion, Stage
 from registry.queries import resolve_alias
 from registry.releases import RELEASE_TYPE, drop_stage_aliases, place_stage_alias
 from tests.conftest import as_
+from tests.databases import without_triggers
 
 pytestmark = pytest.mark.django_db
 
@@ -150,6 +151,30 @@ def test_a_release_that_names_something_else_is_refused(approved, production, ri
 
     assert refused.value.code == code
     assert not Alias.objects.exists()
+
+
+def test_a_statement_of_another_format_is_no_release(approved, production, rita):
+    version = approved()
+    value = open_sealed(release_of(version), registry_signer().public)
+
+    with pytest.raises(Conflict, match="another type"):
+        place(
+            version,
+            production,
+            rita,
+            release=seal(value | {"_type": "https://in-toto.io/Statement/v9"}, registry_signer()),
+        )
+
+
+def test_a_version_whose_files_are_not_those_of_its_digest_is_not_released(approved, production, rita):
+    version = approved()
+    with without_triggers():
+        ModelVersion.objects.filter(pk=version.pk).update(manifest=version.manifest[1:])
+
+    with pytest.raises(Conflict) as refused:
+        place(version, production, rita)
+
+    assert refused.value.code == "manifest-damaged"
 
 
 def test_a_release_of_one_version_does_not_carry_another(approved, production, rita):

@@ -14,7 +14,7 @@ from access.models import Role, User
 from access.principal import Principal
 from foundation.refusals import Conflict, Forbidden, Invalid, Refusal
 from notices.models import Notification
-from registry.models import ModelVersion, Stage
+from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews.actions import (
     dismiss_changes_request,
     end_delegation,
@@ -134,6 +134,23 @@ def test_either_of_the_two_ends_it_at_once(
         sign(review, "risk", frank, on_behalf_of="carol")
     with pytest.raises(Conflict, match="ended already"):
         end_delegation(for_carol, by=as_(frank))
+
+
+def test_what_is_over_is_not_ended(for_carol: Delegation, carol: User) -> None:
+    with time_machine.travel(for_carol.ends_at, tick=False), pytest.raises(Conflict, match="ended already"):
+        end_delegation(for_carol, by=as_(carol))
+
+
+def test_whoever_was_deactivated_gives_none(carol: User, frank: User) -> None:
+    User.objects.filter(pk=carol.pk).update(is_active=False)
+
+    with pytest.raises(Forbidden, match="Only an active person"):
+        give(carol, frank)
+
+
+def test_a_service_gives_none(scorer: User, frank: User) -> None:
+    with pytest.raises(Forbidden, match="Only an active person"):
+        give(scorer, frank)
 
 
 def test_nobody_else_ends_it(for_carol: Delegation, erin: User) -> None:
@@ -266,6 +283,7 @@ def test_only_a_member_has_something_to_delegate(bob: User, frank: User) -> None
         ({"days": 91}, "ends_at"),
         ({"days": -1}, "ends_at"),
         ({"reason": " "}, "reason"),
+        ({"reason": "x" * 10_001}, "reason"),
         ({"group": "The moon"}, "group"),
         ({"starts": timezone.now() + timedelta(days=400)}, "starts_at"),
     ],
@@ -293,9 +311,32 @@ def test_only_an_active_person_who_sees_something_can_stand_in(
     assert "delegate" in caught.value.errors
 
 
+def test_whoever_sees_one_model_alone_can_stand_in(review: Review, carol: User, root: User) -> None:
+    RegisteredModel.objects.filter(pk=review.version.model_id).update(owner=root)
+
+    assert give(carol, root)
+
+
+def test_whoever_was_deactivated_cannot_stand_in(carol: User, frank: User) -> None:
+    User.objects.filter(pk=frank.pk).update(is_active=False)
+
+    with pytest.raises(Invalid, match="cannot sign: choose an active person"):
+        give(carol, frank)
+
+
 def test_the_same_twice_is_refused(for_carol: Delegation, carol: User, frank: User) -> None:
     with pytest.raises(Conflict, match="may sign for you as Risk officers in that time already"):
         give(carol, frank, days=3)
+
+
+def test_it_is_given_again_for_another_time_or_after_it_was_taken_back(
+    for_carol: Delegation, carol: User, frank: User
+) -> None:
+    assert give(carol, frank, starts=for_carol.ends_at, days=3)
+
+    end_delegation(for_carol, by=as_(carol))
+
+    assert give(carol, frank, days=3)
 
 
 def test_both_are_told(for_carol: Delegation, carol: User, frank: User) -> None:
@@ -404,4 +445,7 @@ def test_a_new_round_is_not_signed_by_who_saw_the_old_one(review: Review, bob: U
 
     assert caught.value.code == "round-changed"
     assert caught.value.extra == {"expected_round": 1, "current_round": 2}
+    with pytest.raises(Conflict) as caught:
+        sign(review.rounds.get(number=1), "validator", bob, expected_round=1)
+    assert caught.value.code == "round-changed"
     assert sign(review, "validator", bob, expected_round=2)

@@ -16,7 +16,7 @@ from foundation.dsse import Envelope, envelope_digest, open_sealed
 from foundation.keys import registry_signer
 from registry.models import ModelVersion, Stage
 from reviews import emergencies, within
-from reviews.actions import sign_off
+from reviews.actions import dismiss_changes_request, sign_off
 from reviews.break_glass import ask as ask_ahead
 from reviews.break_glass import second
 from reviews.clock import tick
@@ -30,7 +30,7 @@ from reviews.subjects import frozen
 from tests.conftest import as_
 from tests.databases import without_triggers
 from tests.passkeys import SoftKey, enrolled, sign_with
-from tests.reviews.conftest import MakeCandidate, ask, proof_of
+from tests.reviews.conftest import MakeCandidate, ask, join, proof_of, sign
 from tests.reviews.rules import in_force
 from tests.reviews.test_envelopes import Trained, base, clock, envelope, source, trained
 from tests.sealing import resealed
@@ -166,6 +166,44 @@ def test_statement_about_something_else_fills_no_slot(approval: Approval, change
     rewrite(given, resealed(given.statement, **changes))
 
     assert unsound(approval) == TOO_FEW
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"slot": {"key": "validator", "title": "Validator"}}, {"round": 2}, {"reviewer": {"id": "", "name": ""}}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_statement_of_another_slot_round_or_person_is_shown_as_forged(
+    approval: Approval, changes: dict[str, Any]
+) -> None:
+    given = SignOff.objects.get(slot__key="risk")
+
+    rewrite(given, resealed(given.statement, **changes))
+
+    assert as_it_stands(SignOff.objects.get(pk=given.pk)).standing is Standing.FORGED
+
+
+def test_files_that_are_not_those_of_the_digest_do_not_hold(approval: Approval) -> None:
+    with without_triggers():
+        ModelVersion.objects.filter(pk=approval.version_id).update(manifest=approval.version.manifest[1:])
+
+    assert unsound(approval) == "The version's files are not those of its digest."
+
+
+def test_request_for_changes_whose_dismissal_was_undone_does_not_hold(
+    review: Review, bob: User, carol: User, dave: User
+) -> None:
+    join(dave, "Risk officers")
+    asked = sign(review, "risk", dave, decision="request_changes", reason="Explain the age gap.")
+    dismiss_changes_request(asked, reason="It is explained.", by=as_(carol))
+    sign(review, "validator", bob)
+    sign(review, "risk", carol)
+    assert unsound(Approval.objects.get()) == ""
+
+    with without_triggers():
+        SignOff.objects.filter(pk=asked.pk).update(withdrawn_at=None, withdrawn_why="", dismissed_by=None)
+
+    assert unsound(Approval.objects.get()) == "Changes were requested."
 
 
 def test_statement_over_the_facets_of_other_bytes_fills_no_slot(approval: Approval) -> None:

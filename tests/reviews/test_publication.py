@@ -23,6 +23,7 @@ from reviews.publication import approvals_of, read_policy_signature, why_not_in_
 from reviews.rulebook import document_of, in_force, rules_for
 from reviews.shipped import is_shipped, shipped_policies
 from tests.conftest import as_
+from tests.databases import without_triggers
 from tests.reviews.conftest import proof_of
 from tests.reviews.publishing import make_author, make_signer, propose, publish, sign
 from tests.sealing import resealed
@@ -316,6 +317,9 @@ class TestForgery:
             ({"number": 99}, "No valid signature put it in force."),
             ({"policy": "another"}, "No valid signature put it in force."),
             ({"proposed": "2020-01-01T00:00:00+00:00"}, "No valid signature put it in force."),
+            ({"kind": "https://countersign.dev/sign-off/v1"}, "No valid signature put it in force."),
+            ({"artifact": "0" * 64}, "No valid signature put it in force."),
+            ({"reauthentication": {"method": "passkey"}}, "No valid signature put it in force."),
             ({"needs": {"group": "Risk officers", "people": 2}}, "1 of 2 valid signatures put it in force."),
         ],
         ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
@@ -332,6 +336,38 @@ class TestForgery:
         given.statement, given.statement_digest = dict(envelope), envelope_digest(envelope)
 
         assert why_not_in_force(found, [given]) == why
+
+    def test_a_statement_under_another_digest_than_its_row_puts_nothing_in_force(
+        self, proposed: PolicyVersion, carol: User
+    ) -> None:
+        given = sign(proposed, carol)
+        given.statement = dict(resealed(given.statement, reason="I like it."))
+
+        assert approvals_of(PolicyVersion.objects.select_related("policy").get(pk=proposed.pk), [given]) == []
+
+    def test_what_was_signed_and_retired_is_not_in_force(self, proposed: PolicyVersion, carol: User) -> None:
+        given = sign(proposed, carol)
+        proposed.refresh_from_db()
+        proposed.status = PolicyVersion.Status.RETIRED
+
+        assert why_not_in_force(proposed, [given]) == "It is retired."
+
+    def test_the_words_of_a_shipped_text_under_somebodys_name_are_not_in_force(self, author: User) -> None:
+        version = PolicyVersion.objects.select_related("policy").get(policy__name="staging", number=1)
+        assert why_not_in_force(version, []) == ""
+
+        version.created_by = author
+
+        assert why_not_in_force(version, []) == "No valid signature put it in force."
+
+    def test_a_text_that_was_changed_after_it_was_proposed_is_not_signed(
+        self, proposed: PolicyVersion, carol: User
+    ) -> None:
+        with without_triggers():
+            PolicyVersion.objects.filter(pk=proposed.pk).update(content=proposed.content | {"valid_months": 60})
+
+        with pytest.raises(Conflict, match="does not match its digest"):
+            sign(proposed, carol)
 
     def test_shipped_texts_are_known_by_what_they_say(self, db: None) -> None:
         version = PolicyVersion.objects.get(policy__name="staging")

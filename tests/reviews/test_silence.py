@@ -15,9 +15,12 @@ from audit.models import Pending
 from notices.models import Notification
 from registry.models import ModelVersion, Stage
 from reviews.actions import give_delegation, open_round
-from reviews.clock import tick
+from reviews.clock import CLOCK, tick
 from reviews.evaluation import examine
 from reviews.models import Approval, Escalation, Review, Round
+from reviews.promotion import promote
+from reviews.rulebook import rules_for
+from reviews.silence import escalate, reject_by_silence
 from tests.conftest import as_
 from tests.reviews.conftest import ask, sign
 from tests.reviews.rules import in_force
@@ -158,6 +161,64 @@ def test_a_decision_just_in_time_stops_the_silence(
     assert review.current_round.state == Round.State.APPROVED
 
 
+def test_whether_it_is_still_overdue_is_asked_again_under_the_lock(
+    candidate: ModelVersion, production: Stage, alice: User, bob: User, carol: User
+) -> None:
+    review = asked_under(candidate, production, alice, after_days=1, then="escalate", to="Risk officers")
+    (rule,) = rules_for(1, production).overdue
+    round_, over = review.current_round, review.due_at + DAY
+
+    assert escalate(round_, rule, over - SECOND, by=CLOCK) is None
+    assert reject_by_silence(round_, rule, over - SECOND, by=CLOCK) is None
+    assert escalate(round_, rule, over, by=CLOCK) is not None
+    assert escalate(round_, rule, over, by=CLOCK) is None, "once for each group"
+    sign(review, "validator", bob)
+    sign(review, "risk", carol)
+    assert reject_by_silence(round_, rule, over, by=CLOCK) is None
+    assert Escalation.objects.count() == 1
+    assert review.current_round.state == Round.State.APPROVED
+
+
+def test_silence_decides_nothing_in_a_case_that_is_closed(
+    candidate: ModelVersion, production: Stage, alice: User, bob: User, carol: User
+) -> None:
+    review = asked_under(candidate, production, alice, after_days=1, then="reject")
+    Review.objects.filter(pk=review.pk).update(closed_at=timezone.now())
+    (rule,) = rules_for(1, production).overdue
+
+    assert reject_by_silence(review.current_round, rule, review.due_at + DAY, by=CLOCK) is None
+
+
+def test_a_version_that_another_case_is_about_stays_in_review(
+    candidate: ModelVersion, production: Stage, alice: User, bob: User, carol: User
+) -> None:
+    review = asked_under(candidate, production, alice, after_days=1, then="reject")
+    ask(candidate, Stage.objects.get(name="staging"), alice)
+
+    at(review.due_at + DAY)
+
+    candidate.refresh_from_db()
+    assert review.current_round.state == Round.State.REJECTED
+    assert candidate.state == ModelVersion.State.IN_REVIEW
+
+
+def test_what_is_live_stays_live_when_silence_rejects_its_renewal(
+    candidate: ModelVersion, production: Stage, alice: User, bob: User, carol: User, rita: User
+) -> None:
+    review = asked_under(candidate, production, alice, after_days=1, then="reject")
+    sign(review, "validator", bob)
+    sign(review, "risk", carol)
+    promote(candidate, production, by=as_(rita))
+    with time_machine.travel(Approval.objects.get().valid_until - 40 * DAY, tick=False):
+        renewal = ask(candidate, production, alice)
+
+    at(renewal.due_at + DAY)
+
+    candidate.refresh_from_db()
+    assert renewal.current_round.state == Round.State.REJECTED
+    assert candidate.state == ModelVersion.State.LIVE
+
+
 def test_a_new_round_is_not_overdue_when_it_opens(
     candidate: ModelVersion, production: Stage, alice: User, bob: User, carol: User
 ) -> None:
@@ -173,8 +234,6 @@ def test_a_new_round_is_not_overdue_when_it_opens(
 def test_of_two_policies_the_earlier_silence_comes_first_and_both_come(
     candidate: ModelVersion, production: Stage, alice: User, bob: User, carol: User
 ) -> None:
-    from reviews.rulebook import rules_for
-
     in_force(
         "production-tier-2",
         applies_to={"stage": "production", "tiers": [1, 2]},

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.dsse import seal
+from foundation.canonical import digest_of
+from foundation.dsse import open_sealed, seal
 from serving.verification import (
     RELEASE_TYPE,
     SIGN_OFF_TYPE,
+    STATUS_TYPE,
     NotVerified,
     VerifiedRelease,
     check_standing,
@@ -190,6 +192,17 @@ def test_an_expired_status_is_a_freeze(registry: Registry) -> None:
     attestation = registry.attestation(FILES)
 
     assert refused(registry, attestation, at=NOW + timedelta(hours=1)) == "status-expired"
+
+
+@pytest.mark.parametrize("field", ["issued_at", "expires_at"])
+def test_a_moment_without_a_time_zone_is_none(registry: Registry, field: str) -> None:
+    attestation = registry.attestation(FILES)
+    said = open_sealed(attestation["status"], registry.signer.public)["predicate"]
+    naive = said | {field: said[field].removesuffix("+00:00")}
+    attestation["status"] = registry.sealed(STATUS_TYPE, naive, digest_of(naive))
+
+    with pytest.raises(NotVerified, match="has no time zone"):
+        check(registry, attestation)
 
 
 def test_a_lower_counter_is_a_rollback(registry: Registry) -> None:
