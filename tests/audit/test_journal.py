@@ -75,3 +75,16 @@ def test_the_largest_is_found_at_the_end_of_a_long_file(tmp_path: Path) -> None:
     journal.append(lines(2)[0])
 
     assert journal.largest() == lines(2)[0]
+
+
+def test_the_largest_of_one_log_is_asked_for_by_its_name(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "state")
+    for origin, size in (("ours.test/ledger", 3), ("theirs.test/ledger", 9), ("ours.test/ledger", 2)):
+        journal.append(Line(t=size, size=size, note=f"{origin}\n{size}\n"))
+
+    largest, ours = journal.largest(), journal.largest("ours.test/ledger")
+
+    assert largest is not None
+    assert ours is not None
+    assert (largest.size, ours.size) == (9, 3)
+    assert journal.largest("ours.test") is None

@@ -1,6 +1,7 @@
 """Signed notes and checkpoints against the vectors of Go's sumdb/note and of the C2SP specifications."""
 
 from base64 import b64decode
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -58,37 +59,39 @@ def test_one_bad_signature_of_a_trusted_key_refuses_the_whole_note() -> None:
 
 
 @pytest.mark.parametrize(
-    "note",
+    ("note", "why"),
     [
-        "",
-        TEXT,
-        TEXT + PETER_LINE,
-        f"{TEXT}\n{PETER_LINE}"[:-1],
-        f"{TEXT}\r\n{PETER_LINE}",
-        f"{TEXT}\n- PeterNeumann x08go/ZJ\n",
-        f"{TEXT}\n— PeterNeumann not base64\n",
-        f"{TEXT}\n— PeterNeumann AAAA\n",
-        f"{TEXT}\n{PETER_LINE * 65}",
+        ("", "an empty line"),
+        (TEXT, "an empty line"),
+        (TEXT + PETER_LINE, "an empty line"),
+        (f"{TEXT}\n{PETER_LINE}"[:-1], "an empty line"),
+        (f"{TEXT}\r\n{PETER_LINE}", "control characters"),
+        (f"{'x' * 1_000_001}\n\n{PETER_LINE}", "at most 1 MB"),
+        (f"{TEXT}\n- PeterNeumann x08go/ZJ\n", "a dash, a key name"),
+        (f"{TEXT}\n— Peter+Neumann x08go/ZJ\n", "a dash, a key name"),
+        (f"{TEXT}\n— PeterNeumann AAAA\n", "a dash, a key name"),
+        (f"{TEXT}\n— PeterNeumann not base64\n", "not base64"),
+        (f"{TEXT}\n{PETER_LINE * 65}", "carries at most"),
     ],
 )
-def test_a_malformed_note_is_refused(note: str) -> None:
-    with pytest.raises(NoteRefused):
+def test_a_malformed_note_is_refused(note: str, why: str) -> None:
+    with pytest.raises(NoteRefused, match=why):
         open_note(note, [Verifier.parse(PETER)])
 
 
 @pytest.mark.parametrize(
-    "key",
+    ("key", "why"),
     [
-        "",
-        "PeterNeumann",
-        PETER.replace("c74f20a3", "c74f20a4"),
-        PETER.replace("PeterNeumann", "Peter Neumann"),
-        PETER.replace("+ARpc", "+BRpc"),
-        PETER[:-4],
+        ("", "with plus signs between"),
+        ("PeterNeumann", "with plus signs between"),
+        (PETER.replace("c74f20a3", "c74f20a4"), "does not belong to its key"),
+        (PETER.replace("PeterNeumann", "Peter Neumann"), "only named Ed25519 keys"),
+        (PETER.replace("+ARpc", "+BRpc"), "only named Ed25519 keys"),
+        (PETER[:-4], "only named Ed25519 keys"),
     ],
 )
-def test_a_malformed_key_is_refused(key: str) -> None:
-    with pytest.raises(NoteRefused):
+def test_a_malformed_key_is_refused(key: str, why: str) -> None:
+    with pytest.raises(NoteRefused, match=why):
         Verifier.parse(key)
 
 
@@ -115,6 +118,8 @@ def test_a_checkpoint_may_carry_extension_lines() -> None:
         "",
         "log\n1\n",
         EXAMPLE_BODY[:-1],
+        EXAMPLE_BODY + "an extension that is cut off",
+        EXAMPLE_BODY + "\n",
         EXAMPLE_BODY.replace("20852163", "020852163"),
         EXAMPLE_BODY.replace("20852163", "-1"),
         EXAMPLE_BODY.replace("20852163", "٢"),
@@ -136,3 +141,25 @@ def test_a_checkpoint_counts_for_its_own_log_only() -> None:
     assert open_checkpoint(note, LOG, [ours.verifier]) == head
     with pytest.raises(NoteRefused, match="another log"):
         open_checkpoint(note, "elsewhere.test/ledger", [ours.verifier])
+
+
+@pytest.mark.parametrize(("first", "last", "covers"), [(0, None, True), (3, 3, True), (4, None, False), (0, 2, False)])
+def test_a_key_counts_for_the_sizes_that_it_covers(first: int, last: int | None, covers: bool) -> None:
+    ours = signer()
+    head = TreeHead(LOG, 3, sha256(b"root").digest())
+    note = sign_note(head.text(), ours)
+    key = replace(ours.verifier, first=first, last=last)
+
+    if covers:
+        assert open_checkpoint(note, LOG, [key]) == head
+    else:
+        with pytest.raises(NoteRefused, match="no trusted key signs trees of 3 entries"):
+            open_checkpoint(note, LOG, [key])
+
+
+def test_a_checkpoint_that_nobody_trusted_has_signed_is_none() -> None:
+    note = sign_note(TreeHead(LOG, 3, sha256(b"root").digest()).text(), signer("elsewhere.test/ledger"))
+
+    for trusted in ([], [signer().verifier]):
+        with pytest.raises(NoteRefused, match="no trusted key has signed"):
+            open_checkpoint(note, LOG, trusted)
