@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final, NamedTuple
 
 from django.db.models import OuterRef, Subquery
@@ -82,7 +83,7 @@ def discussion_of(review: Review) -> Discussion:
     if kept is not None:
         return kept
     said: dict[int, list[Said]] = {}
-    for thread, pk, author_id, name, username, at, body, newest, feedback in _rows(review):
+    for thread, pk, author_id, name, username, at, body, newest, feedback in _comments().filter(thread__review=review):
         one = Said(
             pk, author_id, name or username, at, body if newest is None else newest, feedback, newest is not None
         )
@@ -93,11 +94,12 @@ def discussion_of(review: Review) -> Discussion:
     return found
 
 
-def _rows(review: Review):  # type: ignore[no-untyped-def]  # a ValuesQuerySet's type names every column
+@cache
+def _comments():  # type: ignore[no-untyped-def]  # a ValuesQuerySet's type names every column
+    """Comments as `discussion_of` reads them, whosever: the question is put together once."""
     newest = CommentRevision.objects.filter(comment=OuterRef("pk")).order_by("-number").values("body")[:1]
     return (
-        Comment.objects.filter(thread__review=review)
-        .annotate(newest=Subquery(newest))
+        Comment.objects.annotate(newest=Subquery(newest))
         .order_by("at", "pk")
         .values_list(
             *("thread", "pk", "author", "author__display_name", "author__username"),
