@@ -260,9 +260,11 @@ def show_refusal(form: forms.Form, refusal: Refusal) -> None:
     """Put a refusal beside the fields that it names, or over the form."""
     errors = refusal.errors if isinstance(refusal, Invalid) else {}
     for field, sentence in errors.items():
+        named = field in form.fields
+        place = field.replace("_", " ")
         form.add_error(
-            field if field in form.fields else None,
-            sentence if field in form.fields else f"{field}: {sentence.removeprefix(f'{field}: ')}",
+            field if named else None,
+            sentence if named else f"{place[:1].upper()}{place[1:]}: {sentence.removeprefix(f'{field}: ')}",
         )
     if not errors:
         form.add_error(None, refusal.detail)

@@ -129,7 +129,12 @@ def _production(rule: TileRule, found: Evaluation) -> Any:
 
 
 def _change(rule: TileRule, found: Evaluation, value: Any, production: Any) -> Change | None:
-    """The difference from production: as measured on the same rows, else from two intervals, else without judgement."""
+    """The difference from production: as measured on the same rows, else from two intervals, else without judgement.
+
+    Where nothing is live there is none, even when a worker compared the version with one that was.
+    """
+    if found.live is None:
+        return None
     lower = rule.better == "lower"
     measured = paired(_estimate(found.facts, rule.difference), lower_is_better=lower) if rule.difference else None
     if measured is None and production is not None:

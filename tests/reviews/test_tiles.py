@@ -67,6 +67,18 @@ def test_a_change_has_colour_only_when_the_interval_excludes_zero(
     assert change.noise is (judged == "")
 
 
+def test_where_nothing_is_live_a_tile_shows_no_change(found: Evaluation) -> None:
+    measured = with_facts(
+        found,
+        comparison__auc_difference=0.01,
+        comparison__auc_difference_low=0.005,
+        comparison__auc_difference_high=0.02,
+    )
+    alone = Evaluation(**{**vars(measured), "live": None, "holder": None})
+
+    assert tiles_of(with_tiles(alone, AUC))[1].change is None
+
+
 def test_points_are_written_as_points_and_what_cannot_be_said_has_no_tile(found: Evaluation) -> None:
     gap = Tile("Gap", "fairness.worst_gap", "fairness", better="lower", unit=Unit.POINTS, gate="widest-gap")
     unknown = Tile("Flips", "comparison.flip_share", "changes")
