@@ -6,7 +6,9 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
@@ -18,7 +20,8 @@ from audit.models import Pending
 from registry import actions as registry_actions
 from registry.models import ModelVersion
 from reports.pdf import pdf_of, printed_pack
-from reports.review_pack import pack_of
+from reports.review_pack import ReviewPack, Signed, pack_of
+from reports.signed import line_of
 from reviews.actions import open_thread, raise_finding, reply, withdraw_sign_off
 from reviews.models import Review
 from tests.conftest import as_
@@ -89,13 +92,8 @@ def test_a_row_that_the_registry_did_not_sign_is_not_printed_as_somebody_s_word(
     assert "A row without a valid statement" in forged
 
 
-def pack_of_with(pack, statement):  # type: ignore[no-untyped-def]  # a test's own helper
+def pack_of_with(pack: ReviewPack, statement: dict[str, Any]) -> ReviewPack:
     """The pack with this statement in its one signature: the database itself would not let anyone change it."""
-    from dataclasses import replace
-
-    from reports.review_pack import Signed
-    from reports.signed import line_of
-
     one = pack.signed[0]
     return replace(pack, signed=[Signed(one.signature, line_of(statement, obj=one.signature.sign_off.ledger_ref()))])
 
