@@ -12,7 +12,7 @@ from django.test import Client
 
 from access.models import User
 from reviews.evaluation import current_subject
-from reviews.forms import RevokeForm, SignForm, why_no_method
+from reviews.forms import PolicySignForm, RevokeForm, SignatureForm, SignForm, why_no_method
 from reviews.models import Review, SignOff
 from tests.conftest import PASSWORD
 from tests.passkeys import SoftKey, enrolled
@@ -153,3 +153,11 @@ def test_over_the_api_a_password_is_still_one_request(review: Review, bob: User,
     answer = client_for(bob).post(f"/api/v1/reviews/{review.uuid}/sign-offs/", body, content_type="application/json")
 
     assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("form", [SignForm, PolicySignForm])
+def test_every_signature_asks_for_a_decision_a_reason_and_the_intent(form: type[SignatureForm], bob: User) -> None:
+    empty = form({}, person=bob)
+
+    assert {"decision", "reason", "intent"} <= set(empty.errors)
+    assert list(empty.fields)[:3] == ["decision", "reason", "intent"]
