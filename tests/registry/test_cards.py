@@ -183,7 +183,7 @@ def test_a_new_versions_card_starts_as_a_copy_that_is_not_saved(
 def test_a_card_with_one_revision_is_not_shown_twice(
     version: ModelVersion, alice: User, dave: User, client_for: Callable[[User], Client]
 ) -> None:
-    revise_card(version, {"limits": "Not for people below 25."}, by=as_(alice))
+    revise_card(version, {"limitations": "Not for people below 25."}, by=as_(alice))
     address = reverse("registry:card", args=["credit", version.number])
 
     assert client_for(dave).get(address).content.decode().count("Not for people below 25.") == 1
