@@ -35,6 +35,50 @@ def register(model, by, **options):
     return actions.register_version(model, stored_tiny_model(), by=as_(by), **{"admit": False, **options})
 
 
+WRITES = {
+    "model": lambda version, by: actions.update_model(version.model, description="Mine", by=by),
+    "archive": lambda version, by: actions.archive_model(version.model, by=by),
+    "register": lambda version, by: actions.register_version(version.model, version.files, by=by),
+    "version": lambda version, by: actions.update_version(version, description="Mine", by=by),
+    "retire": lambda version, by: actions.retire_version(version, by=by),
+    "evidence": lambda version, by: actions.add_evidence(version, "metrics", {"auc": 1.0}, by=by),
+    "card": lambda version, by: actions.revise_card(version, {"limitations": "Mine"}, by=by),
+    "restore": lambda version, by: actions.restore_card(version, 1, by=by),
+    "alias": lambda version, by: actions.set_alias(version.model, "shadow", version, by=by),
+    "no alias": lambda version, by: actions.delete_alias(version.model, "shadow", by=by),
+    "model tag": lambda version, by: actions.set_model_tag(version.model, "team", "mine", by=by),
+    "no model tag": lambda version, by: actions.delete_model_tag(version.model, "team", by=by),
+    "version tag": lambda version, by: actions.set_version_tag(version, "team", "mine", by=by),
+    "no version tag": lambda version, by: actions.delete_version_tag(version, "team", by=by),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_who_holds_no_role_for_a_model_writes_nothing_about_it(version, root, write):
+    with pytest.raises(Forbidden, match="takes the permission"):
+        write(version, as_(root))
+
+
+@pytest.mark.parametrize(
+    "write", [WRITES["model"], WRITES["archive"], WRITES["register"]], ids=["model", "archive", "register"]
+)
+def test_an_archived_model_is_not_written_about(version, alice, write):
+    actions.archive_model(version.model, by=as_(alice))
+
+    with pytest.raises(Conflict, match="archived"):
+        write(version, as_(alice))
+
+
+@pytest.mark.parametrize("name", ["evidence", "card", "restore", "alias"])
+def test_a_retired_version_takes_nothing_any_more(version, alice, name):
+    actions.revise_card(version, {"limitations": "Ours"}, by=as_(alice))
+    actions.revise_card(version, {"limitations": "Ours, too"}, by=as_(alice))
+    actions.retire_version(version, by=as_(alice))
+
+    with pytest.raises(Conflict, match="is retired and does not take this"):
+        WRITES[name](version, as_(alice))
+
+
 class TestModels:
     def test_whoever_creates_a_model_owns_it(self, alice):
         model = actions.create_model("churn", tier=2, by=as_(alice))
@@ -64,10 +108,16 @@ class TestModels:
     def test_an_unknown_tier_is_refused(self, alice):
         with pytest.raises(Invalid):
             actions.create_model("churn", tier=4, by=as_(alice))
+        model = actions.create_model("churn", tier=1, by=as_(alice))
+        with pytest.raises(Invalid):
+            actions.update_model(model, tier=4, by=as_(alice))
 
     def test_a_service_does_not_own_a_model(self, alice, scorer):
         with pytest.raises(Invalid, match="active person"):
             actions.create_model("churn", owner=scorer, by=as_(alice))
+        model = actions.create_model("churn", by=as_(alice))
+        with pytest.raises(Invalid, match="active person"):
+            actions.update_model(model, owner=scorer, by=as_(alice))
 
     def test_the_tier_becomes_milder_only_before_the_first_version(self, alice, make_version):
         model = actions.create_model("churn", tier=1, by=as_(alice))
