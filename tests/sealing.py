@@ -10,9 +10,9 @@ from foundation.dsse import Envelope, open_sealed, seal
 from foundation.keys import registry_signer
 
 
-def resealed(envelope: Mapping[str, Any], /, *, artifact: str = "", kind: str = "", **changes: Any) -> Envelope:
+def resealed(envelope: Mapping[str, Any] | None, /, *, artifact: str = "", kind: str = "", **changes: Any) -> Envelope:
     """The same statement with other words in its predicate, about another `artifact` or of another `kind`, signed by the registry."""
-    value = copy.deepcopy(open_sealed(envelope, registry_signer().public))
+    value = copy.deepcopy(open_sealed(envelope or {}, registry_signer().public))
     value["predicate"] |= changes
     value["predicateType"] = kind or value["predicateType"]
     if artifact:

@@ -172,15 +172,15 @@ def checked(content: Mapping[str, Any]) -> PolicyDocument:
 
 def _check_lengths(name: str, document: PolicyDocument) -> None:
     """Where two policies use one key, it is joined with the name of the second: that has to fit, too."""
-    most = MAX_NAME - 1 - len(name)
+    keys = {"gates": [gate.key for gate in document.gates], "slots": [slot.key for slot in document.slots]}
     flaws = [
         Flaw(
             f"{part}[{number}].key",
             f"Together with the policy's name, {name}, this is longer than {MAX_NAME - 1} characters.",
         )
-        for part, rules in (("gates", document.gates), ("slots", document.slots))
-        for number, rule in enumerate(rules)
-        if len(rule.key) > most
+        for part, given in keys.items()
+        for number, key in enumerate(given)
+        if len(key) + len(name) > MAX_NAME - 1
     ]
     if flaws:
         raise refusal(flaws)

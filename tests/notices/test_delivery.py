@@ -34,7 +34,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 def told(person: User, event: str = "round:1:turn", kind: Kind = Kind.TURN, **more: str) -> Notification:
     words = {"title": "Your sign-off is asked for", "body": "Better on young people.", "link": "/models/credit/v/1/"}
-    tell([person], event=event, kind=kind, **{**words, **more})
+    tell([person], event=event, kind=kind, about=None, **{**words, **more})
     return Notification.objects.get(person=person, event=event)
 
 

@@ -74,7 +74,7 @@ def make_approved(
     make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User
 ) -> MakeApproved:
     def make(**changes: float) -> ModelVersion:
-        version = make_candidate(**changes)
+        version = make_candidate(by=None, model=None, **changes)
         approve(ask(version, production, alice), bob, carol)
         return version
 

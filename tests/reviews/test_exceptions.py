@@ -27,7 +27,7 @@ from reviews.promotion import promote
 from reviews.queries import approval_in_force
 from tests.conftest import as_
 from tests.databases import without_triggers
-from tests.reviews.conftest import MakeApproved, MakeCandidate, approve, ask, attach, proof_of, sign
+from tests.reviews.conftest import MakeApproved, MakeCandidate, approve, ask, attach, join, proof_of, sign
 from tests.reviews.evidence import CARD, metrics
 from tests.reviews.rules import in_force
 from tests.reviews.test_people import attached_evidence
@@ -220,8 +220,6 @@ def test_one_person_signs_the_slot_and_grants_as_its_holder(weak: Review, bob: U
 
 
 def test_whoever_fills_another_slot_does_not_grant(weak: Review, bob: User, carol: User) -> None:
-    from tests.reviews.test_signatures import join
-
     join(bob, "Risk officers")
     sign(weak, "validator", bob)
 
