@@ -102,3 +102,10 @@ def test_a_bucket_that_is_not_there_or_not_reachable_is_a_failure_that_may_pass(
 def test_days_are_a_whole_number_above_zero(days: str) -> None:
     with pytest.raises(SinkMisconfigured, match="whole number above zero"):
         S3Sink.of("s3", {"bucket": "b", "days": days})
+
+
+def test_an_object_that_lies_there_without_a_lock_does_not_count(sink: S3Sink, s3: Any) -> None:
+    s3.put_object(Bucket=sink.bucket, Key=KEY, Body=newest().note.encode())
+
+    with pytest.raises(SinkFailed, match="without locking it"):
+        sink.publish(newest())
