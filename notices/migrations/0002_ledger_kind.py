@@ -4,15 +4,31 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('notices', '0001_initial'),
+        ("notices", "0001_initial"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='notification',
-            name='kind',
-            field=models.CharField(choices=[('turn', 'Your turn'), ('mention', 'You were mentioned'), ('due', 'Due soon'), ('overdue', 'Overdue'), ('decision', 'A decision on your request'), ('reminder', 'An approval runs out'), ('emergency', 'Break-glass'), ('finding', 'A finding'), ('comment', 'A comment'), ('job', 'Work finished'), ('ledger', 'The ledger'), ('policy', 'A policy'), ('test', 'A test')], max_length=12),
+            model_name="notification",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("turn", "Your turn"),
+                    ("mention", "You were mentioned"),
+                    ("due", "Due soon"),
+                    ("overdue", "Overdue"),
+                    ("decision", "A decision on your request"),
+                    ("reminder", "An approval runs out"),
+                    ("emergency", "Break-glass"),
+                    ("finding", "A finding"),
+                    ("comment", "A comment"),
+                    ("job", "Work finished"),
+                    ("ledger", "The ledger"),
+                    ("policy", "A policy"),
+                    ("test", "A test"),
+                ],
+                max_length=12,
+            ),
         ),
     ]
