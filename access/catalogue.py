@@ -35,6 +35,7 @@ class Permission(StrEnum):
     WRITE_POLICIES = "policies.write"
     PUBLISH_POLICIES = "policies.publish"
     SEE_AUDIT = "audit.see"
+    ACKNOWLEDGE_LEDGER = "ledger.acknowledge"
     SEE_MONITORING = "monitoring.see"
     MANAGE_DEPLOYMENTS = "deployments.manage"
     MANAGE_PEOPLE = "people.manage"
@@ -72,6 +73,7 @@ LABELS: Final[dict[Permission, str]] = {
     Permission.WRITE_POLICIES: "draft admission policies",
     Permission.PUBLISH_POLICIES: "publish admission policies",
     Permission.SEE_AUDIT: "read and verify the audit log",
+    Permission.ACKNOWLEDGE_LEDGER: "let promotion go on although the audit log does not verify, with a reason",
     Permission.SEE_MONITORING: "see drift and performance",
     Permission.MANAGE_DEPLOYMENTS: "create, pause and stop deployments",
     Permission.MANAGE_PEOPLE: "manage people, groups and roles",
@@ -100,6 +102,7 @@ PEOPLE_ONLY: Final = frozenset(
         Permission.BREAK_GLASS,
         Permission.WRITE_POLICIES,
         Permission.PUBLISH_POLICIES,
+        Permission.ACKNOWLEDGE_LEDGER,
         Permission.MANAGE_PEOPLE,
         Permission.MANAGE_TOKENS,
     }

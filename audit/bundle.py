@@ -23,8 +23,8 @@ import orjson
 from audit import keys, standalone, store
 from audit.actions import append_alone
 from audit.anchors.configured import FILE_SINK, anchor_journal, state_journal
-from audit.checks import LEDGER
 from audit.events import Action, HasActor
+from audit.integrity import LEDGER
 from audit.merkle import HASH_BYTES
 from audit.models import Anchor, Checkpoint, Private
 from audit.note import TreeHead

@@ -1,27 +1,33 @@
-"""Verification as an action: what was compared, by whom and with what result is itself an entry of the ledger."""
+"""Verification as an action: what was compared, by whom and with what result is itself an entry of the ledger.
+
+The watch verifies on a timer. It goes on from where it last found everything right, reads all of it once a day, and writes an entry
+when it read all or when what it found is news: a line each minute that says "still right" would bury the others.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Final
 
-from audit import store
+from django.utils import timezone
+
+from audit import integrity, store
 from audit.actions import append_alone
-from audit.entries import Entry
-from audit.events import Action, HasActor, Obj, Outcome
-from audit.models import IndexRow
+from audit.events import Action, Actor, HasActor, Outcome
+from audit.integrity import LEDGER
 from audit.payload import Fields
 from audit.verification import Verification, verify
 
-LEDGER: Final = Obj(kind="ledger", id="ledger")
 READ_AGAIN_UP_TO: Final = 20_000
+READ_ALL_EVERY: Final = timedelta(days=1)
+WATCH: Final = Actor(kind="system", id="ledger-watch", via="clock")
 
 
 def verify_ledger(*, by: HasActor, since: int = 0, deep: bool = False, processes: int = 1) -> Verification:
-    """Verify the ledger from entry `since` on and record the result; several processes only from a command."""
+    """Verify the ledger from entry `since` on, keep and record the result; several processes only from a command."""
     result = verify(since, deep=deep, processes=processes)
-    outcome = Outcome.OK if result.ok else Outcome.ERROR
-    after: Fields = {"size": result.size, "root": result.root, "since": result.since, "deep": result.deep}
-    append_alone(Action.LEDGER_VERIFY, by=by, obj=LEDGER, outcome=outcome, after=after)
+    integrity.keep(result, at=timezone.now())
+    _record(result, by)
     return result
 
 
@@ -29,12 +35,31 @@ def verify_what_is_new(*, by: HasActor) -> Verification:
     """Verify, within the time of a page, what was added since the ledger was last verified; all of it while it is small."""
     latest = store.latest_checkpoint()
     small = latest is None or latest.size <= READ_AGAIN_UP_TO
-    return verify_ledger(by=by, since=0 if small else last_verified_size())
+    return verify_ledger(by=by, since=0 if small else _from_where())
 
 
-def last_verified_size() -> int:
-    """The size up to which the ledger was last found to be as it was signed; 0 where it never was."""
-    verified = IndexRow.objects.filter(action=Action.LEDGER_VERIFY, outcome=Outcome.OK).order_by("-seq").first()
-    payload = store.read_entry(verified.seq) if verified else None
-    after = Entry.parse(payload).after if payload else None
-    return int(after["size"]) if isinstance(after, dict) else 0
+def watch(now: datetime) -> Verification | None:
+    """Verify what is new, or all once a day; None before the ledger is initialised."""
+    if store.latest_checkpoint() is None:
+        return None
+    read_at = integrity.found().full_at
+    read_all = read_at is None or now - read_at >= READ_ALL_EVERY
+    result = verify(deep=True) if read_all else verify(_from_where())
+    is_news = integrity.keep(result, at=now)
+    if read_all or is_news:
+        _record(result, WATCH)
+    return result
+
+
+def _from_where() -> int:
+    """Where a verification may begin: where the last one ended, or where the last one that failed began."""
+    last = integrity.found()
+    return last.since if last.is_broken else last.size
+
+
+def _record(result: Verification, by: HasActor) -> None:
+    outcome = Outcome.OK if result.ok else Outcome.ERROR
+    after: Fields = {"size": result.size, "root": result.root, "since": result.since, "deep": result.deep}
+    if not result.ok:
+        after = {**after, "problems": [problem.sentence for problem in result.problems[:20]]}
+    append_alone(Action.LEDGER_VERIFY, by=by, obj=LEDGER, outcome=outcome, after=after)

@@ -19,6 +19,7 @@ class Action(StrEnum):
     # audit
     KEY_DESTROY = "key.destroy"
     KEY_ROTATE = "key.rotate"
+    LEDGER_ACKNOWLEDGE = "ledger.acknowledge"
     LEDGER_EXPORT = "ledger.export"
     LEDGER_RECOVER = "ledger.recover"
     LEDGER_VERIFY = "ledger.verify"

@@ -94,6 +94,7 @@ class IndexRow(models.Model):
     outcome = models.CharField(max_length=200)
     writer = models.CharField(max_length=200)
     n = models.BigIntegerField()
+    req = models.CharField(max_length=200, db_default="", help_text="the id of the request, where there was one")
 
     class Meta:
         db_table = "audit_index"
@@ -103,6 +104,8 @@ class IndexRow(models.Model):
             models.Index(fields=["obj_name", "seq"], name="audit_index_obj_name"),
             models.Index(fields=["actor_id", "seq"], name="audit_index_actor"),
             models.Index(fields=["action", "seq"], name="audit_index_action"),
+            models.Index(fields=["outcome", "seq"], condition=~Q(outcome="ok"), name="audit_index_outcome"),
+            models.Index(fields=["req", "seq"], condition=~Q(req=""), name="audit_index_req"),
             models.Index(fields=["t"], name="audit_index_t"),
         ]
 
@@ -127,3 +130,22 @@ class Quarantined(models.Model):
 
     class Meta:
         db_table = "audit_quarantine"
+
+
+class Integrity(models.Model):
+    """One row: what the last verification found, and who answered for it. A convenience, like the index: the ledger has the history."""
+
+    at = models.DateTimeField(null=True)
+    full_at = models.DateTimeField(null=True, help_text="when every entry was last read")
+    size = models.BigIntegerField(
+        default=0, help_text="up to which size the ledger was last found to be as it was signed"
+    )
+    since = models.BigIntegerField(default=0, help_text="from which entry on the problems were found")
+    problems = models.JSONField(default=list, help_text="code and sentence of each problem")
+    acknowledged_by = models.CharField(max_length=200, blank=True)
+    acknowledged_at = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)
+    covers = models.JSONField(default=list, help_text="the kinds of problems that were acknowledged")
+
+    class Meta:
+        db_table = "audit_integrity"

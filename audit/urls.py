@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from audit import views
+from audit import integrity_views, views
 
 app_name = "audit"
 
 urlpatterns = [
     path("audit/", views.log, name="log"),
+    path("audit/integrity/", integrity_views.state, name="integrity"),
     path("audit/verify/", views.verify, name="verify"),
     path("audit/export.csv", views.export, name="export"),
     path("audit/bundle.tar", views.bundle, name="bundle"),

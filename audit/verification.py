@@ -87,6 +87,24 @@ class _Heads:
     remarks: list[str] = field(default_factory=list)
     epochs: Epochs = field(default_factory=Epochs.read)
     given_up: list[tuple[TreeHead, str]] = field(default_factory=list)
+    since: int = 0
+    opened: dict[str, TreeHead] = field(default_factory=dict)
+
+    def open(self, note: str, place: str, problems: Problems) -> TreeHead | None:
+        """The head that a note signs, checked once however often the note is held; None where its signature does not hold."""
+        if (known := self.opened.get(note)) is not None:
+            return known
+        try:
+            head = keys.open_ours(note)
+        except NoteRefused as error:
+            problems.add("signature", f"The signature of {place} does not hold: {error}.")
+            return None
+        self.opened[note] = head
+        return head
+
+    def is_old(self, note: str) -> bool:
+        """Whether the note speaks of less than what was verified before, so that it was met then."""
+        return bool(self.since) and _claimed_size(note) < self.since
 
     def add(self, head: TreeHead, place: str) -> bool:
         """Whether the head is to be met: not one that a recovery has given up."""
@@ -107,7 +125,7 @@ def verify(since: int = 0, *, deep: bool = False, processes: int = 1) -> Verific
     if deep and since:
         raise ValueError("deep verification starts at the first entry")
     started, problems = time.monotonic(), Problems()
-    heads = _Heads()
+    heads = _Heads(since=since)
     _read_outside(heads, problems)
     stored = store.stored_size()
     size = _read_checkpoints(heads, problems)
@@ -135,7 +153,9 @@ def _read_outside(heads: _Heads, problems: Problems) -> None:
     for held in anchors.held_outside(
         damaged=lambda sentence: problems.add("outside-damaged", sentence), unreadable=heads.remarks.append
     ):
-        if (head := _open(held.note, held.place, problems)) is not None and heads.add(head, held.place):
+        if heads.is_old(held.note):
+            continue
+        if (head := heads.open(held.note, held.place, problems)) is not None and heads.add(head, held.place):
             heads.outside.add(head.size)
     if not heads.outside:
         problems.add(
@@ -145,11 +165,12 @@ def _read_outside(heads: _Heads, problems: Problems) -> None:
 
 
 def _read_checkpoints(heads: _Heads, problems: Problems) -> int:
-    """Add the database's checkpoints; the size of the largest."""
+    """Add the database's checkpoints, of a verification that goes on from another those from there on; the size of the largest."""
     size = 0
-    for claimed, note in Checkpoint.objects.order_by("size").values_list("size", "note").iterator():
+    stored = Checkpoint.objects.filter(size__gte=heads.since).order_by("size").values_list("size", "note")
+    for claimed, note in stored.iterator():
         heads.checkpoints += 1
-        head = _open(note, f"the checkpoint over {claimed} entries", problems)
+        head = heads.open(note, f"the checkpoint over {claimed} entries", problems)
         if head is None:
             continue
         if head.size != claimed:
@@ -163,12 +184,10 @@ def _read_checkpoints(heads: _Heads, problems: Problems) -> int:
     return size
 
 
-def _open(note: str, place: str, problems: Problems) -> TreeHead | None:
-    try:
-        return keys.open_ours(note)
-    except NoteRefused as error:
-        problems.add("signature", f"The signature of {place} does not hold: {error}.")
-        return None
+def _claimed_size(note: str) -> int:
+    """The size in a note's second line, unchecked; 0 where there is none, so that it is looked at."""
+    lines = note.split("\n", 2)
+    return int(lines[1]) if len(lines) == 3 and lines[1].isdecimal() and lines[1].isascii() else 0
 
 
 def _compare_extent(heads: _Heads, stored: int, size: int, problems: Problems) -> None:
@@ -187,7 +206,8 @@ def _walk(since: int, size: int, heads: _Heads, deep: DeepCheck | None, count: C
     """Count the entries from `since` to `size` again, comparing roots and tiles on the way; the edge reached."""
     edge = _starting_edge(since, heads, problems)
     targets = deque(sorted(target for target in heads.roots if edge.size < target <= size))
-    for counted in count(range(edge.size // TILE_WIDTH, -(-size // TILE_WIDTH))):
+    first, last = edge.size // TILE_WIDTH, -(-size // TILE_WIDTH)
+    for counted in count(range(first, last)) if edge.size < size else ():
         if counted.tile:
             problems.add("tile", f"Tile 0/{counted.n} {counted.tile}.")
         start, end = edge.size, min(size, counted.n * TILE_WIDTH + counted.width)

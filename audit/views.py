@@ -12,9 +12,10 @@ from django.views.decorators.http import require_GET, require_POST
 from audit import queries
 from audit.actions import append_alone
 from audit.bundle import NotExportable, export_bundle
-from audit.checks import LEDGER, verify_what_is_new
+from audit.checks import verify_what_is_new
 from audit.events import Action, Actor, Outcome
 from audit.forms import FilterForm
+from audit.integrity import LEDGER
 from audit.journal import JournalDamaged
 from audit.keys import KeyRefused
 from audit.queries import Found, LoggedEntry
@@ -51,21 +52,23 @@ class _Principal(Protocol):
     def allows(self, permission: str) -> bool: ...
 
 
-class _Request(HttpRequest):
+class LedgerRequest(HttpRequest):
+    """A request with whoever asks, as the middleware of the room above puts it there."""
+
     principal: _Principal
 
 
 @require_GET
-def log(request: _Request) -> HttpResponse:
+def log(request: LedgerRequest) -> HttpResponse:
     """The entries, newest first, with the newest checkpoint and how old it is."""
-    _permit(request, Action.LEDGER_VIEW)
+    permit(request, Action.LEDGER_VIEW)
     return render(request, "audit/log.html", _page(request))
 
 
 @require_POST
-def verify(request: _Request) -> HttpResponse:
+def verify(request: LedgerRequest) -> HttpResponse:
     """Check what is new in the ledger now and show the result."""
-    _permit(request, Action.LEDGER_VERIFY)
+    permit(request, Action.LEDGER_VERIFY)
     try:
         result = verify_what_is_new(by=request.principal)
     except (KeyRefused, JournalDamaged) as error:
@@ -76,9 +79,9 @@ def verify(request: _Request) -> HttpResponse:
 
 
 @require_GET
-def export(request: _Request) -> HttpResponseBase:
+def export(request: LedgerRequest) -> HttpResponseBase:
     """The filtered entries as CSV, without private data; that they were taken is recorded first."""
-    _permit(request, Action.LEDGER_EXPORT)
+    permit(request, Action.LEDGER_EXPORT)
     form, found = _find(request)
     wanted = {name: str(value) for name, value in form.data.items() if name in form.fields and value}
     append_alone(
@@ -88,9 +91,9 @@ def export(request: _Request) -> HttpResponseBase:
 
 
 @require_GET
-def bundle(request: _Request) -> HttpResponseBase:
+def bundle(request: LedgerRequest) -> HttpResponseBase:
     """The whole ledger as one tar for checking it without us, personal data left out; that it was taken is recorded first."""
-    _permit(request, Action.LEDGER_EXPORT)
+    permit(request, Action.LEDGER_EXPORT)
     try:
         found = export_bundle(by=request.principal)
     except (NotExportable, KeyRefused) as error:
@@ -101,9 +104,9 @@ def bundle(request: _Request) -> HttpResponseBase:
 
 
 @require_GET
-def receipt(request: _Request, seq: int) -> HttpResponse:
+def receipt(request: LedgerRequest, seq: int) -> HttpResponse:
     """The receipt of an entry: its exact bytes, the proof that it is in the ledger, and the newest checkpoint."""
-    _permit(request, Action.LEDGER_VIEW)
+    permit(request, Action.LEDGER_VIEW)
     try:
         found = issue_receipt(seq)
     except NotProvable as error:
@@ -116,9 +119,9 @@ def receipt(request: _Request, seq: int) -> HttpResponse:
 
 
 @require_GET
-def checkpoint(request: _Request) -> HttpResponse:
+def checkpoint(request: LedgerRequest) -> HttpResponse:
     """The newest signed checkpoint as it is, for keeping elsewhere."""
-    _permit(request, Action.LEDGER_VIEW)
+    permit(request, Action.LEDGER_VIEW)
     head = queries.latest_checkpoint()
     if head is None:
         raise NotFound("The ledger has no checkpoint yet. An administrator initialises it with `manage.py audit init`.")
@@ -127,7 +130,7 @@ def checkpoint(request: _Request) -> HttpResponse:
     return response
 
 
-def _permit(request: _Request, action: Action) -> None:
+def permit(request: LedgerRequest, action: Action) -> None:
     """Let auditors in; record everybody else's attempt and refuse it."""
     by = request.principal
     if by.is_anonymous:

@@ -9,7 +9,10 @@ from typing import Any
 from django.http import HttpRequest
 
 from access import passkeys
+from access.catalogue import Permission
+from access.principal import Principal
 from access.requests import reader_of
+from audit import integrity
 from notices.queries import unread_count
 from reviews.queries import waiting_count
 
@@ -17,8 +20,8 @@ THEMES = frozenset({"light", "dark"})
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """Context for base.html: `principal`, `reader`, `inbox_count`, `unread_count`, `theme` (empty: as the system says) and
-    `passkey_origin`, the one address at which passkeys work.
+    """Context for base.html: `principal`, `reader`, `inbox_count`, `unread_count`, `theme` (empty: as the system says),
+    `passkey_origin`, the one address at which passkeys work, and `ledger_alarm`, for those who may know.
 
     The numbers are functions, so that a fragment, which shows none of them, does not ask for them.
     """
@@ -31,6 +34,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "unread_count": cache(lambda: unread_count(principal)),
         "theme": theme if theme in THEMES else "",
         "passkey_origin": passkeys.origin(),
+        "ledger_alarm": cache(lambda: _ledger_alarm(reader_of(request) if principal is not None else None)),
     }
 
 
@@ -44,3 +48,11 @@ def _inbox_count(request: HttpRequest) -> Callable[[], int]:
         return waiting_count(reader_of(request)) if principal is not None and not principal.is_anonymous else 0
 
     return count
+
+
+def _ledger_alarm(principal: Principal | None) -> integrity.Found | None:
+    """What is wrong with the ledger, where something is and this person may read it."""
+    if principal is None or principal.is_anonymous or not principal.allows(Permission.SEE_AUDIT):
+        return None
+    found = integrity.remembered()
+    return found if found.is_broken else None

@@ -19,6 +19,7 @@ from access.models import User
 from access.permissions import Permission, Verdict, permit
 from access.principal import Principal
 from access.stepup import Confirmation, prove
+from audit import integrity
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
@@ -126,6 +127,7 @@ def second(case: BreakGlass, *, reauthentication: Confirmation, by: Principal) -
     case, rules = _to_answer(case, by)
     person = person_of(by)
     version, stage = case.version, case.stage
+    integrity.require_sound()
     _check_as_asked(case, rules)
     holder = registry.stage_holder(version.model, stage)
     if holder is not None and holder.pk == version.pk:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from access.permissions import Permission, permit
 from access.principal import Principal
 from access.stepup import Confirmation, prove
+from audit import integrity
 from audit.actions import Receipt, append
 from audit.events import Action
 from audit.governed import governed
@@ -59,6 +60,7 @@ def promote(
     """
     version = locked_version(version)
     permit(by, Permission.PROMOTE_VERSION, version.model)
+    integrity.require_sound()
     for review in Review.objects.open().of(version, stage):
         locked_review(review)
     found = examine(version, stage)

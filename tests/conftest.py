@@ -24,6 +24,7 @@ from access import actions as access_actions
 from access.models import Role, User
 from access.permissions import PEOPLE_ONLY, Permission
 from access.principal import Principal
+from audit import integrity
 from foundation.keys import create_key
 from registry import actions as registry_actions
 from registry.models import ModelVersion, RegisteredModel, Stage
@@ -66,12 +67,16 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 @pytest.fixture(autouse=True)
 def _quick_passwords_and_plain_static(settings: Settings, tmp_path: Path) -> None:
-    """Hashing slowly and naming files by hash prove nothing in a unit test; artifacts go to a folder of the test's own."""
+    """Hashing slowly and naming files by hash prove nothing in a unit test; artifacts go to a folder of the test's own.
+
+    What the banner remembers of another test's ledger is forgotten.
+    """
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = {
         "default": settings.STORAGES["default"],
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
+    integrity.forget()
     settings.AUDIT_WAIT_SECONDS = 0.0  # no sequencer runs here, so nobody needs to wait for its receipt
     settings.ARTIFACT_DIR = tmp_path / "artifacts"
     settings.DATASET_DIR = tmp_path / "datasets"

@@ -214,6 +214,7 @@ PAGES: Final = (
     Place("notices:list", "bob", query="?kind=job"),
     Place("notices:list", "dave"),
     Place("audit:log", "dave"),
+    Place("audit:integrity", "dave"),
     Place("access:people", "erin"),
     Place("access:new-person", "erin"),
     Place("access:person", "erin", _bob),

@@ -9,11 +9,18 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from access.models import User
+from audit import integrity
 from registry.models import ModelVersion
 from tests.reviews.populated import busy_review, many_reviews
 
 pytestmark = pytest.mark.django_db
 Browser = Callable[[User], Client]
+
+
+@pytest.fixture(autouse=True)
+def ledger_known(db: None) -> None:
+    """What the banner over every page says of the ledger is asked for once in ten seconds by each process, not once a page."""
+    integrity.remembered()
 
 
 def test_review_page_with_much_evidence_and_talk_takes_at_most_25_queries(
