@@ -88,6 +88,8 @@ openapi: install-dev ## write docs/openapi.yaml
 
 lock: $(BIN)/uv ## compile requirements/*.txt from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/base.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --extra anchors -c requirements/base.txt pyproject.toml -o requirements/anchors.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header -c requirements/base.txt requirements/bench.in -o requirements/bench.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements/base.txt pyproject.toml -o requirements/dev.txt
 
 clean: ## remove what `make run` made: database, keys, artifacts, logs (asks first)

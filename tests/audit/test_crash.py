@@ -68,9 +68,7 @@ def test_kills_at_every_named_point_lose_nothing_and_repeat_nothing(tmp_path: Pa
     killed_writers = 0
 
     while sequencers.poll() is None or first == 0:
-        writers = [
-            nursery(tmp_path, "writers", first + 1_000_000 * number, len(WRITER)) for number in range(WRITERS)
-        ]
+        writers = [nursery(tmp_path, "writers", first + 1_000_000 * number, len(WRITER)) for number in range(WRITERS)]
         first += len(WRITER)
         for writer in writers:
             assert writer.wait() == 0, [path.read_text() for path in tmp_path.glob("writers-*.log")]
