@@ -78,7 +78,7 @@ def _measure(python: Path, events: int, postgres: str) -> dict[str, Any]:
             "BENCH_FOLDER": folder,
             "BENCH_POSTGRES": postgres,
         }
-        command = [python, "-m", "benchmarks.ledger.measure", str(events)]
+        command = [str(python), "-m", "benchmarks.ledger.measure", str(events)]
         done = subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures

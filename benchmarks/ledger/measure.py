@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -208,7 +209,12 @@ def signed_outside() -> dict[str, float]:
 def _sequence(stop: Any) -> None:
     sequencer = Sequencer(keys.load_log_key())
     over = threading.Event()
-    threading.Thread(target=lambda: (stop.wait(), over.set()), daemon=True).start()
+
+    def follow() -> None:
+        stop.wait()
+        over.set()
+
+    threading.Thread(target=follow, daemon=True).start()
     sequencer.run(over)
 
 
@@ -274,11 +280,11 @@ def proven(events: int) -> dict[str, float]:
     for _ in range(200):
         seq = chance.randrange(size)
         receipts.forget_tiles()
-        cold.append(_timed(lambda seq=seq: receipts.inclusion_path(seq, size)))
-        warm.append(_timed(lambda seq=seq: receipts.inclusion_path(seq, size)))
+        cold.append(_timed(partial(receipts.inclusion_path, seq, size)))
+        warm.append(_timed(partial(receipts.inclusion_path, seq, size)))
     leaf, path = leaf_hash(b"x"), receipts.inclusion_path(size - 1, size)
     for _ in range(200):
-        checks.append(_timed(lambda: verify_inclusion(leaf, size - 1, size, path, bytes(32))))
+        checks.append(_timed(partial(verify_inclusion, leaf, size - 1, size, path, bytes(32))))
     peer = _pymerkle(min(events, 50_000))
     figures = {"proof_cold_us": cold, "proof_warm_us": warm, "proof_check_us": checks, **peer}
     return {name: round(statistics.median(times) * 1e6, 1) for name, times in figures.items()}
@@ -291,11 +297,11 @@ def _pymerkle(size: int) -> dict[str, list[float]]:
     tree = InmemoryTree(algorithm="sha256")
     for number in range(size):
         tree.append(b"%d" % number)
-    proofs = [_timed(lambda index=index: tree.prove_inclusion(index, size)) for index in range(1, size, size // 50)]
+    proofs = [_timed(partial(tree.prove_inclusion, index, size)) for index in range(1, size, size // 50)]
     proof, root, leaf = tree.prove_inclusion(1, size), tree.get_state(size), tree.get_leaf(1)
     return {
         "pymerkle_proof_us": proofs,
-        "pymerkle_check_us": [_timed(lambda: check(leaf, root, proof)) for _ in range(50)],
+        "pymerkle_check_us": [_timed(partial(check, leaf, root, proof)) for _ in range(50)],
     }
 
 

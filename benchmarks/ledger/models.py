@@ -1,5 +1,9 @@
 """The same narrow row, watched by each peer in its own way."""
 
+from __future__ import annotations
+
+from typing import ClassVar
+
 from auditlog.registry import auditlog
 from django.conf import settings
 from django.db import models
@@ -12,6 +16,8 @@ class Row(models.Model):
     name = models.CharField(max_length=80)
     state = models.CharField(max_length=40)
     round = models.IntegerField(default=0)
+
+    objects: ClassVar[models.Manager[Row]] = models.Manager()
 
     class Meta:
         abstract = True
@@ -55,6 +61,7 @@ class ChainHead(models.Model):
     """The chain's end, which every writer has to lock."""
 
     hash = models.BinaryField()
+    objects: ClassVar[models.Manager[ChainHead]] = models.Manager()
 
 
 class Wide(models.Model):
@@ -66,6 +73,7 @@ class Wide(models.Model):
     obj = models.CharField(max_length=80, db_index=True)
     outcome = models.CharField(max_length=20)
     payload = models.JSONField()
+    objects: ClassVar[models.Manager[Wide]] = models.Manager()
 
 
 auditlog.register(Audited)

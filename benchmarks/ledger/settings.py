@@ -23,7 +23,7 @@ INSTALLED_APPS = [
 ]
 if _POSTGRES:
     _host, _port, _user, _name = _POSTGRES.split(" ")
-    DATABASES = {
+    DATABASES: dict[str, dict[str, object]] = {
         "default": {
             "ENGINE": "django.db.backends.postgresql",
             "HOST": _host,

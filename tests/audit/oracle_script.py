@@ -26,7 +26,7 @@ folder, key, older, receipt = Path(sys.argv[1]), parse_vkey(sys.argv[2]), Path(s
 reader = FileSystemTileReader(folder)
 
 
-def opened(text: str):  # type: ignore[no-untyped-def]  # the package's own type, which our type checker never sees
+def opened(text: str):
     """The head of a checkpoint that the key has signed."""
     note = parse_note(text)
     found = verify_checkpoint(note, key)
