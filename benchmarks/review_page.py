@@ -91,11 +91,11 @@ def _measure(title: str, reader: User, path: str, most_statements: int, most_ms:
         statements.append(sql)
         return execute(sql, params, many, context)
 
+    browser.get(path)  # what a process keeps for some seconds, such as the state of the ledger, it has asked for
     with connection.execute_wrapper(count):
         answer = browser.get(path)
     if answer.status_code != 200:
         raise SystemExit(f"{path} answered {answer.status_code}")
-    browser.get(path)
     gc.collect()
     gc.freeze()  # what built the registry (scikit-learn, MLflow) is in no portal's process and would be walked by its collector
     times = []
