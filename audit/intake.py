@@ -30,6 +30,8 @@ _TAKE: Final = (
     "DELETE FROM audit_pending WHERE id IN (SELECT id FROM audit_pending ORDER BY id LIMIT %s) "
     "RETURNING id, mac, payload, private"
 )
+_OLDEST: Final = "SELECT id, mac, payload, private FROM audit_pending ORDER BY id LIMIT %s"
+_UP_TO: Final = "DELETE FROM audit_pending WHERE id <= %s"
 _WAITING: Final = "SELECT EXISTS (SELECT 1 FROM audit_pending), EXISTS (SELECT 1 FROM audit_pending WHERE prompt)"
 
 
@@ -64,9 +66,15 @@ def take(limit: int) -> list[Row]:
     Taken by deletion and not by "id greater than the last": with several writers a lower id can commit later than a higher one.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [limit])
-        found = cursor.fetchall()
-    found.sort(key=itemgetter(0))
+        if connection.vendor == "sqlite":
+            # The one writer's lock is ours: nothing can come in between the two statements, which take half the time of one.
+            cursor.execute(_OLDEST, [limit])
+            found = cursor.fetchall()
+            if found:
+                cursor.execute(_UP_TO, [found[-1][0]])
+        else:
+            cursor.execute(_TAKE, [limit])
+            found = sorted(cursor.fetchall(), key=itemgetter(0))
     return [Row(id_, _text(mac), _blob(payload), _blob(private)) for id_, mac, payload, private in found]
 
 
@@ -149,4 +157,4 @@ def _blob(value: object) -> bytes:
 
 def _text(value: object) -> str:
     text = value if isinstance(value, str) else _blob(value).decode("utf-8", "replace")
-    return text.replace("\0", "\ufffd")
+    return text.replace("\0", "\ufffd") if "\0" in text else text

@@ -7,9 +7,11 @@ the database: where the database is behind or differs, it refuses and says so, b
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -114,10 +116,11 @@ class Sequencer:
                 return 0
             self._follow_keys()
             self._follow()
-            rows = intake.take(MAX_ROWS)
-            if not rows:
-                return 0
-            position, line = self._log(rows)
+            with _collector_resting():
+                rows = intake.take(MAX_ROWS)
+                if not rows:
+                    return 0
+                position, line = self._log(rows)
         self._position = position
         self._unrecorded.clear()
         self._signed_at = time.monotonic()
@@ -262,6 +265,18 @@ _DIFFERS_FROM_OUTSIDE: Final = (
     "The ledger's sequencer does not sign: the first {held} entries in the database are not the ones that were signed before. "
     f"{_INVESTIGATE}"
 )
+
+
+@contextmanager
+def _collector_resting() -> Iterator[None]:
+    """Thousands of rows live for one tick and hold no cycles: looking for them would take a fifth of its time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _edge_at(size: int) -> RightEdge:
