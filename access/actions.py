@@ -210,7 +210,12 @@ def assign_role(role: Role, *, to: User | Group, by: Principal) -> RoleAssignmen
     if RoleAssignment.objects.filter(role=role, **_holder(to)).exists():
         raise Conflict(f"{to} already holds the role {role.name}.", code="role-held")
     assignment = RoleAssignment.objects.create(role=role, created_by=by.user, **_holder(to))
-    append(Action.ROLE_ASSIGN, by=by, obj=role.ledger_ref(), after={"holder": _holder_ref(to)})
+    append(
+        Action.ROLE_ASSIGN,
+        by=by,
+        obj=role.ledger_ref(),
+        after={"holder": _holder_ref(to), "permissions": sorted(role.permissions)},
+    )
     return assignment
 
 

@@ -99,8 +99,15 @@ def place_stage_alias(
         Action.ALIAS_SET,
         by=by,
         obj=model.ledger_ref(),
-        before={"alias": stage.alias, "version": alias.version.number if alias else None},
-        after={"alias": stage.alias, "version": version.number, "promotion": str(promotion.uuid), "release": digest},
+        before={"version": alias.version.number if alias else None},
+        after={
+            "alias": stage.alias,
+            "stage": stage.name,
+            "version": version.number,
+            "promotion": str(promotion.uuid),
+            "release": digest,
+            "basis": checked.basis,
+        },
     )
     return promotion
 
@@ -120,7 +127,7 @@ def drop_stage_aliases(version: ModelVersion, *, stage: Stage | None = None, by:
             Action.ALIAS_DELETE,
             by=by,
             obj=model.ledger_ref(),
-            before={"alias": alias.name, "version": version.number},
+            before={"alias": alias.name, "stage": alias.stage.name if alias.stage else "", "version": version.number},
         )
     return dropped
 
