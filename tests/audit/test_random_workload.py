@@ -1,4 +1,4 @@
-"""Whatever is written, undone and sequenced in any order: what was committed is in the ledger, in order and once; nothing raises an alarm."""
+"""Whatever is written, undone and sequenced: what was committed is in the ledger, in order and once, and nothing raises an alarm."""
 
 from __future__ import annotations
 
