@@ -1,7 +1,8 @@
 """Verification as an action: what was compared, by whom and with what result is itself an entry of the ledger.
 
 The watch verifies on a timer. It goes on from where it last found everything right, reads all of it once a day, and writes an entry
-when it read all or when what it found is news: a line each minute that says "still right" would bury the others.
+when it read all or when what it found is news: a line each minute that says "still right" would bury the others. Remote sinks are
+read once a day, by the command, and before an alarm is lifted: one that is out of reach would hold up a page or the minute.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ READ_ALL_EVERY: Final = timedelta(days=1)
 WATCH: Final = Actor(kind="system", id="ledger-watch", via="clock")
 
 
-def verify_ledger(*, by: HasActor, since: int = 0, deep: bool = False, processes: int = 1) -> Verification:
+def verify_ledger(
+    *, by: HasActor, since: int = 0, deep: bool = False, processes: int = 1, remote: bool = True
+) -> Verification:
     """Verify the ledger from entry `since` on, keep and record the result; several processes only from a command."""
-    result = verify(since, deep=deep, processes=processes)
+    result = verify(since, deep=deep, processes=processes, remote=remote)
     integrity.keep(result, at=timezone.now())
     _record(result, by)
     return result
@@ -35,16 +38,18 @@ def verify_what_is_new(*, by: HasActor) -> Verification:
     """Verify, within the time of a page, what was added since the ledger was last verified; all of it while it is small."""
     latest = store.latest_checkpoint()
     small = latest is None or latest.size <= READ_AGAIN_UP_TO
-    return verify_ledger(by=by, since=0 if small else _from_where())
+    return verify_ledger(by=by, since=0 if small else _from_where(), remote=False)
 
 
 def watch(now: datetime) -> Verification | None:
     """Verify what is new, or all once a day; None before the ledger is initialised."""
     if store.latest_checkpoint() is None:
         return None
-    read_at = integrity.found().full_at
-    read_all = read_at is None or now - read_at >= READ_ALL_EVERY
-    result = verify(deep=True) if read_all else verify(_from_where())
+    last = integrity.found()
+    read_all = last.full_at is None or now - last.full_at >= READ_ALL_EVERY
+    result = verify(deep=True) if read_all else verify(_from_where(), remote=False)
+    if last.is_broken and result.ok and not result.remote:
+        result = verify(_from_where())
     is_news = integrity.keep(result, at=now)
     if read_all or is_news:
         _record(result, WATCH)

@@ -104,15 +104,16 @@ def keep(result: Verification, *, at: datetime) -> bool:
     """Keep what a verification found; whether that is news: other kinds of problems than before, or none after some.
 
     An acknowledgement stays while the problems are of the kinds that it was given for, and goes when the ledger verifies. A
-    verification that began behind the place where problems were found cannot lift them.
+    verification that began behind the place where problems were found, or that did not read every place that holds checkpoints,
+    cannot lift them.
     """
     with transaction.atomic():
         row, _ = Integrity.objects.select_for_update().get_or_create(pk=_ROW)
         before, now = {code for code, _ in row.problems}, {problem.code for problem in result.problems}
         row.at = at
-        if result.since == 0:
+        if result.since == 0 and result.remote:
             row.full_at = at
-        if result.ok and (not before or result.since <= row.since):
+        if result.ok and (not before or (result.everywhere and result.since <= row.since)):
             row.size, row.since, row.problems = result.size, 0, []
             row.acknowledged_by, row.acknowledged_at, row.reason, row.covers = "", None, "", []
         elif not result.ok:

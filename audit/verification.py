@@ -14,6 +14,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Max
 
@@ -33,6 +34,7 @@ class Verification:
     """What was compared and what was found. `since` is the size from which entries were read again.
 
     `remarks` are sentences about what is no problem and must not go unsaid: a sink that could not be read, a documented loss.
+    `remote` is whether the remote sinks were asked, where there are any; `everywhere`, whether every place could be read.
     """
 
     size: int
@@ -45,6 +47,8 @@ class Verification:
     seconds: float
     problems: tuple[Problem, ...]
     remarks: tuple[str, ...] = ()
+    remote: bool = True
+    everywhere: bool = True
 
     @property
     def ok(self) -> bool:
@@ -85,6 +89,7 @@ class _Heads:
     checkpoints: int = 0
     outside: set[int] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
+    everywhere: bool = True
     epochs: Epochs = field(default_factory=Epochs.read)
     given_up: list[tuple[TreeHead, str]] = field(default_factory=list)
     since: int = 0
@@ -102,6 +107,11 @@ class _Heads:
         self.opened[note] = head
         return head
 
+    def unreadable(self, sentence: str) -> None:
+        """Say that a place could not be read."""
+        self.everywhere = False
+        self.remarks.append(sentence)
+
     def is_old(self, note: str) -> bool:
         """Whether the note speaks of less than what was verified before, so that it was met then."""
         return bool(self.since) and _claimed_size(note) < self.since
@@ -115,18 +125,20 @@ class _Heads:
         return True
 
 
-def verify(since: int = 0, *, deep: bool = False, processes: int = 1) -> Verification:
+def verify(since: int = 0, *, deep: bool = False, processes: int = 1, remote: bool = True) -> Verification:
     """Recompute the ledger from entry `since` on (0: all of it) and compare; deep only together with `since=0`.
 
-    `processes` count the entries side by side; for a command, not for a server that has threads.
+    `processes` count the entries side by side; for a command, not for a server that has threads. Without `remote` only the local
+    files are read of what is held outside: each remote sink that is out of reach takes ten seconds.
     Reads while the sequencer writes: what is outside is read first and the database's checkpoints after its bundles were
     counted, so that a log that grows meanwhile is no problem and a log that shrank is one.
     """
     if deep and since:
         raise ValueError("deep verification starts at the first entry")
     started, problems = time.monotonic(), Problems()
+    remote = remote or not settings.AUDIT_ANCHORS
     heads = _Heads(since=since)
-    _read_outside(heads, problems)
+    _read_outside(heads, problems, remote=remote)
     stored = store.stored_size()
     size = _read_checkpoints(heads, problems)
     _compare_extent(heads, stored, size, problems)
@@ -146,12 +158,14 @@ def verify(since: int = 0, *, deep: bool = False, processes: int = 1) -> Verific
         seconds=time.monotonic() - started,
         problems=problems.found,
         remarks=tuple(heads.remarks),
+        remote=remote,
+        everywhere=remote and heads.everywhere,
     )
 
 
-def _read_outside(heads: _Heads, problems: Problems) -> None:
+def _read_outside(heads: _Heads, problems: Problems, *, remote: bool) -> None:
     for held in anchors.held_outside(
-        damaged=lambda sentence: problems.add("outside-damaged", sentence), unreadable=heads.remarks.append
+        damaged=lambda sentence: problems.add("outside-damaged", sentence), unreadable=heads.unreadable, remote=remote
     ):
         if heads.is_old(held.note):
             continue

@@ -7,12 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from pytest_django.fixtures import Settings
 
-from audit import integrity, store
-from audit.checks import verify_ledger, watch
+from audit import integrity, keys, store
+from audit.anchors.protocol import SinkFailed
+from audit.checks import verify_ledger, verify_what_is_new, watch
 from audit.entries import Entry
 from audit.events import Action, Actor
+from audit.journal import Line
 from audit.models import Pending
+from audit.note import TreeHead, sign_note
 from audit.sequencer import Sequencer
 from foundation.refusals import Conflict, Forbidden, Invalid
 from tests.audit.conftest import ALICE, happen
@@ -204,6 +208,57 @@ def test_the_watch_goes_on_from_where_the_problem_was_found_until_it_is_gone(led
     assert mended is not None
     assert (again.since, again.ok) == (0, False)
     assert (mended.since, mended.ok) == (0, True)
+    assert not integrity.found().is_broken
+
+
+@pytest.fixture
+def asked(ledger: Sequencer, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> list[str]:
+    """One remote sink that says another root over 400 entries; each time that it is asked is noted."""
+    asked = list[str]()
+    other = sign_note(TreeHead(keys.origin(), 400, bytes(32)).text(), keys.load_log_key())
+
+    class Remote:
+        name, every_seconds = "remote", 3_600.0
+
+        def publish(self, line: Line) -> str:
+            raise SinkFailed("nothing is put here")
+
+        def held(self) -> list[Line]:
+            asked.append("held")
+            if len(asked) == 2:
+                raise SinkFailed("out of reach")
+            return [Line(1, 400, other)] if len(asked) == 1 else []
+
+    settings.AUDIT_ANCHORS = [{"sink": "s3", "bucket": "b"}]
+    monkeypatch.setattr("audit.anchors.held.configured", lambda: [Remote()])
+    return asked
+
+
+def test_pages_and_the_minute_do_not_wait_for_remote_sinks(ledger: Sequencer, asked: list[str]) -> None:
+    asked += ["before"] * 2
+    assert verify_what_is_new(by=ALICE).ok
+    assert asked == ["before"] * 2
+    watch(NOON)
+    after_a_day = len(asked)
+    watch(NOON + timedelta(minutes=1))
+
+    # What a page read is no daily verification; the day's asks every sink, the minute's none.
+    assert (after_a_day, len(asked)) == (3, 3)
+
+
+def test_what_a_remote_sink_showed_is_lifted_only_when_all_could_be_asked_again(
+    ledger: Sequencer, asked: list[str]
+) -> None:
+    watch(NOON)
+    assert integrity.found().is_broken
+    verify_what_is_new(by=ALICE)
+    assert integrity.found().is_broken
+
+    out_of_reach = watch(NOON + timedelta(minutes=1))
+    assert out_of_reach is not None
+    assert (out_of_reach.ok, integrity.found().is_broken) == (True, True)
+    watch(NOON + timedelta(minutes=2))
+
     assert not integrity.found().is_broken
 
 
