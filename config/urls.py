@@ -35,6 +35,7 @@ urlpatterns = [
     path("api/v1/", include("reviews.api_urls")),
     path("api/v1/", include("training.api_urls")),
     path("api/v1/", include("monitoring.api_urls")),
+    path("api/v1/", include("reports.api_urls")),
     path("", include("audit.urls")),
     path("", include("access.urls")),
     path("", include("datasets.urls")),

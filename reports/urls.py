@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from reports import governance_views, tables, views
+from reports import as_of_views, governance_views, tables, views
 
 app_name = "reports"
 
@@ -21,6 +21,7 @@ urlpatterns = [
     path("verify/verify.py", views.ledger_script, name="ledger_script"),
     path("reports/", views.index, name="index"),
     re_path(r"^reports/(?P<what>approvals|promotions|revocations)\.csv$", views.export, name="export"),
+    path("reports/as-of/", as_of_views.as_of, name="as_of"),
     path("reports/attention/", governance_views.needs_attention, name="attention"),
     re_path(
         rf"^reports/attention/(?P<what>{'|'.join(tables.ATTENTION)})\.csv$",

@@ -210,6 +210,7 @@ PAGES: Final = (
     Place("reports:index", "dave"),
     Place("reports:attention", "dave"),
     Place("reports:quality", "dave"),
+    Place("reports:as_of", "dave"),
     Place("notices:list", "bob"),
     Place("notices:list", "bob", query="?kind=job"),
     Place("notices:list", "dave"),
