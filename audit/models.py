@@ -35,6 +35,17 @@ class Bundle(models.Model):
         constraints = [models.CheckConstraint(condition=Q(w__gte=1, w__lte=256, n__gte=0), name="audit_bundle_width")]
 
 
+class Archived(models.Model):
+    """A full bundle that has left the database for a file (see `archive`); without this row the database keeps the bundle."""
+
+    n = models.BigIntegerField(primary_key=True)
+    root = models.BinaryField(help_text="the root of its 256 leaf hashes")
+    sha256 = models.BinaryField(help_text="of its file")
+
+    class Meta:
+        db_table = "audit_archived"
+
+
 class Tile(models.Model):
     """256 hashes of one level (8,192 bytes). Partial tiles are not stored: they follow from what is below them."""
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 from django.db import connections
 
 from audit import store
+from audit.archive import Stored
 from audit.merkle import HASH_BYTES, root_of
 from audit.tiles import TILE_WIDTH, BrokenBundle, leaf_hashes
 
@@ -80,7 +81,7 @@ def _runs(bundles: range) -> Iterator[range]:
         yield range(start, min(start + BUNDLES_AT_ONCE, bundles.stop))
 
 
-def _count(n: int, stored: bytes, tile: tuple[bytes, bytes | None] | None) -> Counted:
+def _count(n: int, stored: Stored, tile: tuple[bytes, bytes | None] | None) -> Counted:
     try:
         hashes = leaf_hashes(store.unpack(stored))
     except BrokenBundle as error:

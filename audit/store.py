@@ -1,4 +1,5 @@
-"""Decides how the tree is read back from the database: bundles, tiles (full ones stored, partial ones derived), checkpoints.
+"""Decides how the tree is read back: bundles (from the archive's files where they have left the database), tiles (full ones stored,
+partial ones derived), checkpoints.
 
 What comes from the database is not believed here: callers compare it with signed roots.
 """
@@ -13,6 +14,7 @@ from django.db import connection
 from django.db.models import Max, QuerySet
 from django.db.models.functions import Coalesce
 
+from audit.archive import Stored, archived_bundles
 from audit.merkle import HASH_BYTES, leaf_hash, root_of
 from audit.models import Bundle, Checkpoint, Tile
 from audit.tiles import MAX_BUNDLE_BYTES, TILE_WIDTH, BrokenBundle, decode_bundle, encode_bundle
@@ -27,8 +29,10 @@ def compress(entries: list[bytes]) -> bytes:
     return zstandard.ZstdCompressor(level=_LEVEL).compress(encode_bundle(entries))
 
 
-def unpack(stored: bytes) -> bytes:
+def unpack(stored: Stored) -> bytes:
     """The bytes of a stored bundle; raises `BrokenBundle`, also for one that would unpack to more than a bundle can hold."""
+    if isinstance(stored, BrokenBundle):
+        raise stored
     try:
         if not 0 <= zstandard.frame_content_size(stored) <= MAX_BUNDLE_BYTES:
             raise BrokenBundle("a bundle does not say its size or is too large")
@@ -37,16 +41,17 @@ def unpack(stored: bytes) -> bytes:
         raise BrokenBundle(f"a bundle cannot be unpacked: {error}") from error
 
 
-def decompress(stored: bytes) -> list[bytes]:
+def decompress(stored: Stored) -> list[bytes]:
     """The entries of a stored bundle; raises `BrokenBundle`."""
     return decode_bundle(unpack(stored))
 
 
-def stored_bundles(bundles: range) -> dict[int, bytes]:
-    """The widest stored form of each of these bundles, in one statement."""
+def stored_bundles(bundles: range) -> dict[int, Stored]:
+    """The widest stored form of each of these bundles, in one statement, and another where some are archived."""
     with connection.cursor() as cursor:
         cursor.execute(_BUNDLES, [bundles.start, bundles.stop])
-        return {n: bytes(entries) for n, _, entries in cursor.fetchall()}
+        found: dict[int, Stored] = {n: bytes(entries) for n, _, entries in cursor.fetchall()}
+    return found if len(found) == len(bundles) else archived_bundles(bundles) | found
 
 
 def stored_tiles(level: int, tiles: range) -> dict[int, tuple[bytes, bytes | None]]:
@@ -58,8 +63,8 @@ def stored_tiles(level: int, tiles: range) -> dict[int, tuple[bytes, bytes | Non
 
 def read_bundle(n: int) -> list[bytes]:
     """The widest n-th bundle's entries; empty where there is none."""
-    stored = Bundle.objects.filter(n=n).order_by("-w").values_list("entries", flat=True).first()
-    return [] if stored is None else decompress(bytes(stored))
+    stored = stored_bundles(range(n, n + 1)).get(n)
+    return [] if stored is None else decompress(stored)
 
 
 def read_entry(seq: int) -> bytes | None:

@@ -23,14 +23,15 @@ class Guard:
     delete_unless: str = ""
 
 
-GUARDS: Final = (
+# A partial bundle may go once a wider one holds the same entries.
+_WIDER: Final = "EXISTS (SELECT 1 FROM audit_bundle AS wider WHERE wider.n = OLD.n AND wider.w > OLD.w)"
+# A full one may go once the database says that a file holds exactly the entries whose root the ledger's tile has.
+_ARCHIVED: Final = (
+    "EXISTS (SELECT 1 FROM audit_archived AS filed JOIN audit_tile AS tile ON tile.level = 0 AND tile.n = filed.n "
+    "WHERE filed.n = OLD.n AND COALESCE(tile.root, filed.root) = filed.root)"
+)
+_ALWAYS: Final = (
     Guard("audit_pending", ("id",), delete=False),
-    Guard(
-        "audit_bundle",
-        ("n", "w"),
-        # A partial bundle may go once a wider one holds the same entries.
-        delete_unless="EXISTS (SELECT 1 FROM audit_bundle AS wider WHERE wider.n = OLD.n AND wider.w > OLD.w)",
-    ),
     Guard("audit_tile", ("level", "n")),
     Guard("audit_checkpoint", ("size",)),
     Guard("audit_anchor", ("size", "sink")),
@@ -38,24 +39,30 @@ GUARDS: Final = (
     Guard("audit_private", ("seq",), delete=False),
     Guard("audit_quarantine", ("id",)),
 )
+_BEFORE_THE_ARCHIVE: Final = (*_ALWAYS, Guard("audit_bundle", ("n", "w"), delete_unless=_WIDER))
+GUARDS: Final = (
+    *_ALWAYS,
+    Guard("audit_bundle", ("n", "w"), delete_unless=f"({_WIDER} OR {_ARCHIVED})"),
+    Guard("audit_archived", ("n",)),
+)
 
 _FUNCTION: Final = "audit_refuse"
 _RAISE: Final = "RAISE EXCEPTION 'the ledger keeps what it holds: % on % is refused', TG_OP, TG_TABLE_NAME"
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Create the triggers."""
-    _execute(connection, _create_statements(connection.vendor))
+    """Create the triggers; before the migration that brings the archive, those of that time."""
+    _execute(connection, _create_statements(connection.vendor, _guards(connection)))
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
     """Drop the triggers, as the reverse of the migration that creates them."""
-    _execute(connection, _drop_statements(connection.vendor))
+    _execute(connection, _drop_statements(connection.vendor, _guards(connection)))
 
 
 def expected(vendor: str) -> frozenset[str]:
     """The names of the triggers that have to be there."""
-    return frozenset(name for guard in GUARDS for name, _ in _triggers(vendor, guard))
+    return _names(vendor, GUARDS)
 
 
 def missing(connection: BaseDatabaseWrapper) -> frozenset[str]:
@@ -70,23 +77,31 @@ def missing(connection: BaseDatabaseWrapper) -> frozenset[str]:
         return expected(connection.vendor) - {name for (name,) in cursor.fetchall()}
 
 
+def _guards(connection: BaseDatabaseWrapper) -> Sequence[Guard]:
+    return GUARDS if "audit_archived" in connection.introspection.table_names() else _BEFORE_THE_ARCHIVE
+
+
+def _names(vendor: str, guards: Sequence[Guard]) -> frozenset[str]:
+    return frozenset(name for guard in guards for name, _ in _triggers(vendor, guard))
+
+
 def _execute(connection: BaseDatabaseWrapper, statements: Sequence[str]) -> None:
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
 
 
-def _create_statements(vendor: str) -> list[str]:
-    triggers = [statement for guard in GUARDS for _, statement in _triggers(vendor, guard)]
+def _create_statements(vendor: str, guards: Sequence[Guard]) -> list[str]:
+    triggers = [statement for guard in guards for _, statement in _triggers(vendor, guard)]
     if vendor == "sqlite":
         return triggers
     return [_postgres_function(_FUNCTION, ""), *triggers]
 
 
-def _drop_statements(vendor: str) -> list[str]:
+def _drop_statements(vendor: str, guards: Sequence[Guard]) -> list[str]:
     if vendor == "sqlite":
-        return [f"DROP TRIGGER {name}" for name in sorted(expected(vendor))]
-    own = [_name(guard.table, "DELETE") for guard in GUARDS if guard.delete_unless]
+        return [f"DROP TRIGGER {name}" for name in sorted(_names(vendor, guards))]
+    own = [_name(guard.table, "DELETE") for guard in guards if guard.delete_unless]
     return [f"DROP FUNCTION {name}() CASCADE" for name in (_FUNCTION, *own)]
 
 

@@ -50,6 +50,9 @@ class Environment(BaseSettings):
     anchors: list[dict[str, str]] = Field(
         default=[], description='JSON: where checkpoints are held outside, [{"sink": "git", "repository": "/srv/anchors"}, …]'
     )
+    ledger_archive: str = Field(
+        default="", description="folder for archived entries, the same for every process; empty means var/ledger/archive"
+    )
     no_outside_anchor: str = Field(
         default="", description="the words of check audit.E001, where nobody else is to hold checkpoints"
     )

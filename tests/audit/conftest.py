@@ -39,6 +39,7 @@ def ledger_of_its_own(settings: Settings, tmp_path: Path) -> None:
     settings.AUDIT_LOG_ORIGIN = "countersign.test/ledger"
     settings.AUDIT_STATE_FILE = tmp_path / "ledger" / "state"
     settings.AUDIT_ANCHOR_DIR = tmp_path / "anchors"
+    settings.AUDIT_ARCHIVE_DIR = tmp_path / "archive"
     settings.AUDIT_ANCHORS = []
     settings.AUDIT_MAC_KEY = b"the app's key"
     settings.AUDIT_MAC_KEY_ID = "1"

@@ -48,13 +48,13 @@ def arm_sequencer(point: Point) -> None:
     from audit.journal import Journal
     from audit.sequencer import Sequencer
 
-    _after(intake, "take", point, "taken")
-    _after(intake, "admit", point, "admitted")
-    _after(intake, "write_index", point, "indexed")
-    _after(sequencer, "_write_bundles", point, "bundled")
-    _after(sequencer, "_write_tiles", point, "tiled")
-    _after(Sequencer, "_log", point, "signed")
-    _after(Sequencer, "_record_anchors", point, "noted")
+    after(intake, "take", point, "taken")
+    after(intake, "admit", point, "admitted")
+    after(intake, "write_index", point, "indexed")
+    after(sequencer, "_write_bundles", point, "bundled")
+    after(sequencer, "_write_tiles", point, "tiled")
+    after(Sequencer, "_log", point, "signed")
+    after(Sequencer, "_record_anchors", point, "noted")
     append = Journal.append
 
     def append_or_die(journal: Journal, line: Any) -> None:
@@ -71,7 +71,8 @@ def arm_sequencer(point: Point) -> None:
     setattr(Journal, "append", append_or_die)  # noqa: B010 - a fault is put where no caller could put one
 
 
-def _after(owner: Any, name: str, point: Point, reached: str) -> None:
+def after(owner: Any, name: str, point: Point, reached: str) -> None:
+    """Reach the point whenever this step is done."""
     step: Callable[..., Any] = getattr(owner, name)
 
     def run(*args: Any, **kwargs: Any) -> Any:

@@ -18,6 +18,7 @@ from audit.anchors.protocol import SinkMisconfigured
 from audit.journal import JournalDamaged
 from audit.keys import KeyRefused
 from audit.sequencer import RefusesToSign
+from audit.tiles import BrokenBundle
 
 COMMANDS: Final[dict[str, ModuleType]] = {
     module.name.replace("_", "-"): import_module(f"{commands.__name__}.{module.name}")
@@ -42,3 +43,5 @@ class Command(BaseCommand):
             COMMANDS[subcommand].run(options, self.stdout)
         except (RefusesToSign, KeyRefused, JournalDamaged, SinkMisconfigured) as error:
             raise CommandError(str(error)) from error
+        except BrokenBundle as error:
+            raise CommandError(f"The entries cannot be read: {error}. Run `manage.py audit verify`.") from error
