@@ -25,6 +25,7 @@ INDEX_COLUMNS: Final = (
     "outcome",
     "writer",
     "n",
+    "req",
 )
 
 
@@ -138,6 +139,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, rename=_FIELD_NAMES):
             indexed(self.outcome),
             indexed(self.writer),
             self.n,
+            indexed(self.request_id),
         )
 
 

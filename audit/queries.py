@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import reduce
-from operator import or_
-from typing import Any, Final, overload
+from typing import Any, Final, NamedTuple, overload
 
 import orjson
 import structlog
-from django.db.models import Q, QuerySet
 
-from audit import store
+from audit import search, store
 from audit.entries import Entry, Malformed, indexed
-from audit.events import Action, Obj
+from audit.events import Obj
 from audit.models import IndexRow, Pending, Private
 from audit.note import TreeHead
 from audit.payload import decode_disclosures
+from audit.places import place_of
+from audit.search import Filter as Filter
+from audit.search import microseconds
 from audit.tiles import TILE_WIDTH, BrokenBundle
 
 log = structlog.get_logger(__name__)
@@ -28,22 +28,12 @@ MAX_PENDING: Final = 500
 _CHUNK: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which entries are asked for; what is left empty does not narrow.
+class Difference(NamedTuple):
+    """A field that changed, and its values as text; None: there was none."""
 
-    `action` is a whole action or a beginning that ends in a dot (`version.`); `actors` are identifiers of which any may match;
-    `obj` is matched with the object's identifier and its name.
-    """
-
-    action: str = ""
-    actors: frozenset[str] = frozenset()
-    obj: str = ""
-    obj_kind: str = ""
-    obj_id: str = ""
-    outcome: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
+    name: str
+    before: str | None
+    after: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +43,7 @@ class LoggedEntry:
     seq: int | None
     entry: Entry
     private: dict[str, str] = field(default_factory=dict)
+    payload: bytes = b""
 
     @property
     def is_pending(self) -> bool:
@@ -83,6 +74,22 @@ class LoggedEntry:
         return f"{self.entry.obj_name or self.entry.obj_id}{version}"
 
     @property
+    def obj(self) -> Obj:
+        """What it was done to."""
+        return Obj(self.entry.obj_kind, self.entry.obj_id, self.entry.obj_name, self.entry.obj_version)
+
+    @property
+    def place(self) -> str:
+        """The path of the page that shows what it was done to; empty where there is none."""
+        return place_of(self.obj)
+
+    @property
+    def differences(self) -> list[Difference]:
+        """Each changed field with both values; None where a side has none."""
+        before, after = _fields(self.entry.before), _fields(self.entry.after)
+        return [Difference(name, before.get(name), after.get(name)) for name in {**before, **after}]
+
+    @property
     def changes(self) -> list[tuple[str, str]]:
         """Each changed field with its value, or with both values where there were two."""
         before, after = _fields(self.entry.before), _fields(self.entry.after)
@@ -101,18 +108,32 @@ class Head:
     note: str
 
 
-class Found(Sequence[LoggedEntry]):
-    """The entries that a filter finds, newest first: pending ones before logged ones. Counts and slices cost one query each."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of entries, newest first: those that wait to be logged (on the first page only), then logged ones.
 
-    def __init__(self, pending: list[LoggedEntry], logged: QuerySet[IndexRow]) -> None:
-        self._pending = pending
-        self._logged = logged
+    `older` and `newer` are the positions to go on from, None where nothing follows. `unreadable` entries are logged but damaged.
+    """
+
+    entries: list[LoggedEntry]
+    older: int | None = None
+    newer: int | None = None
+    unreadable: int = 0
+    waiting: int = 0
+
+
+class Found(Sequence[LoggedEntry]):
+    """The entries that a filter finds, newest first: pending ones before logged ones. Iterating holds a thousand at a time."""
+
+    def __init__(self, wanted: Filter, *, pending: bool = True) -> None:
+        self._wanted = wanted
+        self._pending = _waiting(wanted) if pending else []
         self._count: int | None = None
 
     def __len__(self) -> int:
-        """How many there are."""
+        """How many there are; counted once."""
         if self._count is None:
-            self._count = self._logged.count()
+            self._count = search.count(self._wanted)
         return len(self._pending) + self._count
 
     @overload
@@ -120,27 +141,50 @@ class Found(Sequence[LoggedEntry]):
     @overload
     def __getitem__(self, index: slice) -> list[LoggedEntry]: ...
     def __getitem__(self, index: int | slice) -> LoggedEntry | list[LoggedEntry]:
-        """One entry, or a run of them."""
-        if isinstance(index, int):
-            return self[index : index + 1][0]
-        start, stop, _step = (
-            index.indices(len(self)) if index.stop is None or index.stop < 0 else (index.start or 0, index.stop, 1)
-        )
-        ahead = len(self._pending)
-        seqs = self._logged.values_list("seq", flat=True)[max(0, start - ahead) : max(0, stop - ahead)]
-        return [*self._pending[start:stop], *_read(list(seqs))]
+        """One entry, or a run of them, read from the newest on: for the first few."""
+        return list(self)[index] if isinstance(index, int) else self._run(index)
+
+    def _run(self, index: slice) -> list[LoggedEntry]:
+        if index.stop is None or index.stop < 0 or (index.start or 0) < 0:
+            return list(self)[index]
+        wanted = max(0, index.stop - len(self._pending))
+        seqs = search.find([self._wanted], limit=wanted) if wanted else []
+        return [*self._pending, *_read(seqs)][index]
 
     def __iter__(self) -> Iterator[LoggedEntry]:
-        """All of them, a thousand at a time."""
-        for start in range(0, len(self), _CHUNK):
-            yield from self[start : start + _CHUNK]
+        """All of them."""
+        yield from self._pending
+        before: int | None = None
+        while seqs := search.find([self._wanted], limit=_CHUNK, before=before):
+            yield from _read(seqs)
+            before = seqs[-1]
 
 
-def entries(wanted: Filter | None = None) -> Found:
-    """The entries that match, newest first; slice it, or give it to a paginator."""
-    wanted = wanted or Filter()
-    pending = [one for one in _pending() if _matches(one.entry, wanted)]
-    return Found(pending, _narrow(IndexRow.objects.order_by("-seq"), wanted))
+def entries(wanted: Filter | None = None, *, pending: bool = True) -> Found:
+    """The entries that match, newest first; without those that wait to be logged, where `pending` is false."""
+    return Found(wanted or Filter(), pending=pending)
+
+
+def page(wanted: Filter, *, size: int, before: int | None = None, after: int | None = None) -> Page:
+    """The entries next to a position (older than `before`, newer than `after`), else the newest."""
+    if after is not None:
+        seqs = search.find([wanted], limit=size + 1, after=after)
+        if len(seqs) > size:
+            shown = seqs[1:]
+            return _page(shown, older=shown[-1], newer=shown[0])
+    if after is not None or before is None:
+        waiting = _waiting(wanted)
+        seqs = search.find([wanted], limit=size + 1)
+        found = _page(seqs[:size], older=seqs[size - 1] if len(seqs) > size else None, newer=None)
+        return replace(found, entries=[*waiting[:size], *found.entries], waiting=max(0, len(waiting) - size))
+    seqs = search.find([wanted], limit=size + 1, before=before)
+    shown = seqs[:size]
+    return _page(shown, older=seqs[size - 1] if len(seqs) > size else None, newer=shown[0] if shown else before - 1)
+
+
+def since(wanted: Filter, seq: int, *, limit: int) -> list[LoggedEntry]:
+    """The newest entries that were logged after position `seq`, at most `limit`."""
+    return [one for one in _read(search.find([wanted], limit=limit)) if one.seq is not None and one.seq > seq]
 
 
 def entries_for(obj: Obj, limit: int = 50) -> list[LoggedEntry]:
@@ -150,9 +194,41 @@ def entries_for(obj: Obj, limit: int = 50) -> list[LoggedEntry]:
 
 def newest(wanted: Sequence[Filter], limit: int) -> list[LoggedEntry]:
     """The newest entries that any of the filters matches, in three statements however many filters there are."""
-    pending = [one for one in _pending() if any(_matches(one.entry, each) for each in wanted)]
-    condition = reduce(or_, (_condition(each) for each in wanted), Q())
-    return Found(pending, IndexRow.objects.filter(condition).order_by("-seq"))[:limit]
+    pending = [one for one in _pending() if any(_matches(one.entry, each) for each in wanted)][:limit]
+    return [*pending, *_read(search.find(wanted, limit=limit - len(pending)))] if len(pending) < limit else pending
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The entries before and after one, about the same thing and by the same writer; None where there is none."""
+
+    older: int | None
+    newer: int | None
+    writer_older: int | None
+    writer_newer: int | None
+
+
+def neighbours(one: LoggedEntry) -> Neighbours:
+    """Where to go on from a logged entry."""
+    seq, entry = one.seq or 0, one.entry
+    same = Filter(obj_kind=entry.obj_kind, obj_id=entry.obj_id) if entry.obj_id else None
+    of_writer = IndexRow.objects.filter(writer=indexed(entry.writer)).values_list("seq", flat=True)
+    return Neighbours(
+        _first(search.find([same], limit=1, before=seq)) if same else None,
+        _first(search.find([same], limit=1, after=seq)) if same else None,
+        of_writer.filter(n=entry.previous).first(),
+        of_writer.filter(n__gt=entry.n).order_by("n").first(),
+    )
+
+
+def _first(seqs: list[int]) -> int | None:
+    return seqs[0] if seqs else None
+
+
+def read(seq: int) -> LoggedEntry | None:
+    """The entry at a position; None where there is none or it cannot be read."""
+    found = _read([seq])
+    return found[0] if found else None
 
 
 def latest_checkpoint() -> Head | None:
@@ -164,43 +240,27 @@ def latest_checkpoint() -> Head | None:
     return Head(head.size, head.root.hex(), datetime.fromtimestamp(latest.t / 1_000_000, UTC), latest.note)
 
 
-def _narrow(rows: QuerySet[IndexRow], wanted: Filter) -> QuerySet[IndexRow]:
-    return rows.filter(_condition(wanted))
+def _page(seqs: list[int], *, older: int | None, newer: int | None) -> Page:
+    shown = _read(seqs)
+    return Page(shown, older, newer, unreadable=len(seqs) - len(shown))
 
 
-def _condition(wanted: Filter) -> Q:
-    exact = {"outcome": wanted.outcome, "obj_kind": wanted.obj_kind, "obj_id": wanted.obj_id}
-    found = Q(**{column: indexed(value) for column, value in exact.items() if value})
-    if wanted.action:
-        found &= Q(action__in=_actions(wanted.action))
-    if wanted.actors:
-        found &= Q(actor_id__in=[indexed(actor) for actor in wanted.actors])
-    if wanted.obj:
-        found &= Q(obj_id=indexed(wanted.obj)) | Q(obj_name=indexed(wanted.obj))
-    if wanted.since:
-        found &= Q(t__gte=_microseconds(wanted.since))
-    if wanted.until:
-        found &= Q(t__lt=_microseconds(wanted.until))
-    return found
+def _waiting(wanted: Filter) -> list[LoggedEntry]:
+    return [one for one in _pending() if _matches(one.entry, wanted)]
 
 
 def _matches(entry: Entry, wanted: Filter) -> bool:
     return (
-        (not wanted.action or entry.action in _actions(wanted.action))
+        (not wanted.action or entry.action in wanted.actions())
         and (not wanted.actors or entry.actor_id in wanted.actors)
         and (not wanted.obj or wanted.obj in (entry.obj_id, entry.obj_name))
         and wanted.obj_kind in ("", entry.obj_kind)
         and wanted.obj_id in ("", entry.obj_id)
         and wanted.outcome in ("", entry.outcome)
-        and (wanted.since is None or entry.t >= _microseconds(wanted.since))
-        and (wanted.until is None or entry.t < _microseconds(wanted.until))
+        and wanted.request in ("", entry.request_id)
+        and (wanted.since is None or entry.t >= microseconds(wanted.since))
+        and (wanted.until is None or entry.t < microseconds(wanted.until))
     )
-
-
-def _actions(wanted: str) -> list[str]:
-    return [
-        action.value for action in Action if action == wanted or (wanted.endswith(".") and action.startswith(wanted))
-    ]
 
 
 def _pending() -> list[LoggedEntry]:
@@ -237,14 +297,10 @@ def _decode(seq: int | None, payload: bytes, private: bytes) -> LoggedEntry | No
         opened = {one.name: one.value for one in decode_disclosures(private) if one.digest in entry.digests}
     except (Malformed, ValueError):
         return None
-    return LoggedEntry(seq, entry, opened)
+    return LoggedEntry(seq, entry, opened, payload)
 
 
 def _fields(side: Any) -> dict[str, str]:
     """The fields of one side of a difference as text; a side that was too large is its digest and size."""
     fields = side if isinstance(side, dict) else {}
     return {name: value if isinstance(value, str) else orjson.dumps(value).decode() for name, value in fields.items()}
-
-
-def _microseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000_000)

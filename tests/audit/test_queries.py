@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.core.paginator import Paginator
 
 from audit.actions import append_alone
 from audit.events import Action, Actor, Obj, Outcome
 from audit.models import Private
-from audit.queries import Filter, entries, entries_for, latest_checkpoint
+from audit.queries import Filter, entries, entries_for, latest_checkpoint, page
 from audit.sequencer import Sequencer
 from tests.audit.conftest import ALICE, CREDIT, happen
 from tests.audit.test_attacks import store_garbage
@@ -92,16 +91,27 @@ def test_an_erased_name_leaves_the_identifier(history: Sequencer) -> None:
     assert list(entries())[3].actor_name == "person a1"
 
 
-def test_pages_cut_through_pending_and_logged_entries(ledger: Sequencer, django_assert_max_num_queries: Any) -> None:
+def test_the_first_page_holds_what_waits_before_what_is_logged(
+    ledger: Sequencer, django_assert_max_num_queries: Any
+) -> None:
     happen(30)
-    pages = Paginator(entries(), 50)
 
     with django_assert_max_num_queries(8):
-        first = list(pages.page(1))
+        first = page(Filter(), size=50)
+    second = page(Filter(), size=50, before=first.older)
+    last = page(Filter(), size=50, before=30)
 
-    assert (pages.count, pages.num_pages) == (630, 13)
-    assert [one.seq for one in first] == [None] * 30 + list(range(599, 579, -1))
-    assert [one.seq for one in pages.page(13)] == list(range(29, -1, -1))
+    assert [one.seq for one in first.entries] == [None] * 30 + list(range(599, 549, -1))
+    assert (first.older, first.newer) == (550, None)
+    assert ([one.seq for one in second.entries], second.newer) == (list(range(549, 499, -1)), 549)
+    assert ([one.seq for one in last.entries], last.older) == (list(range(29, -1, -1)), None)
+    assert page(Filter(), size=50, after=549).entries == first.entries
+
+
+def test_more_that_wait_than_a_page_holds_are_counted(ledger: Sequencer) -> None:
+    happen(30)
+
+    assert page(Filter(), size=10).waiting == 20
 
 
 def test_an_entry_that_cannot_be_read_does_not_hide_the_others(ledger: Sequencer) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 
 from access.models import User
 from audit.actions import append_alone
@@ -20,13 +23,21 @@ from tests.audit.conftest import ALICE, CREDIT, happen
 from tests.audit.test_attacks import edit_an_entry, store_garbage
 
 ClientFor = Callable[[User], Client]
-ROUTES = [
+Route = tuple[Any, ...]
+ROUTES: list[Route] = [
     ("get", "audit:log"),
     ("post", "audit:verify"),
-    ("get", "audit:export"),
+    ("get", "audit:export", "csv"),
+    ("get", "audit:export", "jsonl"),
+    ("get", "audit:export", "cloudevents.jsonl"),
+    ("get", "audit:export", "ocsf.jsonl"),
     ("get", "audit:checkpoint"),
     ("get", "audit:bundle"),
+    ("get", "audit:entry", 17),
+    ("get", "audit:receipt", 17),
+    ("get", "audit:activity", "a1"),
 ]
+CSV = reverse_lazy("audit:export", args=["csv"])
 
 
 @pytest.fixture
@@ -35,22 +46,25 @@ def auditor(dave: User, client_for: ClientFor) -> Client:
     return client_for(dave)
 
 
-@pytest.mark.parametrize(("method", "route"), ROUTES)
-def test_who_is_not_signed_in_is_sent_to_sign_in(ledger: Sequencer, client: Client, method: str, route: str) -> None:
-    answer = getattr(client, method)(reverse(route))
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: "-".join(map(str, route[1:])))
+def test_who_is_not_signed_in_is_sent_to_sign_in(ledger: Sequencer, client: Client, route: Route) -> None:
+    method, name, *arguments = route
+
+    answer = getattr(client, method)(reverse(name, args=arguments))
 
     assert answer.status_code == 302
     assert reverse("account_login") in answer["Location"]
 
 
-@pytest.mark.parametrize(("method", "route"), ROUTES)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: "-".join(map(str, route[1:])))
 @pytest.mark.parametrize("name", ["alice", "root"])
 def test_who_is_no_auditor_is_refused_and_that_is_recorded(
-    request: pytest.FixtureRequest, ledger: Sequencer, client_for: ClientFor, name: str, method: str, route: str
+    request: pytest.FixtureRequest, ledger: Sequencer, client_for: ClientFor, name: str, route: Route
 ) -> None:
     user: User = request.getfixturevalue(name)
+    method, page, *arguments = route
 
-    answer = getattr(client_for(user), method)(reverse(route))
+    answer = getattr(client_for(user), method)(reverse(page, args=arguments))
 
     assert answer.status_code == 403
     assert b"Auditor" in answer.content
@@ -107,11 +121,81 @@ def test_a_person_is_found_by_user_name(sequencer: Sequencer, alice: User, audit
     assert "<code>person.create</code>" not in page
 
 
-def test_a_date_that_is_none_is_said_and_narrows_nothing(ledger: Sequencer, auditor: Client) -> None:
-    page = auditor.get(reverse("audit:log"), {"since": "soon"}).content.decode()
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"since": "soon"}, "Enter a day or a minute in UTC"),
+        ({"since": "2026-11-23", "until": "2026-11-22T10:00"}, "This is before the beginning of the range"),
+        ({"action": "model.invent"}, "Select a valid choice"),
+        ({"outcome": "perhaps"}, "Select a valid choice"),
+        ({"kind": "model"}, "Give a name or an id too"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_said_beside_the_field_and_lists_nothing(
+    ledger: Sequencer, auditor: Client, query: dict[str, str], said: str
+) -> None:
+    page = auditor.get(reverse("audit:log"), query).content.decode()
 
-    assert "Enter a valid date" in page
-    assert "<code>model.update</code>" in page
+    assert said in page
+    assert "The filter cannot be read" in page
+    assert "<code>model.update</code>" not in page
+    assert auditor.get(CSV, query).status_code == 400
+
+
+def test_a_day_is_read_from_its_first_to_its_last_minute(sequencer: Sequencer, auditor: Client) -> None:
+    happen(3)
+    today = datetime.now(UTC).date().isoformat()
+
+    page = auditor.get(
+        reverse("audit:log"), {"since": today, "until": today, "action": "model.update"}
+    ).content.decode()
+
+    assert page.count("<code>model.update</code>") == 3
+    assert f'value="{today}T23:59"' in page
+    assert f"{today} 00:00 UTC" in page
+
+
+def test_each_filter_that_is_on_can_be_left_out(ledger: Sequencer, auditor: Client) -> None:
+    page = auditor.get(reverse("audit:log"), {"action": "model.", "outcome": "ok", "request": "r-1"}).content.decode()
+
+    for chip in ("?action=model.&amp;outcome=ok", "?action=model.&amp;request=r-1", "?outcome=ok&amp;request=r-1"):
+        assert f'href="{chip}"' in page
+
+
+def test_pages_go_on_from_a_position_in_both_directions(ledger: Sequencer, auditor: Client) -> None:
+    Pending.objects.all().delete()
+    address = reverse("audit:log")
+
+    seen, query = [], ""
+    for _ in range(12):
+        page = auditor.get(f"{address}?{query}").content.decode()
+        seen.append([int(seq) for seq in re.findall(r'<tr data-seq="(\d+)"', page)])
+        query = (re.findall(r'rel="next" href="\?([^"]+)"', page) or [""])[0]
+    back = auditor.get(address, {"after": seen[5][0]}).content.decode()
+
+    assert [seq for rows in seen for seq in rows] == list(range(599, -1, -1))
+    assert query == ""
+    assert [int(seq) for seq in re.findall(r'<tr data-seq="(\d+)"', back)] == seen[4]
+    assert 'rel="prev"' not in auditor.get(address, {"after": seen[0][0]}).content.decode()
+
+
+def test_the_tail_answers_with_what_came_since_and_with_nothing_where_nothing_came(
+    ledger: Sequencer, auditor: Client
+) -> None:
+    address = reverse("audit:log")
+    ledger.tick()
+    size = ledger.head.size
+    quiet = auditor.get(address, {"part": "live", "seen": size - 1, "action": "model.update"})
+    happen(2)
+    ledger.tick()
+
+    answer = auditor.get(address, {"part": "live", "seen": size - 1, "action": "model.update"})
+
+    assert quiet.status_code == 204
+    assert answer.content.decode().count("<tr data-seq=") == 2
+    assert b"<html" not in answer.content
+    assert auditor.get(address, {"part": "live", "seen": "x"}).status_code == 400
+    assert auditor.get(address, {"part": "live", "seen": "1", "outcome": "perhaps"}).status_code == 400
 
 
 def test_what_people_wrote_is_shown_and_not_run(sequencer: Sequencer, auditor: Client) -> None:
@@ -185,7 +269,7 @@ def test_entries_that_cannot_be_read_are_said(ledger: Sequencer, auditor: Client
 
 
 def test_the_export_holds_what_the_filter_finds_and_is_recorded(ledger: Sequencer, auditor: Client) -> None:
-    answer = auditor.get(reverse("audit:export"), {"action": "model.update"})
+    answer = auditor.get(CSV, {"action": "model.update"})
 
     rows = list(csv.reader(StringIO(answer.getvalue().decode())))
     assert answer["Content-Type"].startswith("text/csv")
@@ -193,14 +277,14 @@ def test_the_export_holds_what_the_filter_finds_and_is_recorded(ledger: Sequence
     assert len(rows) == 601
     assert "192.0.2.7" not in answer.getvalue().decode()
     (export,) = entries(Filter(action="ledger.export"))
-    assert export.entry.after == {"entries": 600, "filter": {"action": "model.update"}}
+    assert export.entry.after == {"entries": 600, "filter": {"action": "model.update"}, "format": "csv"}
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1"])
 def test_the_export_runs_no_formulas(sequencer: Sequencer, auditor: Client, name: str) -> None:
     append_alone(Action.MODEL_CREATE, by=ALICE, obj=Obj("model", "1", name))
 
-    answer = auditor.get(reverse("audit:export"), {"action": "model.create"})
+    answer = auditor.get(CSV, {"action": "model.create"})
 
     rows = list(csv.reader(StringIO(answer.getvalue().decode(), newline="")))
     assert rows[1][rows[0].index("name")] == f"'{name}"
@@ -217,9 +301,11 @@ def test_there_is_no_checkpoint_before_there_is_a_ledger(db: None, auditor: Clie
     assert auditor.get(reverse("audit:checkpoint")).status_code == 404
 
 
-@pytest.mark.parametrize("route", ["audit:log", "audit:export", "audit:checkpoint"])
-def test_reading_is_by_get_and_checking_by_post(ledger: Sequencer, auditor: Client, route: str) -> None:
-    assert auditor.post(reverse(route)).status_code == 405
+@pytest.mark.parametrize(
+    "route", [one for one in ROUTES if one[0] == "get"], ids=lambda route: "-".join(map(str, route[1:]))
+)
+def test_reading_is_by_get_and_checking_by_post(ledger: Sequencer, auditor: Client, route: Route) -> None:
+    assert auditor.post(reverse(route[1], args=route[2:])).status_code == 405
     assert auditor.get(reverse("audit:verify")).status_code == 405
 
 
@@ -227,4 +313,4 @@ def test_a_page_costs_a_bounded_number_of_queries(
     ledger: Sequencer, auditor: Client, django_assert_max_num_queries: Callable[[int], object]
 ) -> None:
     with django_assert_max_num_queries(25):  # type: ignore[attr-defined]  # a context manager, typed as a callable here
-        auditor.get(reverse("audit:log"), {"page": "3"})
+        auditor.get(reverse("audit:log"), {"before": "300", "obj": "credit", "since": "2026-01-01"})
