@@ -21,6 +21,7 @@ from audit.keys import mac
 from audit.merkle import leaf_hash
 from audit.models import Checkpoint, IndexRow
 from audit.payload import VERSION, Fields, conceal, difference, encode, plain
+from audit.tally import note
 from audit.writer import current
 
 _INSERT: Final = "INSERT INTO audit_pending (mac, payload, private, prompt) VALUES (%s, %s, %s, %s) RETURNING id"
@@ -99,6 +100,7 @@ def append(
     values = (mac(payload), payload, openings, action in PROMPT and outcome is Outcome.OK)
     _insert(database, values)
     writer.keep(n, database)
+    note(action, obj, outcome)
     return Receipt(writer.name, n, t, leaf_hash(payload))
 
 

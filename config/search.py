@@ -15,7 +15,9 @@ from django.views.decorators.http import require_safe
 
 from access.permissions import Permission
 from access.principal import Principal
-from access.requests import reader_of
+from access.requests import principal_of, reader_of
+from audit.actions import append_alone
+from audit.events import Action, Obj
 from config.search_kinds import KINDS, Hit, Kind
 from foundation.navigation import entries_for
 
@@ -55,16 +57,32 @@ class Group:
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """What matches `?q=`, by kind: for htmx the palette's list; `?kind=` pages through one kind. Without a query, the places."""
+    """What matches `?q=`, by kind: for htmx the palette's list; `?kind=` pages through one kind. Without a query, the places.
+
+    Each search that is answered is on record; the palette asks once the keys have rested, so a word that is typed is one search.
+    """
     by = reader_of(request)
     query = " ".join(request.GET.get("q", "").replace("\0", "").split())[:LONGEST]
     context = {"query": query, "kinds": KINDS}
+    if query:
+        _record(request, query)
     if request.htmx:  # type: ignore[attr-defined]  # set by django-htmx
         return render(request, "search/_hits.html", context | {"groups": _numbered(_groups(query, by, IN_PALETTE))})
     kind = next((one for one in KINDS if one.key == request.GET.get("kind")), None)
     if kind is not None and query:
         return render(request, "search/search.html", context | _page(kind, query, by, request.GET.get("page")))
     return render(request, "search/search.html", context | {"groups": _groups(query, by, ON_PAGE)})
+
+
+def _record(request: HttpRequest, query: str) -> None:
+    """Put on record that somebody searched. What for enters as an erasable disclosure: it may name a person."""
+    append_alone(
+        Action.SEARCH_RUN,
+        by=principal_of(request),
+        obj=Obj("search", ""),
+        after={"kind": request.GET.get("kind", "")[:LONGEST], "palette": bool(getattr(request, "htmx", False))},
+        private={"query": query},
+    )
 
 
 def _page(kind: Kind, query: str, by: Principal, number: str | None) -> dict[str, object]:

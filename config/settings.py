@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "access.middleware.PrincipalMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "config.recording.OnRecord",
     "config.middleware.SignInFirst",
     "config.middleware.RefusalMiddleware",
     "axes.middleware.AxesMiddleware",
