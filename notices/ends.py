@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.db.models import Model
+
 from jobs.models import Job
 from jobs.work import when_over
 from notices.actions import tell
@@ -16,10 +18,14 @@ from notices.models import Notification
 
 @dataclass(frozen=True)
 class Words:
-    """What the work was, to continue a sentence ("Training of credit"), and the page that shows its result."""
+    """What the work was, to continue a sentence ("Training of credit"), and the page that shows its result.
+
+    `about`: the registered model that it names; whoever may not see that any more is told nothing.
+    """
 
     what: str
     link: str
+    about: Model | None = None
 
 
 Describe = Callable[[Job], Words]
@@ -52,4 +58,5 @@ def tell_requester(job: Job) -> None:
         title=f"{words.what} {'is done' if good else 'failed'}",
         body="" if good else job.error,
         link=words.link,
+        about=words.about,
     )

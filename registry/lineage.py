@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.urls import NoReverseMatch, reverse
@@ -25,9 +25,13 @@ class Step:
     note: str = ""
 
 
-def steps(version: ModelVersion) -> list[Step]:
-    """The lineage in order, from the data to the aliases; what is not known is left out, and `gaps` says so."""
-    return [*_data(version), *_training(version), *_version(version), *_after(version)]
+def steps(version: ModelVersion, *, sees_data: bool) -> list[Step]:
+    """The lineage in order, from the data to the aliases; what is not known is left out, and `gaps` says so.
+
+    `sees_data`: whether the reader may open the pages of datasets; for others the data has its name and no link.
+    """
+    data = _data(version) if sees_data else (replace(step, link="") for step in _data(version))
+    return [*data, *_training(version), *_version(version), *_after(version)]
 
 
 def gaps(version: ModelVersion) -> list[str]:

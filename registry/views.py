@@ -157,8 +157,10 @@ def _flat(content: Any, prefix: str = "") -> list[tuple[str, Any]]:
 @require_GET
 def lineage_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Where a version came from and where it went."""
-    version = queries.find_version(name, number, _principal(request))
-    context = _about(version) | {"steps": lineage.steps(version), "gaps": lineage.gaps(version)}
+    by = _principal(request)
+    version = queries.find_version(name, number, by)
+    steps = lineage.steps(version, sees_data=by.allows(Permission.SEE_DATASETS))
+    context = _about(version) | {"steps": steps, "gaps": lineage.gaps(version)}
     return render(request, "registry/lineage.html", context)
 
 

@@ -53,7 +53,7 @@ class Attention:
 
 
 def attention(period: Period, by: Principal, *, most: int = 500) -> Attention:
-    """What `by` may see of it, at most `most` lines of each; in six statements."""
+    """What `by` may see of it, at most `most` lines of each; in seven statements."""
     now = timezone.now()
     return Attention(
         at=now,
@@ -75,7 +75,8 @@ def _exceptions(period: Period, by: Principal, now: datetime) -> QuerySet[GateEx
     rows = visible_to(GateException.objects.all(), by, Permission.SEE_MODEL, through="round__review__version__model")
     rows = rows.filter(withdrawn_at=None, ends_at__gt=now).exclude(round__state__in=_OVER)
     related = ("round__review__version__model", "round__review__stage", "person")
-    return narrow(rows, period, "round__review__version__model").select_related(*related).order_by("ends_at", "pk")
+    rows = narrow(rows, period, "round__review__version__model").select_related(*related)
+    return rows.prefetch_related("round__policies").order_by("ends_at", "pk")
 
 
 def _in_force(approvals: QuerySet[Approval], now: datetime) -> QuerySet[Approval]:

@@ -52,7 +52,7 @@ class CheckForm(forms.Form):
         "or the artifact's SHA-256 as the certificate prints it.",
     )
     file = forms.FileField(
-        label="or a file",
+        label="File",
         required=False,
         help_text="Also an offline bundle of the ledger (.tar, up to 32 MB); it is checked and not kept.",
         widget=forms.ClearableFileInput(attrs={"accept": ".json,.tlog-proof,.tar,application/json,application/x-tar"}),

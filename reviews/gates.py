@@ -29,6 +29,8 @@ _WORDS: Final = {
 }
 MAX_SHOWN: Final = 180
 INSUFFICIENT: Final = "insufficient evidence"
+FOLLOWS: Final = "by the live version"
+"""What is said of a limit that moves with what is live; the expression is in the policy."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,12 @@ def _required(gate: Gate, decisive: str, facts: Facts) -> str:
         return "yes"
     answer = LANGUAGE.ask(taken_apart.right, facts)
     value = taken_apart.right if answer.error else shown(answer.value, gate.unit)
-    derived = f" ({taken_apart.right})" if _names_facts(taken_apart) and not answer.error else ""
+    derived = f" ({FOLLOWS})" if _names_live(taken_apart) and not answer.error else ""
     return f"{_WORDS[taken_apart.operator]} {value}{derived}"
 
 
-def _names_facts(taken_apart: Comparison) -> bool:
-    return any(name in taken_apart.right for name in LANGUAGE.schema)
+def _names_live(taken_apart: Comparison) -> bool:
+    return "production." in taken_apart.right
 
 
 def shown(value: Any, unit: Unit = Unit.PLAIN) -> str:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from access.permissions import Permission
 from access.principal import Principal
-from audit.queries import Filter, LoggedEntry, newest
+from audit.queries import Filter, newest
 from foundation.numbers import whole_number
 from foundation.refusals import NotFound, RequirementStatus
 from registry import cards
@@ -33,6 +33,7 @@ from reviews.sections.fairness import Fairness, fairness
 from reviews.sections.measured import Measured
 from reviews.sections.performance import Performance, performance
 from reviews.tiles import Tile, gates_shown, tiles_of
+from reviews.told import Told, told
 from reviews.visits import Since, gates_of, news_of, note_visit
 
 HISTORY: Final = 40
@@ -296,13 +297,13 @@ def _readings(review: Review | None, new: Measured, by: Principal) -> dict[str, 
     }
 
 
-def history_of(version: ModelVersion) -> list[LoggedEntry]:
+def history_of(version: ModelVersion) -> list[Told]:
     """What was decided and done about the version, newest first; pulls and downloads are in the audit log."""
     name, number, pk = version.model.name, str(version.number), str(version.pk)
     wanted = [Filter(obj=name, obj_kind=kind) for kind in HISTORY_KINDS]
     wanted += [Filter(action=action, obj_kind="version", obj_id=pk) for action in HISTORY_ACTIONS]
     logged = [entry for entry in newest(wanted, 4 * HISTORY) if entry.entry.obj_version == number]
-    return sorted(logged, key=lambda entry: entry.entry.t, reverse=True)[:HISTORY]
+    return [told(one) for one in sorted(logged, key=lambda one: one.entry.t, reverse=True)[:HISTORY]]
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ class Panel:
     valid_until: datetime | None
     may_request_again: bool = False
     exceptable: frozenset[str] = field(default_factory=frozenset)
+    may_be_approved: bool = True
 
     @property
     def holds(self) -> bool:
@@ -124,6 +125,7 @@ def panel_of(found: Evaluation, by: Principal) -> Panel:
         valid_until=found.approval.valid_until if found.approval else None,
         may_request_again=is_open and request.allowed and any(slot.stale for slot in slots),
         exceptable=_exceptable(found, slots, by) if is_open else frozenset(),
+        may_be_approved=not _approved(found) and found.version.state not in {"rejected", "revoked", "retired"},
     )
 
 

@@ -29,7 +29,8 @@ def compare(work: Work) -> None:
 def in_a_notification(job: Job) -> Words:
     """How the one who asked is told that it is over."""
     training = TrainingJob.objects.select_related("model").get(job=job)
-    return Words(f"Training of {training.model.name}", reverse("training:detail", kwargs={"uuid": job.uuid}))
+    page = reverse("training:detail", kwargs={"uuid": job.uuid})
+    return Words(f"Training of {training.model.name}", page, about=training.model)
 
 
 @in_words(COMPARE_JOB)
@@ -37,4 +38,4 @@ def comparison_in_a_notification(job: Job) -> Words:
     """How the one who asked for another comparison is told that it is over."""
     version = ModelVersion.objects.select_related("model").get(pk=job.payload["version"])
     page = reverse("reviews:version", args=[version.model.name, version.number])
-    return Words(f"Comparing {version} with production", f"{page}#changes")
+    return Words(f"Comparing {version} with production", f"{page}#changes", about=version.model)

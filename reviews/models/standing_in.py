@@ -66,6 +66,12 @@ class GateException(Signed):
             )
         ]
 
+    @property
+    def gate_title(self) -> str:
+        """The gate as the policies of its round call it; its key where none of them has it."""
+        gates = (gate for policy in self.round.policies.all() for gate in policy.content.get("gates", ()))
+        return next((str(gate["title"]) for gate in gates if gate["key"] == self.gate_key), self.gate_key)
+
     def ledger_ref(self) -> Obj:
         """How the ledger names this exception."""
         version = self.round.review.version

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django import template
@@ -22,6 +22,11 @@ from reviews.models import Review, Thread
 from reviews.panel import Panel
 
 register = template.Library()
+
+NEWEST: Final = 2
+"""So many of the newest remarks of a long thread are not folded."""
+WORTH_FOLDING: Final = 3
+"""Fewer remarks are not worth a click."""
 
 
 class Shown(NamedTuple):
@@ -42,6 +47,22 @@ class Shown(NamedTuple):
     stage: str
     resolvable: bool
     conditional: bool
+
+    @property
+    def first(self) -> tuple[Said, ...]:
+        """What is always read: everything, or the question where what follows is folded."""
+        return self.said[:1] if self.folded else self.said
+
+    @property
+    def folded(self) -> tuple[Said, ...]:
+        """What lies between the question and the newest remarks of a long thread."""
+        between = self.said[1:-NEWEST]
+        return between if len(between) >= WORTH_FOLDING else ()
+
+    @property
+    def last(self) -> tuple[Said, ...]:
+        """The newest remarks below what is folded."""
+        return self.said[-NEWEST:] if self.folded else ()
 
 
 @lru_cache(maxsize=1_024)
@@ -91,14 +112,20 @@ def _shown(
         number=review.version.number,
         stage=review.stage.name,
         resolvable=holds or (reader is not None and thread.opened_by_id == reader),
-        conditional=holds and conditional,
+        conditional=conditional,
     )
 
 
 def _conditional(context: Context) -> bool:
-    """Whether the policy of the page lets an approval carry conditions."""
-    found = getattr(context.get("page"), "found", None)
-    return isinstance(found, Evaluation) and found.rules.conditions.allowed
+    """Whether the reader could sign now, and the policy of the page lets an approval carry conditions."""
+    page = context.get("page")
+    found, panel = getattr(page, "found", None), getattr(page, "panel", None)
+    return (
+        isinstance(found, Evaluation)
+        and isinstance(panel, Panel)
+        and panel.sign_slot is not None
+        and found.rules.conditions.allowed
+    )
 
 
 def _holds(context: Context) -> bool:

@@ -41,7 +41,7 @@ def test_author_asks_two_reviewers_sign_and_an_auditor_reads_it(installation: Wo
     auditor = visit(path, "dave", js=js)
     expect(auditor.get_by_role("heading", name="Approved until")).to_be_visible()
     auditor.get_by_role("link", name="Show what happened to this version").click()
-    expect(auditor.get_by_text("gave a sign-off").first).to_be_visible()
+    expect(auditor.get_by_text("approved as").first).to_be_visible()
 
 
 def test_the_dialog_keeps_what_was_written_until_it_is_signed(installation: World, visit: Visit) -> None:
@@ -64,7 +64,7 @@ def test_the_history_comes_when_it_is_scrolled_to(installation: World, visit: Vi
 
     page.locator("#history").scroll_into_view_if_needed()
 
-    expect(page.locator("#history").get_by_text("gave a sign-off").first).to_be_visible()
+    expect(page.locator("#history").get_by_text("approved as").first).to_be_visible()
 
 
 def test_moving_through_the_inbox_shows_each_review_beside_it(installation: World, visit: Visit) -> None:

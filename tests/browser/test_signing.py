@@ -105,7 +105,7 @@ def test_after_signing_panel_and_history_change_together_and_the_next_review_is_
     expect(page.get_by_role("status").filter(has_text="Signed: approve")).to_be_visible()
     expect(panel).to_contain_text("1 of 2")
     expect(panel.get_by_role("heading", level=2)).to_be_focused()
-    expect(page.locator("#history")).to_contain_text("gave a sign-off")
+    expect(page.locator("#history")).to_contain_text("approved as")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_role("link", name="Review and sign…")).to_have_count(0)
     assert page.evaluate("window.untouched"), "nothing was loaded anew"
@@ -121,7 +121,7 @@ def test_the_last_signature_shows_the_approval_without_loading_the_page(review: 
         page.get_by_role("link", name="Review and sign…").click()
         _fill(page)
         page.get_by_role("button", name="Sign", exact=True).click()
-        expect(page.get_by_text("Ledger entry").or_(page.get_by_text("The ledger will log it")).first).to_be_visible()
+        expect(page.get_by_text("Ledger entry").or_(page.get_by_text("Recorded, not yet signed")).first).to_be_visible()
 
     expect(page.get_by_role("heading", name="Approved until")).to_be_focused()
     expect(page.locator(".head")).to_contain_text("Approved")

@@ -17,10 +17,11 @@ from jobs.work import Work, handles, perform, sweep
 from notices import ends
 from notices.ends import Words, in_words
 from notices.models import Notification
+from registry.models import RegisteredModel
 from tests.conftest import as_
 from training.actions import TRAIN_JOB
 
-KIND, SILENT = "tests.notices", "tests.notices.silent"
+KIND, SILENT, ABOUT = "tests.notices", "tests.notices.silent", "tests.notices.about"
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
 
     handles(KIND)(handler)
     handles(SILENT)(handler)
+    handles(ABOUT)(handler)
     in_words(KIND)(lambda job: Words(f"Counting {job.payload['what']}", "/datasets/"))
 
 
@@ -77,6 +79,17 @@ def test_work_whose_worker_was_lost_is_told_too(alice: User) -> None:
     sweep()
 
     assert "worker was lost" in Notification.objects.get().body
+
+
+@pytest.mark.usefixtures("kinds")
+def test_whoever_may_not_see_the_model_any_more_is_told_nothing(model: RegisteredModel, alice: User, bob: User) -> None:
+    in_words(ABOUT)(lambda job: Words("Training of credit", "/training/", about=model))
+    bob.role_assignments.all().delete()
+
+    done(ABOUT, bob)
+    done(ABOUT, alice)
+
+    assert [one.person for one in Notification.objects.all()] == [alice]
 
 
 @pytest.mark.usefixtures("kinds")

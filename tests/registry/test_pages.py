@@ -6,10 +6,13 @@ import pytest
 from django.urls import reverse
 
 from access.permissions import grants_on
-from registry.actions import revise_card, set_alias
+from registry.actions import register_version, revise_card, set_alias
 from registry.models import Alias, RegisteredModel
 from registry.queries import evidence_of
+from registry.store import ArtifactStore
 from tests.conftest import as_
+from tests.datasets.made import prepared, registered, versioned
+from tests.factories import stored_tiny_model
 
 pytestmark = pytest.mark.django_db
 
@@ -164,6 +167,19 @@ def test_lineage_says_what_is_not_known(client_for, alice, version):
 
     assert "which data it was trained on" in page
     assert version.digest in page
+
+
+def test_lineage_leads_to_the_data_only_those_who_may_open_it(client_for, alice, erin, model):
+    data = versioned(registered(alice), alice)
+    files, recipe = stored_tiny_model(ArtifactStore()), prepared(data.dataset, alice)
+    version = register_version(model, files, dataset_version=data, recipe=recipe, by=as_(alice), admit=False)
+    page, link = reverse("registry:lineage", args=["credit", version.number]), f"/datasets/{data.dataset.name}/"
+
+    opened, plain = (client_for(reader).get(page).content.decode() for reader in (alice, erin))
+
+    assert f'<a href="{link}">' in opened
+    assert link not in plain
+    assert str(data) in plain
 
 
 def test_the_card_is_written_and_its_difference_shown(client_for, alice, version):

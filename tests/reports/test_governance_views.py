@@ -116,6 +116,18 @@ class TestAttention:
 
         assert list(attention(Period(), as_(dave)).exceptions) == [standing]
 
+    def test_an_exception_is_named_as_the_policy_of_its_round_names_the_gate(
+        self, review: Review, carol: User, dave: User, client_for: ClientFor
+    ) -> None:
+        gate = review.current_round.policies.get().content["gates"][0]
+        named, unknown = exception(review, carol, gate=gate["key"]), exception(review, carol, gate="gone")
+
+        page = client_for(dave).get("/reports/attention/").content.decode()
+
+        assert named.gate_title == gate["title"] != gate["key"]
+        assert f'<th scope="row">{gate["title"]}</th>' in page
+        assert unknown.gate_title == "gone"
+
     def test_an_exception_of_a_round_that_came_to_nothing_is_not_in_force(
         self, review: Review, carol: User, dave: User
     ) -> None:

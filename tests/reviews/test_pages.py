@@ -505,6 +505,25 @@ def test_new_round_and_withdrawal_by_form(review: Review, alice: User, client_fo
     assert review.current_round.state == Round.State.WITHDRAWN
 
 
+def test_a_first_release_has_nothing_to_compare_with(review: Review, bob: User, client_for: Browser) -> None:
+    first = words(client_for(bob).get(address("version", review.version)))
+
+    assert "See everything that changed" not in first
+    assert "See what happened so far" in first
+
+
+def test_what_an_approval_would_do_is_said_until_it_is_there(
+    review: Review, bob: User, carol: User, client_for: Browser
+) -> None:
+    browser = client_for(bob)
+    assert "If approved, what happens" in words(browser.get(address("version", review.version)))
+
+    sign(review, "validator", bob)
+    sign(review, "risk", carol)
+
+    assert "If approved, what happens" not in words(browser.get(address("version", review.version)))
+
+
 def test_history_tells_decisions_but_not_every_pull(review: Review, bob: User, client_for: Browser) -> None:
     sign(review, "validator", bob)
 
@@ -512,10 +531,10 @@ def test_history_tells_decisions_but_not_every_pull(review: Review, bob: User, c
     page = words(browser.get(address("history", review.version)))
     fragment = browser.get(address("history", review.version), headers={"HX-Request": "true"})
 
-    assert "gave a sign-off" in page
-    assert "requested a review" in page
+    assert "approved as validator, for production" in page
+    assert "asked for a review of a version" in page
     assert "<html" not in fragment.content.decode()
-    assert "gave a sign-off" in words(fragment)
+    assert "approved as validator" in words(fragment)
     assert "Show what happened to this version" in words(browser.get(address("version", review.version)))
 
 

@@ -118,7 +118,8 @@ class TestReading:
     ) -> None:
         page = words(client_for(bob).get(reverse("reviews:policy-diff", args=["staging"]), {"from": 1, "to": 2}))
 
-        assert "valid_months" in page
+        assert "Months that an approval lasts" in page
+        assert "valid_months" not in page
         assert "1 tighter, 0 looser" in page
 
     def test_old_links_to_a_difference_lead_on(self, proposed: PolicyVersion, bob: User, client_for: Browser) -> None:
@@ -277,7 +278,7 @@ class TestPublication:
         signer = client_for(carol)
         assert "What it would change" in words(signer.get(here[2]))
         page = words(signer.get(here[3]))
-        assert "valid_months" in page
+        assert "Months that an approval lasts" in page
         assert PolicyRehearsal.objects.get().digest in page
         signer.post(here[3], signature())
 

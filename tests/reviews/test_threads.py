@@ -343,6 +343,44 @@ class TestPages:
             client_for(dave), review.version
         )
 
+    def test_a_thread_becomes_a_condition_only_while_the_reader_could_sign(
+        self, review: Review, bob: User, carol: User, dave: User, erin: User, alice: User, client_for: Browser
+    ) -> None:
+        allow_conditions(dave, erin)
+        open_round(review, by=as_(alice))
+        open_thread(review, "Explain the gap.", section="fairness", by=as_(carol))
+        assert "Turn into a condition" in self.page(client_for(bob), review.version)
+
+        sign(review, "validator", bob)
+        sign(review, "risk", carol)
+
+        for reader in (bob, carol):
+            assert "Turn into a condition" not in self.page(client_for(reader), review.version)
+
+    def test_a_long_thread_is_folded_but_for_its_question_and_its_newest_remarks(
+        self, question: Thread, review: Review, bob: User, dave: User, client_for: Browser
+    ) -> None:
+        for number in range(5):
+            reply(question, f"Remark {number}.", by=as_(dave))
+
+        page = self.page(client_for(bob), review.version)
+
+        folded = page[page.index("Show 3 more") : page.index("</details>", page.index("Show 3 more"))]
+        assert [number for number in range(5) if f"Remark {number}." in folded] == [0, 1, 2]
+        assert "Remark 4." in page
+        assert "Is the gap explained?" in page
+
+    def test_a_short_thread_is_not_folded(
+        self, question: Thread, review: Review, bob: User, dave: User, client_for: Browser
+    ) -> None:
+        for number in range(4):
+            reply(question, f"Remark {number}.", by=as_(dave))
+
+        page = self.page(client_for(bob), review.version)
+
+        assert page.count("Remark") == 4
+        assert "more of the thread" not in page
+
     def test_everything_works_as_plain_forms(self, review: Review, bob: User, client_for: Browser) -> None:
         browser = client_for(bob)
         browser.post(

@@ -57,6 +57,16 @@ def test_a_training_is_asked_for_by_a_plain_form(
     assert "Refresh" in page, "it works without JavaScript too"
 
 
+def test_the_data_is_a_link_only_for_those_who_may_open_it(
+    training: TrainingJob, alice: User, erin: User, client_for: ClientFor
+) -> None:
+    opened, plain = (client_for(reader).get(training.get_absolute_url()).text for reader in (alice, erin))
+
+    assert 'href="/datasets/loans/?version=1"' in opened
+    assert "/datasets/loans/" not in plain
+    assert str(training.dataset_version) in plain
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
