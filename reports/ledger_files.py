@@ -96,6 +96,7 @@ def check_uploaded_bundle(file: BinaryIO, size: int) -> Checked:
     checks = [Check("Problem", False, sentence) for sentence in report.problems]
     if head is not None and not report.problems:
         checks += [Check("Checked", True, fact) for fact in report.facts]
+        checks += [Check("Remark", None, remark) for remark in report.remarks]
         checks.append(_today(TreeHead(head.origin, head.size, head.root)))
     good = head is not None and all(one.holds is not False for one in checks)
     sentence = (

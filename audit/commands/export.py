@@ -34,4 +34,5 @@ def run(options: dict[str, Any], stdout: OutputWrapper) -> None:
     except (NotExportable, OSError) as error:
         raise CommandError(f"There is no bundle: {error}") from error
     stdout.write(f"{options['to']} holds the ledger up to entry {bundle.head.size:,}, root {bundle.head.root.hex()}.")
-    stdout.write(f'Check it: python3 -I verify.py bundle {options["to"]} --key "{keys.public_lines()[-1].verifier}"')
+    trusted = " ".join(f'--key "{line}"' for line in keys.public_lines())
+    stdout.write(f"Check it: python3 -I verify.py bundle {options['to']} {trusted}")

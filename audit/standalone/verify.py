@@ -6,13 +6,15 @@
     python3 -I verify.py receipt ENTRY.tlog-proof --key KEY [--held FILE]…
 
 KEY is the log's public key, `name+id+base64`, from a channel that whoever gave you the file cannot change; repeat it after
-a rotation, and narrow a replaced key to the sizes that it signed: --key "name+id+base64 until=1200". FILE holds checkpoints
-that you kept from before: one checkpoint as it was given to you, or a file of JSON lines as in the bundle's folder anchors.
-Without a checkpoint of your own, whoever has the log's key could have made up the whole file in front of you.
+a rotation or a recovery, and narrow each to the sizes that it signed, as the lines of the operator's ledger.pub do:
+--key "name+id+base64 from=0 until=1200". FILE holds checkpoints that you kept from before: one checkpoint as it was given to
+you, or a file of JSON lines as in the bundle's folder anchors. Without a checkpoint of your own, whoever has the log's key
+could have made up the whole file in front of you.
 
 Everything is computed anew from the bytes: the hash of each entry, every tile, the root at every signed size (RFC 6962, and
 C2SP's tlog-tiles, tlog-checkpoint, signed-note and tlog-proof), each writer's own numbering, the clock, and that disclosed
-personal data is what the entries commit to. The tar is read in place; nothing is unpacked.
+personal data is what the entries commit to. The tar is read in place; nothing is unpacked. A ledger that was continued under
+another name after a loss holds where it states what was lost; that is said every time.
 
 Exit code 0: all that was checked holds. 1: something does not; each problem is a sentence. 2: nothing could be checked.
 """
@@ -34,6 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 WIDTH, HASH, BLOCK = 256, 32, 512
 LARGEST_ENTRY, LONGEST_LINE = 65_535, 1_000_000
+CONTINUED = "/continued-"  # between a log's name and the number of its continuation after a loss
 CLOCK_TOLERANCE_US = 5 * 60 * 1_000_000
 MOST_PROBLEMS = 100
 NAMES = re.compile(
@@ -64,11 +67,33 @@ class Head(NamedTuple):
     root: bytes
 
 
+class Statement(NamedTuple):
+    """What the first entry of a continuation states: how much was kept, why, and the largest head of each name that was given up."""
+
+    kept: int
+    reason: str
+    lost: list[tuple[str, int, str]]
+
+    def covers(self, head: Head) -> bool:
+        """Whether it states this head, or a larger one of the same name."""
+        return any(
+            origin == head.origin and (size > head.size or (size == head.size and root == head.root.hex()))
+            for origin, size, root in self.lost
+        )
+
+    def sentence(self) -> str:
+        """The loss, for a person."""
+        what = "; ".join(f"{size - self.kept:,} entries of {origin}, up to {size:,}" for origin, size, _ in self.lost)
+        what = f"given up: {what}" if what else "it is not known whether anything was lost"
+        return f"The ledger was recovered at {self.kept:,} entries; {what}. Entry {self.kept} states it and why: {self.reason}"
+
+
 class Report:
-    """What was found: the problems, and what was checked, in sentences."""
+    """What was found, in sentences: problems, remarks that must not go unsaid, and what was checked."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.remarks: list[str] = []
         self.facts: list[str] = []
 
     def problem(self, sentence: str) -> None:
@@ -282,13 +307,30 @@ def tile_names(size: int, since: int) -> Iterator[str]:
                 yield tile_name(kind, full, width)
 
 
+def epoch(name: str) -> tuple[str, int]:
+    """A log's own name, and which continuation of it this is; 1 before any loss."""
+    base, _, number = name.partition(CONTINUED)
+    return base, int(number) if re.fullmatch("[0-9]{1,9}", number, re.ASCII) else 1
+
+
 class Heads:
-    """The signed heads that the tree has to meet: at each size, roots and the first place that claims each."""
+    """The signed heads that the tree has to meet, at each size, with the first place that claims each.
+
+    A head that a later continuation of the ledger has given up cannot be met; its first entry has to state it.
+    """
 
     def __init__(self, keys: list[Key], report: Report) -> None:
         self.keys, self.report = keys, report
-        self.roots: dict[int, dict[bytes, str]] = {}
+        self.signed: dict[int, dict[Head, str]] = {}
         self.seen: set[bytes] = set()
+        self.own = 1  # which continuation the bundle is of
+        self.given_up: list[tuple[Head, str]] = []
+        self.statements: dict[int, Statement] = {}
+        # How many entries each continuation took over: as its key's range says, else as its own first entry does.
+        self.taken_over: dict[str, int] = {}
+        for key in sorted(keys, key=lambda key: key.first):
+            if CONTINUED in key.name and key.first:
+                self.taken_over.setdefault(key.name, key.first - 1)
 
     def add(self, note: str, place: str, size: int | None = None) -> Head | None:
         """Take a checkpoint; the head where its signature holds. `size` is the one under which it was filed."""
@@ -301,7 +343,7 @@ class Heads:
             return None
         if head is not None:
             self.seen.add(digest)
-            self.roots.setdefault(head.size, {}).setdefault(head.root, place)
+            self.signed.setdefault(head.size, {}).setdefault(head, place)
             if size is not None and head.size != size:
                 self.report.problem(f"{place} is filed under {size} entries but signs {head.size}.")
         return head
@@ -314,19 +356,75 @@ class Heads:
     def meet(self, tree: Tree) -> None:
         """Compare the tree as it is now with every head of its size."""
         root = tree.root()
-        for claimed, place in self.roots.get(tree.size, {}).items():
-            if claimed != root:
+        for head, place in self.signed.get(tree.size, {}).items():
+            if self.left_out(head):
+                self.given_up.append((head, place))
+            elif head.root != root and epoch(head.origin)[1] <= self.own:
                 self.report.problem(
                     f"The first {tree.size:,} entries are not the ones that were signed: {place} says root "
-                    f"{claimed.hex()}, the entries give {root.hex()}."
+                    f"{head.root.hex()}, the entries give {root.hex()}."
                 )
+
+    def reach(self, last: int) -> None:
+        """After the last entry: nothing that goes on from here may be signed; heads that were given up do not."""
+        heads = [
+            (head, self.signed[size][head]) for size in sorted(self.signed, reverse=True) for head in self.signed[size]
+        ]
+        self.given_up += [(head, place) for head, place in heads if head.size > last and self.left_out(head)]
+        for head, place in heads:
+            if epoch(head.origin)[1] > self.own or (head.size > last and not self.left_out(head)):
+                what = f"{head.size:,}" if epoch(head.origin)[1] <= self.own else f"{head.size:,} of {head.origin}"
+                self.report.problem(f"The bundle ends at {last:,} entries, but {place} signs {what}: it was cut short.")
+                return
+
+    def left_out(self, head: Head) -> list[int]:
+        """The sizes at which later continuations left out entries that this head signs."""
+        base, number = epoch(head.origin)
+        later = (
+            kept
+            for name, kept in self.taken_over.items()
+            if epoch(name)[0] == base and number < epoch(name)[1] <= self.own
+        )
+        return [kept for kept in later if kept < head.size]
+
+    def state(self, seq: int, entry: dict[str, Any]) -> None:
+        """Take what the first entry of a continuation states."""
+        try:
+            after = entry["d"]["after"]
+            lost = [(str(one["origin"]), int(one["size"]), str(one["root"])) for one in after["lost"]]
+            name, kept, reason = str(after["origin"]), after["kept"], str(after["reason"])
+        except (KeyError, TypeError, ValueError):
+            return
+        self.statements[seq] = Statement(seq, reason, lost)
+        if kept == seq and CONTINUED in name and name in {key.name for key in self.keys}:
+            self.taken_over.setdefault(name, seq)
+
+    def account(self, since: int) -> None:
+        """Say what was given up, and hold against the ledger what nobody stated."""
+        for head, place in self.given_up:
+            kept = self.left_out(head)
+            if any(at in self.statements and self.statements[at].covers(head) for at in kept):
+                continue
+            if any(at < since for at in kept):
+                self.report.remarks.append(
+                    f"{place} signs {head.size:,} entries of {head.origin}, which was recovered at {min(kept):,}; what became of them is "
+                    "stated before this bundle's beginning and could not be compared."
+                )
+            else:
+                self.report.problem(
+                    f"The ledger {head.origin} had {head.size:,} signed entries ({place}), and what continues it does not say what became "
+                    "of them."
+                )
+        known = {kept for name, kept in self.taken_over.items() if epoch(name)[1] <= self.own}
+        stated = (self.statements.get(kept) for kept in sorted(known))
+        self.report.remarks += [statement.sentence() for statement in stated if statement is not None]
 
 
 class Entries:
     """Reads what the entries say: writers' own numbering, the clock, and that what is disclosed is what was committed to."""
 
-    def __init__(self, report: Report, disclosures: Iterator[tuple[int, dict[str, Any]]], *, complete: bool) -> None:
-        self.report, self.disclosures, self.complete = report, disclosures, complete
+    def __init__(self, heads: Heads, disclosures: Iterator[tuple[int, dict[str, Any]]], *, complete: bool) -> None:
+        self.heads, self.report, self.disclosures, self.complete = heads, heads.report, disclosures, complete
         self.numbers: dict[str, set[int]] = {}
         self.opened = self.latest = 0
         self.next = next(disclosures, None)
@@ -341,6 +439,8 @@ class Entries:
         except (ValueError, KeyError, TypeError, RecursionError):
             self.report.problem(f"Entry {seq} cannot be read.")
             return
+        if entry.get("action") == "ledger.recover":
+            self.heads.state(seq, entry)
         self._number(seq, writer, n, previous)
         if t < self.latest - CLOCK_TOLERANCE_US:
             minutes = (self.latest - t) // 60_000_000
@@ -407,7 +507,7 @@ def _check_bundle(tar: Tar, keys: list[Key], held: list[tuple[str, str]], report
     head = heads.add(tar.read("checkpoint", LONGEST_LINE).decode("utf-8", "replace"), "The checkpoint of the bundle")
     if head is None:
         return None
-    since = _since(tar, head)
+    since, heads.own = _since(tar, head), epoch(head.origin)[1]
     if (head.size - since) * (HASH + 2) > tar.size:
         raise Broken(f"it is too small to hold {head.size - since:,} entries")
     for place, note in held:
@@ -415,10 +515,6 @@ def _check_bundle(tar: Tar, keys: list[Key], held: list[tuple[str, str]], report
     anchors = sorted(name for name in tar.places if name.startswith("anchors/") and name != "anchors/receipts.jsonl")
     for name in ["checkpoints.jsonl", *anchors]:
         heads.add_lines(tar, name)
-    if max(heads.roots) > head.size:
-        size = max(heads.roots)
-        place = next(iter(heads.roots[size].values()))
-        report.problem(f"The bundle ends at {head.size:,} entries, but {place} signs {size:,}: it was cut short.")
     expected = set(tile_names(head.size, since))
     found = {name for name in tar.places if name.startswith("tile/")}
     for what, names in (
@@ -429,9 +525,11 @@ def _check_bundle(tar: Tar, keys: list[Key], held: list[tuple[str, str]], report
             report.problem(f"{name} {what}.")
     if expected - found:
         return head
-    entries = Entries(report, tar.lines("disclosures.jsonl"), complete=since == 0)
+    entries = Entries(heads, tar.lines("disclosures.jsonl"), complete=since == 0)
     _walk(tar, since, head.size, heads, entries)
     entries.end()
+    heads.reach(head.size)
+    heads.account(since)
     _facts(report, head, since, heads, entries, len(held))
     return head
 
@@ -456,7 +554,7 @@ def _walk(tar: Tar, since: int, size: int, heads: Heads, entries: Entries) -> No
         levels.append([tile[at : at + HASH] for at in range(0, width * HASH, HASH)])
         level += 1
     tree = Tree(since, levels)
-    if since and since not in heads.roots:
+    if since and since not in heads.signed:
         report.problem(f"The bundle begins after {since:,} entries, but nothing in it signs exactly those.")
     heads.meet(tree)
     for n in range(since // WIDTH, -(-size // WIDTH)):
@@ -467,12 +565,12 @@ def _walk(tar: Tar, since: int, size: int, heads: Heads, entries: Entries) -> No
         # The tile of a bundle's first entries begins before `since`, so it is compared with the entries themselves.
         _compare(tar, report, tile_name("0", n, width), b"".join(hashes))
         for seq in range(max(since, n * WIDTH), n * WIDTH + width):
+            entries.read(seq, payloads[seq % WIDTH])
             for level, number, tile in tree.add(hashes[seq % WIDTH]):
                 if level:
                     _compare(tar, report, tile_name(str(level), number), tile)
-            if tree.size in heads.roots:
+            if tree.size in heads.signed:
                 heads.meet(tree)
-            entries.read(seq, payloads[seq % WIDTH])
     for level, hashes in enumerate(tree.levels):
         if level and hashes:
             _compare(tar, report, tile_name(str(level), size >> 8 * (level + 1), len(hashes)), b"".join(hashes))
@@ -488,14 +586,14 @@ def _compare(tar: Tar, report: Report, name: str, computed: bytes) -> None:
 
 
 def _facts(report: Report, head: Head, since: int, heads: Heads, entries: Entries, held: int) -> None:
-    met = sum(1 for size in heads.roots if since <= size <= head.size)
+    met = sum(1 for size in heads.signed if since <= size <= head.size)
     report.facts += [
         f"{head.size - since:,} entries of {head.origin} were read, from number {since:,} on; the root over {head.size:,} "
         f"is {head.root.hex()}.",
         f"Every tile, {met:,} signed sizes, {len(entries.numbers):,} writers' numbering, the clock and {entries.opened:,} "
         "disclosures were compared.",
     ]
-    if early := sum(1 for size in heads.roots if size < since):
+    if early := sum(1 for size in heads.signed if size < since):
         report.facts.append(f"{early:,} signed sizes lie before the bundle's beginning and could not be compared.")
     if not held:
         report.facts.append(
@@ -527,7 +625,7 @@ def check_receipt(data: bytes, keys: list[Key], held: list[tuple[str, str]]) -> 
             raise Broken("its proof does not lead from the entry to the root that was signed")
         for place, note in held:
             heads.add(note, place)
-        if len(heads.roots[head.size]) > 1:
+        if len({one.root for one in heads.signed[head.size]}) > 1:
             raise Broken(f"another root than the one that you hold is signed over {head.size:,} entries")
         report.facts.append(
             f"This is entry {seq} of the {head.size:,} that {head.origin} signed, root {head.root.hex()}."
@@ -538,9 +636,9 @@ def check_receipt(data: bytes, keys: list[Key], held: list[tuple[str, str]]) -> 
 
 
 def compare(older: BinaryIO, newer: BinaryIO, keys: list[Key], held: list[tuple[str, str]]) -> Report:
-    """Check two bundles, and that the larger one continues the smaller one."""
+    """Check two bundles, and that the later one continues the earlier one, or states what became of it."""
     checked = [(*check_bundle(file, keys, held), file) for file in (older, newer)]
-    checked.sort(key=lambda one: one[1].size if one[1] else -1)
+    checked.sort(key=lambda one: (epoch(one[1].origin)[1], one[1].size) if one[1] else (-1, -1))
     (report, head, file), (later, later_head, later_file) = checked
     report.problems += later.problems
     if head is None or later_head is None:
@@ -553,7 +651,13 @@ def compare(older: BinaryIO, newer: BinaryIO, keys: list[Key], held: list[tuple[
         report.problem(
             f"The larger bundle begins after the {head.size:,} entries of the smaller one: they cannot be compared."
         )
-    report.facts = [*together.facts, f"The larger bundle continues the smaller one's {head.size:,} entries."]
+    verb = (
+        "larger bundle continues the smaller"
+        if head.origin == later_head.origin
+        else "later bundle accounts for the earlier"
+    )
+    report.facts = [*together.facts, f"The {verb} one's {head.size:,} entries."]
+    report.remarks = together.remarks
     return report
 
 
@@ -599,7 +703,8 @@ def main(arguments: list[str]) -> int:
     except (Broken, OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"Nothing was checked: {error}.\n")
         return 2
-    for line in ["IT DOES NOT HOLD.", *report.problems] if report.problems else ["It holds.", *report.facts]:
+    found = ["IT DOES NOT HOLD.", *report.problems] if report.problems else ["It holds.", *report.facts]
+    for line in [*found, *report.remarks]:
         sys.stdout.write(f"{line}\n")
     if payload and not report.problems:
         sys.stdout.write(payload.decode("utf-8", "backslashreplace") + "\n")
