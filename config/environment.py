@@ -53,6 +53,9 @@ class Environment(BaseSettings):
     ledger_archive: str = Field(
         default="", description="folder for archived entries, the same for every process; empty means var/ledger/archive"
     )
+    audit_streams: list[dict[str, str]] = Field(
+        default=[], description='JSON: systems that every entry is sent to, [{"stream": "http", "url": "https://siem/…"}, …]'
+    )
     no_outside_anchor: str = Field(
         default="", description="the words of check audit.E001, where nobody else is to hold checkpoints"
     )

@@ -231,7 +231,9 @@ AUDIT_LOG_KEY_FILE = SECRETS_DIR / "ledger-key.pem"
 AUDIT_LOG_ORIGIN = ENV.ledger_origin
 AUDIT_STATE_FILE = VAR_DIR / "ledger" / "state"
 AUDIT_ANCHOR_DIR = VAR_DIR / "ledger" / "anchors"
+AUDIT_ARCHIVE_DIR = Path(ENV.ledger_archive or VAR_DIR / "ledger" / "archive")
 AUDIT_ANCHORS = ENV.anchors
+AUDIT_STREAMS = ENV.audit_streams
 AUDIT_NO_OUTSIDE_ANCHOR = ENV.no_outside_anchor
 # In production others reach the portal; a trial on one machine has nobody to prove anything to.
 AUDIT_IN_PRODUCTION = not DEBUG and not {urlsplit(ENV.origin).hostname, ENV.host} <= LOOPBACK
