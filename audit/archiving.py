@@ -1,6 +1,6 @@
 """Decides how old entries leave the database: into files that are on the disk, read again and proven, and only then.
 
-What stays is the minimum that answers without the files: tiles, checkpoints and the whole search index (about 300 bytes an entry, no
+What stays is the minimum that answers without the files: tiles, checkpoints and the whole search index (about 400 bytes an entry, no
 personal data), so that search, pages and as-of questions go on as before; an entry's own bytes, its receipt, verification and export
 read the file. Openings of personal data stay too unless told otherwise. The newest bundle never leaves.
 """
