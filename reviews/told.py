@@ -99,6 +99,10 @@ def _signed(_before: Fields, after: Fields) -> str:
     return f"{decision} as {_words(after.get('slot'))}, for {_words(after.get('stage'))}"
 
 
+def _asked(_before: Fields, after: Fields) -> str:
+    return f"asked for a review for {_words(after.get('stage'))}"
+
+
 def _closed(_before: Fields, after: Fields) -> str:
     return f"closed the round: {look(after.get('state')).label.lower()}"
 
@@ -115,6 +119,7 @@ def _placed(verb: str) -> Callable[[Fields, Fields], str]:
 _SPECIAL: Final[Mapping[str, Callable[[Fields, Fields], str]]] = {
     Action.VERSION_MOVE: _moved,
     Action.SIGN_OFF_GIVE: _signed,
+    Action.REVIEW_REQUEST: _asked,
     Action.ROUND_CLOSE: _closed,
     Action.VERSION_PROMOTE: _placed("promoted it to"),
     Action.VERSION_ROLL_BACK: _placed("put it back in"),

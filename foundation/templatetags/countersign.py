@@ -40,6 +40,7 @@ IRREGULAR: Final = {
     "admit": "admitted",
     "cancel": "cancelled",
     "reset": "reset",
+    "run": "ran",
     "deploy": "deployed",
     "stop": "stopped",
     "retry": "retried",

@@ -532,7 +532,7 @@ def test_history_tells_decisions_but_not_every_pull(review: Review, bob: User, c
     fragment = browser.get(address("history", review.version), headers={"HX-Request": "true"})
 
     assert "approved as validator, for production" in page
-    assert "asked for a review of a version" in page
+    assert "asked for a review for production" in page
     assert "<html" not in fragment.content.decode()
     assert "approved as validator" in words(fragment)
     assert "Show what happened to this version" in words(browser.get(address("version", review.version)))
