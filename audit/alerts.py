@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from django.conf import settings
+from django.db.models import Q
 
-from audit.models import Quarantined, SinkState
+from audit.models import Quarantined, SinkState, StreamState
 
 AT_MOST: Final = 20
 REFUSED: Final = "ledger-refused:"
@@ -28,11 +29,11 @@ class Alert:
 
 
 def alerts(*, after: int = 0) -> list[Alert]:
-    """What there is to tell: quarantined rows with an id above `after`, and sinks that fail now.
+    """What there is to tell: quarantined rows with an id above `after`, sinks and streams that fail now.
 
     A row each for the first twenty; where there are more, the last alert stands for all of them up to its id.
     """
-    return [*_quarantined(after), *failing_sinks()]
+    return [*_quarantined(after), *failing_sinks(), *failing_streams()]
 
 
 def _quarantined(after: int) -> list[Alert]:
@@ -69,6 +70,21 @@ def failing_sinks() -> list[Alert]:
             "meanwhile is held by the other sinks only.",
         )
         for state in SinkState.objects.filter(failing_since__gt=0, failing_since__lte=oldest).order_by("name")
+    ]
+
+
+def failing_streams() -> list[Alert]:
+    """Streams to other systems that are parked, and those that have failed for longer than `AUDIT_SINK_ALERT_MINUTES`."""
+    oldest = _now() - settings.AUDIT_SINK_ALERT_MINUTES * 60_000_000
+    troubled = StreamState.objects.filter(Q(parked=True) | Q(failing_since__gt=0, failing_since__lte=oldest))
+    return [
+        Alert(
+            f"ledger-stream:{state.name}:{state.failing_since}",
+            f"The ledger is no longer streamed to {state.name}",
+            f"Since {when(state.failing_since)} nothing was taken: {state.error}. Entry {state.position:,} is the next; nothing is skipped."
+            + (f" Run `manage.py audit stream --resume {state.name}` once it is mended." if state.parked else ""),
+        )
+        for state in troubled.order_by("name")
     ]
 
 

@@ -54,7 +54,7 @@ class MomentField(forms.CharField):
         moment = self._read(str(data or ""))
         return f"{moment:%Y-%m-%dT%H:%M}" if moment else super().bound_data(data, initial)
 
-    def clean(self, value: Any) -> datetime | None:  # type: ignore[override]  # a moment, of text
+    def clean(self, value: Any) -> datetime | None:
         """The moment, or None."""
         text = super().clean(value)
         if not text:

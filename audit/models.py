@@ -91,6 +91,21 @@ class SinkState(models.Model):
         db_table = "audit_sink"
 
 
+class StreamState(models.Model):
+    """How far one stream to another system has come. For operators and for going on: no evidence rests on it."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    position = models.BigIntegerField(default=0, help_text="the entry that is sent next")
+    delivered = models.BigIntegerField(default=0, help_text="when a batch was last taken, µs since 1970; 0: never")
+    failing_since = models.BigIntegerField(default=0, help_text="µs since 1970; 0: it does not fail")
+    attempts = models.IntegerField(default=0, help_text="failed ones in a row")
+    error = models.TextField(blank=True)
+    parked = models.BooleanField(default=False, help_text="the receiver refuses; nothing is sent until a person says so")
+
+    class Meta:
+        db_table = "audit_stream"
+
+
 class IndexRow(models.Model):
     """What an entry says, for searching. Derived from the bundles and rebuildable from them."""
 

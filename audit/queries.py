@@ -182,6 +182,18 @@ def page(wanted: Filter, *, size: int, before: int | None = None, after: int | N
     return _page(shown, older=seqs[size - 1] if len(seqs) > size else None, newer=shown[0] if shown else before - 1)
 
 
+def logged(wanted: Filter, *, size: int, before: int | None = None, after: int | None = None) -> Page:
+    """A page of logged entries for programs: with `after` the lowest ones above it, so that whoever follows misses none.
+
+    `newer` is where to go on following: the highest number on the page, or `after` where nothing came.
+    """
+    seqs = search.find([wanted], limit=size + 1, before=before, after=after)
+    shown = seqs[-size:] if after is not None else seqs[:size]
+    more = len(seqs) > size
+    older = shown[-1] if shown and (more or after is not None) else None
+    return _page(shown, older=older, newer=shown[0] if shown else after)
+
+
 def since(wanted: Filter, seq: int, *, limit: int) -> list[LoggedEntry]:
     """The newest entries that were logged after position `seq`, at most `limit`."""
     return [one for one in _read(search.find([wanted], limit=limit)) if one.seq is not None and one.seq > seq]
@@ -265,7 +277,7 @@ def _matches(entry: Entry, wanted: Filter) -> bool:
 
 def _pending() -> list[LoggedEntry]:
     rows = Pending.objects.order_by("-id")[:MAX_PENDING].values_list("payload", "private")
-    return [one for payload, private in rows if (one := _decode(None, bytes(payload), bytes(private)))]
+    return [one for payload, private in rows if (one := decode(None, bytes(payload), bytes(private)))]
 
 
 def _read(seqs: Sequence[int]) -> list[LoggedEntry]:
@@ -278,7 +290,7 @@ def _read(seqs: Sequence[int]) -> list[LoggedEntry]:
         bundle = _bundle(n)
         payloads.update({n * TILE_WIDTH + offset: bundle[offset] for offset in wanted if offset < len(bundle)})
     private = dict(Private.objects.filter(seq__in=seqs).values_list("seq", "disclosures"))
-    decoded = (_decode(seq, payloads[seq], bytes(private.get(seq, b""))) for seq in seqs if seq in payloads)
+    decoded = (decode(seq, payloads[seq], bytes(private.get(seq, b""))) for seq in seqs if seq in payloads)
     return [one for one in decoded if one]
 
 
@@ -290,8 +302,8 @@ def _bundle(n: int) -> list[bytes]:
         return []
 
 
-def _decode(seq: int | None, payload: bytes, private: bytes) -> LoggedEntry | None:
-    """The entry, or None where it cannot be read: pages go on, and verification says so."""
+def decode(seq: int | None, payload: bytes, private: bytes = b"") -> LoggedEntry | None:
+    """The entry that a payload is, or None where it cannot be read: pages go on, and verification says so."""
     try:
         entry = Entry.parse(payload)
         opened = {one.name: one.value for one in decode_disclosures(private) if one.digest in entry.digests}

@@ -203,10 +203,11 @@ def _unindexed(text: str) -> str:
     return f"+{text}" if connection.vendor == "sqlite" and not text.startswith(("NOT", "(")) else text
 
 
-def _rows(statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+def _rows(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 def microseconds(moment: datetime) -> int:

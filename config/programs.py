@@ -64,6 +64,11 @@ def sequencer() -> Program:
     return Program("sequencer", manage("audit", "sequencer"))
 
 
+def stream(env: Environment) -> Program | None:
+    """What sends the ledger's entries on to other systems, where any is configured."""
+    return Program("stream", manage("audit", "stream")) if env.audit_streams else None
+
+
 def mlflow_wire() -> Program:
     """MLflow's own server with our store and our authentication."""
     return Program("mlflow", manage("mlflow_wire"))

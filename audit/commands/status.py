@@ -9,9 +9,10 @@ from django.core.management.base import CommandError, OutputWrapper
 from django.db import connection
 
 from audit import keys, store, triggers
-from audit.alerts import failing_sinks, when
+from audit.alerts import failing_sinks, failing_streams, when
 from audit.anchors.configured import state_journal
 from audit.models import Pending, Quarantined, SinkState
+from audit.streaming import standing
 
 HELP: Final = "size, newest checkpoint, what is pending, what was refused"
 
@@ -32,11 +33,13 @@ def run(options: dict[str, Any], stdout: OutputWrapper) -> None:
     stdout.write(f"{Pending.objects.count():,} entries wait to be logged.")
     for state in SinkState.objects.order_by("name"):
         stdout.write(_sink(state))
+    for sentence in standing.sentences():
+        stdout.write(f"Stream {sentence}")
     for sentence in _old_mac_keys():
         stdout.write(sentence)
     for row in Quarantined.objects.order_by("-id")[:10]:
         stdout.write(f"Refused, pending row {row.pending_id}: {row.why}.")
-    late = [alert.body for alert in failing_sinks()]
+    late = [alert.body for alert in (*failing_sinks(), *failing_streams())]
     if refused or missing:
         late.append(f"{refused:,} rows lie in quarantine; guards missing: {', '.join(sorted(missing)) or 'none'}.")
     if late:

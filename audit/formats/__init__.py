@@ -31,7 +31,7 @@ class Format:
 
 def json_line(one: LoggedEntry) -> bytes:
     """An entry's number beside its exact bytes, which hash to the leaf."""
-    return b'{"seq":%d,"entry":%b}' % (one.seq, one.payload)
+    return b'{"seq":%d,"entry":%b}' % (one.seq or 0, one.payload)
 
 
 def _csv(entries: Iterable[LoggedEntry]) -> Iterator[str]:

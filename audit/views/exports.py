@@ -11,6 +11,7 @@ from audit.events import Action
 from audit.formats import Format
 from audit.forms import FilterForm
 from audit.integrity import LEDGER
+from audit.payload import Fields
 from audit.views.access import LedgerRequest, Reader, permit
 from foundation.refusals import NotFound
 
@@ -30,7 +31,7 @@ def exported(form: FilterForm, wanted: Format, *, by: Reader) -> StreamingHttpRe
     if not form.is_valid():
         form.refuse()
     found = queries.entries(form.wanted(), pending=wanted.shows_pending)
-    after = {"entries": len(found), "filter": dict(form.recorded()), "format": wanted.name}
+    after: Fields = {"entries": len(found), "filter": {**form.recorded()}, "format": wanted.name}
     append_alone(Action.LEDGER_EXPORT, by=by, obj=LEDGER, after=after)
     response = StreamingHttpResponse(wanted.lines(found), content_type=wanted.content_type)
     response["Content-Disposition"] = f'attachment; filename="ledger.{wanted.suffix}"'

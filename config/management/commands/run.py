@@ -52,7 +52,14 @@ class Command(BaseCommand):
 
     def _start(self, supervisor: Supervisor, env: Environment) -> None:
         broker = programs.broker(env)
-        starting = [broker, programs.portal(env), programs.sequencer(), programs.mlflow_wire(), programs.worker()]
+        starting = [
+            broker,
+            programs.portal(env),
+            programs.sequencer(),
+            programs.stream(env),
+            programs.mlflow_wire(),
+            programs.worker(),
+        ]
         for program in starting:
             if program is not None:
                 supervisor.start(program)
