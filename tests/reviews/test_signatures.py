@@ -254,11 +254,44 @@ def test_idempotency_key_of_another_decision_is_refused(review: Review, bob: Use
         sign(review, "risk", carol, key="a-key-of-the-page")
 
 
+def test_idempotency_key_of_the_same_person_for_another_decision_is_refused(review: Review, bob: User) -> None:
+    sign(review, "validator", bob, key="a-key-of-the-page")
+
+    with pytest.raises(Conflict, match="used for another decision"):
+        sign(review, "validator", bob, decision="request_changes", key="a-key-of-the-page")
+
+
+@pytest.mark.parametrize("who", ["carol", "scorer"])
+def test_idempotency_key_gives_nobody_elses_sign_off_away(
+    review: Review, bob: User, who: str, request: pytest.FixtureRequest
+) -> None:
+    sign(review, "validator", bob, key="a-key-of-the-page")
+
+    with pytest.raises(Conflict, match="used for another decision"):
+        sign(review, "validator", request.getfixturevalue(who), key="a-key-of-the-page")
+
+
+@pytest.mark.parametrize("key", ["7-signs", "x" * 65])
+def test_idempotency_key_has_8_to_64_characters(review: Review, bob: User, key: str) -> None:
+    with pytest.raises(Invalid, match="8 to 64 characters") as caught:
+        sign(review, "validator", bob, key=key)
+
+    assert set(caught.value.errors) == {"idempotency_key"}
+
+
+def test_slot_holder_who_may_not_see_the_model_signs_nothing(review: Review, root: User) -> None:
+    join(root, "Model validation")
+
+    with pytest.raises(Forbidden, match="see_model"):
+        sign(review, "validator", root)
+
+
 @pytest.mark.parametrize(
     ("decision", "reason", "slot", "field"),
     [
         ("maybe", "Because.", "validator", "decision"),
         ("approve", "  ", "validator", "reason"),
+        ("approve", "x" * 10_001, "validator", "reason"),
         ("approve", "Because.", "queen", "slot"),
     ],
 )
@@ -344,6 +377,76 @@ def test_request_is_not_dismissed_by_its_author_the_requester_or_an_onlooker(
         dismiss_changes_request(asked, reason="Never mind.", by=as_(person))
 
 
+def test_slot_holder_who_may_not_see_the_model_dismisses_nothing(review: Review, root: User, carol: User) -> None:
+    asked = sign(review, "risk", carol, decision="request_changes", reason="Explain the age gap.")
+    join(root, "Model validation")
+
+    with pytest.raises(Forbidden, match="see_model"):
+        dismiss_changes_request(asked, reason="Never mind.", by=as_(root))
+
+
+def test_whoever_signed_holds_the_slot_also_after_they_left_its_group(
+    review: Review, bob: User, carol: User, erin: User
+) -> None:
+    sign(review, "validator", bob)
+    asked = sign(review, "risk", carol, decision="request_changes", reason="Explain the age gap.")
+    access_actions.remove_from_group(Group.objects.get(name="Model validation"), bob, by=Principal.system("operator"))
+
+    assert dismiss_changes_request(asked, reason="Answered in the card.", by=as_(bob)).dismissed_by == bob
+
+
+def test_request_in_a_closed_round_is_not_dismissed(review: Review, bob: User, carol: User, alice: User) -> None:
+    asked = sign(review, "risk", carol, decision="request_changes", reason="Explain the age gap.")
+    open_round(review, by=as_(alice))
+
+    with pytest.raises(Conflict, match="Round 1 is closed"):
+        dismiss_changes_request(asked, reason="Answered in the card.", by=as_(bob))
+
+
+def test_request_taken_back_or_dismissed_is_neither_again(review: Review, bob: User, carol: User) -> None:
+    asked = sign(review, "risk", carol, decision="request_changes", reason="Explain the age gap.")
+    dismiss_changes_request(asked, reason="Answered in the card.", by=as_(bob))
+
+    with pytest.raises(Conflict, match="already"):
+        withdraw_sign_off(asked, reason="I never meant it.", by=as_(carol))
+    with pytest.raises(Conflict, match="already"):
+        dismiss_changes_request(asked, reason="Answered twice.", by=as_(bob))
+
+    asked.refresh_from_db()
+    assert (asked.dismissed_by, asked.withdrawn_why) == (bob, "Answered in the card.")
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 10_001])
+def test_taking_back_and_dismissing_have_a_reason(review: Review, bob: User, carol: User, reason: str) -> None:
+    asked = sign(review, "risk", carol, decision="request_changes", reason="Explain the age gap.")
+
+    with pytest.raises(Invalid):
+        withdraw_sign_off(asked, reason=reason, by=as_(carol))
+    with pytest.raises(Invalid):
+        dismiss_changes_request(asked, reason=reason, by=as_(bob))
+
+    asked.refresh_from_db()
+    assert asked.withdrawn_at is None
+
+
+@pytest.mark.parametrize("set_aside", ["withdrawn", "dismissed"])
+def test_round_is_approved_when_its_last_objection_goes_away(
+    review: Review, bob: User, carol: User, dave: User, set_aside: str
+) -> None:
+    join(dave, "Risk officers")
+    asked = sign(review, "risk", carol, decision="request_changes", reason="Explain the age gap.")
+    sign(review, "risk", dave)
+    sign(review, "validator", bob)
+    assert review.current_round.state == Round.State.OPEN
+
+    if set_aside == "withdrawn":
+        withdraw_sign_off(asked, reason="It is explained.", by=as_(carol))
+    else:
+        dismiss_changes_request(asked, reason="It is explained.", by=as_(bob))
+
+    assert review.current_round.state == Round.State.APPROVED
+
+
 def test_rejection_closes_the_case(review: Review, bob: User, carol: User) -> None:
     sign(review, "validator", bob, decision="reject", reason="Trained on the test rows.")
 
@@ -369,8 +472,9 @@ def test_withdrawn_sign_off_stays_visible_and_does_not_count(review: Review, bob
 def test_nobody_withdraws_the_decision_of_another(review: Review, bob: User, carol: User) -> None:
     given = sign(review, "validator", bob)
 
-    with pytest.raises(Forbidden, match="Only the person who gave"):
-        withdraw_sign_off(given, reason="I know better.", by=as_(carol))
+    for somebody in (as_(carol), Principal.system("operator")):
+        with pytest.raises(Forbidden, match="Only the person who gave"):
+            withdraw_sign_off(given, reason="I know better.", by=somebody)
 
 
 def test_closed_round_never_opens_again(approved: Review, bob: User) -> None:
