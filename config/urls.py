@@ -28,6 +28,7 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", api_docs, name="api-docs"),
     path("api/v1/", include("access.api_urls")),
+    path("api/v1/", include("audit.api_urls")),
     path("api/v1/", include("notices.api_urls")),
     path("api/v1/", include("datasets.api_urls")),
     path("api/v1/", include("serving.api_urls")),
