@@ -177,6 +177,7 @@ class Action(StrEnum):
     DEPLOYMENT_START = "deployment.start", "began to serve a version at a deployment"
     DEPLOYMENT_STOP = "deployment.stop", "stopped serving at a deployment"
     MODEL_SCORE = "model.score", "scored with a model"
+    VERSION_ATTEST = "version.attest", "took the proof that a version is approved"
     VERSION_PULL = "version.pull", "pulled the files of a version"
 
     # monitoring

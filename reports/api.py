@@ -11,7 +11,12 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from access.requests import principal_of
-from foundation.refusals import Invalid
+from audit.events import Action
+from audit.keys import KeyRefused
+from audit.models import Checkpoint, IndexRow
+from audit.receipts import NotProvable, issue_receipt
+from audit.views.access import permit_reader
+from foundation.refusals import Invalid, NotFound, Unavailable
 from registry.queries import find_model
 from reports.as_of_answer import ask, encode
 from reports.as_of_views import find_stage
@@ -42,6 +47,37 @@ class AsOfView(APIView):
         return HttpResponse(
             encode(found), content_type="application/json", headers={"Cache-Control": "private, no-store"}
         )
+
+
+class ReceiptView(APIView):
+    """The receipt of one entry, by its writer's number, as every answer about a decision or a pull gives it."""
+
+    @extend_schema(operation_id="ledger_receipt", responses={(200, "text/plain"): OpenApiTypes.STR})
+    def get(self, request: Request, writer: str, n: int) -> HttpResponse:
+        """The entry's exact bytes, its inclusion proof and the first checkpoint that covers it (C2SP tlog-proof).
+
+        For whoever did what the entry records, and for auditors. 404 while it is recorded and not signed yet: ask again.
+        """
+        by = principal_of(request)
+        row = IndexRow.objects.filter(writer=writer, n=n).first()
+        if row is None:
+            raise NotFound(
+                "No entry of this name is signed yet. What was just done is on record and is signed within seconds: ask again.",
+                code="not-signed-yet",
+            )
+        if (row.actor_kind, row.actor_id) != (by.actor.kind, by.actor.id):
+            permit_reader(by, Action.LEDGER_VIEW)
+        response = HttpResponse(_receipt(row.seq), content_type="text/plain; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="entry-{row.seq}.tlog-proof"'
+        return response
+
+
+def _receipt(seq: int) -> bytes:
+    covering = Checkpoint.objects.filter(size__gt=seq).order_by("size").first()
+    try:
+        return issue_receipt(seq, covering.note if covering else None).encode()
+    except (NotProvable, KeyRefused) as error:
+        raise Unavailable(str(error), code="ledger-cannot-be-verified") from error
 
 
 def _moment(text: str) -> datetime:

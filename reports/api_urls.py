@@ -8,4 +8,7 @@ from reports import api
 
 app_name = "reports-api"
 
-urlpatterns = [path("as-of", api.AsOfView.as_view(), name="as-of")]
+urlpatterns = [
+    path("as-of", api.AsOfView.as_view(), name="as-of"),
+    path("receipts/<str:writer>/<int:n>.tlog-proof", api.ReceiptView.as_view(), name="receipt"),
+]

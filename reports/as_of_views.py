@@ -77,7 +77,7 @@ def find_stage(name: str) -> Stage:
 
 
 def in_words(found: Json) -> Json:
-    """The answer as the page shows it: accounts by what they are called today (the answer itself knows identifiers only), times as times."""
+    """The answer as the page shows it: accounts, of which it knows identifiers only, by what they are called today; times as times."""
     accounts = {one.partition(":")[2] for one in _strings(found) if _ACCOUNT.fullmatch(one)}
     names = {f"{user.kind}:{user.uuid}": str(user) for user in User.objects.filter(uuid__in=accounts)}
     shown: Json = _shown(found, names | {"system:clock": "the clock"})

@@ -33,6 +33,7 @@ from reviews.actions import (
 )
 from reviews.actions.drafts import checked
 from reviews.api_confirming import ProofIn, confirmed
+from reviews.api_receipts import ReceiptField
 from reviews.conditions import Condition
 from reviews.evaluation import Evaluation, current_subject, deadlocks, examine
 from reviews.models import Finding, PolicySignature, PolicyVersion, Review, Revocation, SignOff
@@ -62,6 +63,7 @@ class SignOffOut(serializers.ModelSerializer[SignOff]):
     person = serializers.CharField(source="person.username")
     on_behalf_of = serializers.CharField(source="delegation.delegator.username", default=None, allow_null=True)
     round = serializers.IntegerField(source="round.number")
+    receipt = ReceiptField()
 
     class Meta:
         model = SignOff
@@ -78,6 +80,7 @@ class SignOffOut(serializers.ModelSerializer[SignOff]):
             "withdrawn_why",
             "statement_digest",
             "statement",
+            "receipt",
         )
 
 
@@ -201,10 +204,23 @@ class PromotionOut(serializers.ModelSerializer[Promotion]):
     stage = serializers.CharField(source="stage.name")
     previous = serializers.IntegerField(source="previous.number", default=None, allow_null=True)
     by = serializers.CharField(source="by.username", default=None, allow_null=True, help_text="null: the clock")
+    receipt = ReceiptField()
 
     class Meta:
         model = Promotion
-        fields = ("uuid", "model", "version", "stage", "previous", "rollback", "release_digest", "release", "by", "at")
+        fields = (
+            "uuid",
+            "model",
+            "version",
+            "stage",
+            "previous",
+            "rollback",
+            "release_digest",
+            "release",
+            "by",
+            "at",
+            "receipt",
+        )
 
 
 class RollbackIn(ProofIn):
@@ -227,10 +243,11 @@ class RevocationOut(serializers.ModelSerializer[Revocation]):
     model = serializers.CharField(source="version.model.name")
     version = serializers.IntegerField(source="version.number")
     by = serializers.CharField(source="by.username")
+    receipt = ReceiptField()
 
     class Meta:
         model = Revocation
-        fields = ("uuid", "model", "version", "reason", "by", "at", "statement")
+        fields = ("uuid", "model", "version", "reason", "by", "at", "statement", "receipt")
 
 
 class PolicyOut(serializers.ModelSerializer[PolicyVersion]):
@@ -272,10 +289,11 @@ class PolicySignatureOut(serializers.ModelSerializer[PolicySignature]):
     """One decision on a policy with the signed statement (DSSE) that carries it."""
 
     person = serializers.CharField(source="person.username")
+    receipt = ReceiptField()
 
     class Meta:
         model = PolicySignature
-        fields = ("uuid", "person", "decision", "reason", "signed_at", "statement_digest", "statement")
+        fields = ("uuid", "person", "decision", "reason", "signed_at", "statement_digest", "statement", "receipt")
 
 
 class ContentIn(serializers.Serializer[Any]):

@@ -17,6 +17,7 @@ from access.requests import principal_of
 from foundation.refusals import NotFound
 from registry import queries as registry
 from reviews.api_confirming import ProofIn, confirmed
+from reviews.api_receipts import ReceiptField
 from reviews.break_glass import ask, decline, second
 from reviews.envelopes import propose_envelope, sign_envelope, withdraw_envelope
 from reviews.models import BreakGlass, EnvelopeSignature, RetrainingEnvelope
@@ -50,13 +51,14 @@ class BreakGlassOut(serializers.ModelSerializer[BreakGlass]):
     seconded_by = serializers.CharField(
         source="seconded_by.username", default=None, allow_null=True, help_text="who answered"
     )
+    receipt = ReceiptField()
 
     class Meta:
         model = BreakGlass
         fields = (
             *("uuid", "model", "version", "stage", "previous", "review", "reason", "text", "hours", "state"),
             *("asked_by", "asked_at", "asked_statement", "asked_digest", "seconded_by", "seconded_at"),
-            *("seconded_statement", "seconded_digest", "ends_at", "ended_at"),
+            *("seconded_statement", "seconded_digest", "ends_at", "ended_at", "receipt"),
         )
 
 
@@ -87,10 +89,14 @@ class EnvelopeSignatureOut(serializers.ModelSerializer[EnvelopeSignature]):
     """One signature with its statement."""
 
     person = serializers.CharField(source="person.username")
+    receipt = ReceiptField()
 
     class Meta:
         model = EnvelopeSignature
-        fields = ("uuid", "slot_key", "slot_title", "person", "reason", "statement", "statement_digest", "signed_at")
+        fields = (
+            *("uuid", "slot_key", "slot_title", "person", "reason", "statement", "statement_digest", "signed_at"),
+            "receipt",
+        )
 
 
 class EnvelopeOut(serializers.ModelSerializer[RetrainingEnvelope]):

@@ -25,6 +25,7 @@ from reviews.actions import (
     withdraw_exception,
 )
 from reviews.api_confirming import ProofIn, confirmed
+from reviews.api_receipts import ReceiptField
 from reviews.models import Delegation, GateException, Review
 
 
@@ -57,6 +58,7 @@ class ExceptionOut(serializers.ModelSerializer[GateException]):
     slot = serializers.CharField(source="slot.key")
     person = serializers.CharField(source="person.username")
     round = serializers.IntegerField(source="round.number")
+    receipt = ReceiptField()
 
     class Meta:
         model = GateException
@@ -74,6 +76,7 @@ class ExceptionOut(serializers.ModelSerializer[GateException]):
             "withdrawn_why",
             "statement_digest",
             "statement",
+            "receipt",
         )
 
 

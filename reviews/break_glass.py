@@ -104,7 +104,7 @@ def ask(
         asked_reauthentication=proof.reauthentication,
         ends_at=ends_at,
     )
-    append(
+    case.receipt = append(
         Action.BREAK_GLASS_ASK,
         by=by,
         obj=case.ledger_ref(),
@@ -147,7 +147,7 @@ def second(case: BreakGlass, *, reauthentication: Confirmation, by: Principal) -
     case.seconded_reauthentication = proof.reauthentication
     case.ends_at = proof.at + timedelta(hours=case.hours)
     case.save()
-    append(
+    case.receipt = append(
         Action.BREAK_GLASS_SECOND,
         by=by,
         obj=case.ledger_ref(),

@@ -136,7 +136,7 @@ def sign_envelope(
         reauthentication=proof.reauthentication,
         signed_at=proof.at,
     )
-    append(
+    given.receipt = append(
         Action.ENVELOPE_SIGN,
         by=by,
         obj=given.ledger_ref(),

@@ -16,12 +16,15 @@ from rest_framework.views import APIView
 
 from access.permissions import Permission, permit
 from access.principal import Principal
+from audit.actions import append_alone
+from audit.events import Action
 from foundation.dsse import envelope_digest
 from foundation.refusals import NotFound
 from serving.actions import pause_deployment, permit_worker, report_status, resume_deployment
 from serving.attestations import current_status, release_attestation
+from serving.ledger_headers import ledger_headers
 from serving.models import Deployment
-from serving.pulls import Pull, PulledFile, allowed, find_file, tar_of, tar_size
+from serving.pulls import Pull, PulledFile, PulledTar, allowed, find_file, tar_size
 from serving.queries import Resolved, assigned, attested, deployments_visible_to, find_deployment
 
 VERDICT_SECONDS: Final = 1
@@ -62,7 +65,8 @@ class FileView(APIView):
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return HttpResponse(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
         headers["Content-Length"] = str(file.size)
-        return FileResponse(PulledFile(_pull(request, resolved, path), file), headers=headers)
+        pulled = PulledFile(_pull(request, resolved, path), file)
+        return FileResponse(pulled, headers=headers | ledger_headers(pulled.receipt))
 
 
 class DownloadView(APIView):
@@ -77,7 +81,8 @@ class DownloadView(APIView):
             "Content-Type": "application/x-tar",
         }
         del headers["Repr-Digest"]  # the digest is the manifest's, not the tar's
-        return StreamingHttpResponse(tar_of(_pull(request, resolved, "")), headers=headers)
+        pulled = PulledTar(_pull(request, resolved, ""))
+        return StreamingHttpResponse(pulled, headers=headers | ledger_headers(pulled.receipt))
 
 
 class AttestationView(APIView):
@@ -91,7 +96,13 @@ class AttestationView(APIView):
         """
         resolved = attested(name, version=number, stage_name=request.query_params.get("stage", ""), by=_by(request))
         attestation = release_attestation(resolved.version, resolved.stage, resolved.release)
-        return Response(attestation, headers={"Cache-Control": "private, no-cache"})
+        receipt = append_alone(
+            Action.VERSION_ATTEST,
+            by=_by(request),
+            obj=resolved.version.ledger_ref(),
+            after={"stage": resolved.stage.name, "release": envelope_digest(resolved.release)},
+        )
+        return Response(attestation, headers={"Cache-Control": "private, no-cache"} | ledger_headers(receipt))
 
 
 class AuthorizeRequest(serializers.Serializer[Any]):

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from access.principal import Principal
-from audit.actions import append_alone
+from audit.actions import Receipt, append_alone
 from audit.events import Action, Obj, Outcome
 from foundation.refusals import Conflict, Forbidden, NotFound, Unavailable
 from registry.manifest import ManifestFile
@@ -32,9 +32,9 @@ class Pull:
     by: Principal
     purpose: str = ""
 
-    def record(self, step: str, size: int = 0) -> None:
+    def record(self, step: str, size: int = 0) -> Receipt:
         """Put a step on record: `begun`, `completed`, or `broken_off` with the bytes that left until then."""
-        append_alone(
+        return append_alone(
             Action.VERSION_PULL,
             by=self.by,
             obj=self.version.ledger_ref(),
@@ -84,7 +84,7 @@ class PulledFile:
         self._stream = _open(store or ArtifactStore(), file)
         self._sent = 0
         self._closed = False
-        pull.record("begun")
+        self.receipt = pull.record("begun")
 
     def read(self, size: int = CHUNK_BYTES) -> bytes:
         """Up to `size` bytes; nothing at the end."""
@@ -113,21 +113,35 @@ class PulledFile:
             yield chunk
 
 
-def tar_of(pull: Pull) -> Iterator[bytes]:
-    """Every file of the version as one uncompressed tar, in the manifest's order, with fixed times and owners: the same bytes each time."""
-    store, sent, complete = ArtifactStore(), 0, False
-    pull.record("begun")
-    try:
-        for chunk in _tar(pull.version, store):
-            sent += len(chunk)
-            yield chunk
-        complete = True
-    finally:
-        pull.record("completed" if complete else "broken_off", sent)
+class PulledTar:
+    """Every file of the version as one uncompressed tar, in the manifest's order, with fixed times and owners: the same bytes each time.
+
+    The pull is on record from the beginning; closing it, or its last byte, puts on record how much of it left.
+    """
+
+    def __init__(self, pull: Pull) -> None:
+        self._pull, self._sent, self._closed = pull, 0, False
+        self._size = tar_size(pull.version)
+        self._chunks = _tar(pull.version, ArtifactStore())
+        self.receipt = pull.record("begun")
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._chunks:
+                self._sent += len(chunk)
+                yield chunk
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Record the end of the pull, once."""
+        if not self._closed:
+            self._closed = True
+            self._pull.record("completed" if self._sent == self._size else "broken_off", self._sent)
 
 
 def tar_size(version: ModelVersion) -> int:
-    """How many bytes `tar_of` will yield."""
+    """How many bytes a `PulledTar` will yield."""
     return sum(len(_header(file)) + _padded(file.size) for file in version.files) + 2 * tarfile.BLOCKSIZE
 
 

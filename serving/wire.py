@@ -36,6 +36,7 @@ from registry.models import ModelVersion, RegisteredModel
 from registry.queries import find_model
 from serving.caller import set_caller
 from serving.downloads import ARTIFACTS, check_may_download
+from serving.ledger_headers import ledger_headers
 from serving.mlflow_errors import as_mlflow
 from serving.pulls import CHUNK_BYTES, Pull, PulledFile, find_file
 from serving.queries import find_pullable
@@ -146,6 +147,7 @@ class PulledResponse(Response):
             await error_response(refusal)(scope, receive, send)
             return
         try:
+            self.headers.update(await run_sync(_in_database(ledger_headers), stream.receipt))
             await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": self.raw_headers})
             while chunk := await run_sync(stream.read, CHUNK_BYTES):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})

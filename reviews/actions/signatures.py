@@ -119,7 +119,7 @@ def withdraw_sign_off(given: SignOff, *, reason: str, by: Principal) -> SignOff:
     _check_reason(reason)
     given.withdrawn_at, given.withdrawn_why = timezone.now(), reason.strip()
     given.save(update_fields=["withdrawn_at", "withdrawn_why"])
-    append(
+    given.receipt = append(
         Action.SIGN_OFF_WITHDRAW, by=by, obj=given.ledger_ref(), before={"standing": True}, after={"standing": False}
     )
     settle_conditions(given.round, by=by)

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from access.models import Reauthentication
+from audit.actions import Receipt
 from audit.events import Obj
 from registry.models import ModelVersion, Promotion, RegisteredModel, Stage
 from reviews.models.cases import Approval, PolicyVersion, Review, Round
@@ -147,6 +148,9 @@ class BreakGlass(models.Model):
     ends_at = models.DateTimeField(help_text="asked: when the request runs out; in force: when it is rolled back")
     ended_at = models.DateTimeField(null=True, blank=True)
 
+    receipt: Receipt | None = None
+    """Where the ledger will have the last signature; set by the action that signed, not stored."""
+
     class Meta:
         ordering = ["-asked_at", "-pk"]
         constraints = [
@@ -229,6 +233,9 @@ class EnvelopeSignature(Signed):
     slot_title = models.CharField(max_length=120)
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     reason = models.TextField()
+
+    receipt: Receipt | None = None
+    """Where the ledger will have it; set by the action that signed, not stored."""
 
     class Meta:
         ordering = ["signed_at", "pk"]

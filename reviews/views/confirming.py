@@ -13,7 +13,7 @@ if request.method == "POST":
     if answer.response is not None:  # the passkey's script asked for the challenge
         return answer.response
     if answer.ok:
-        messages.success(request, receipt_sentence(answer.result.receipt))
+        tell_receipt(request, answer.result.receipt, by)
         return redirect(...)
 return render(request, "….html", {"form": form}, status=answer.status if answer else 200)
 ```

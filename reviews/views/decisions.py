@@ -30,7 +30,7 @@ from reviews.revocation import may_revoke, revoke
 from reviews.subjects import FacetChange
 from reviews.views.arguments import stage_of
 from reviews.views.confirming import Confirmed, confirmation, person_signing
-from reviews.views.receipts import receipt_sentence
+from reviews.views.receipts import receipt_note, tell_receipt
 from reviews.views.versions import page_context
 
 
@@ -119,19 +119,26 @@ def _signed(request: HttpRequest, form: SignForm, round_: Round, by: Principal) 
 
 def _after(request: HttpRequest, found: Evaluation, given: SignOff, by: Principal) -> HttpResponse:
     """Back to the panel; on the review page itself, what the signature changed of it. A condition may change anything: all is read anew."""
-    said = f"Signed: {look(given.decision).label.lower()}. {receipt_sentence(given.receipt)}"
+    said = f"Signed: {look(given.decision).label.lower()}."
     back = f"{page_of(found.version)}?stage={found.stage.name}#signoff"
     if getattr(request, "htmx", False) and given.decision != SignOff.Decision.APPROVE_WITH_CONDITIONS:
-        return _swapped(request, found, said, by)
+        receipt = receipt_note(given.receipt, by) if given.receipt else ""
+        return _swapped(request, found, said, by, receipt)
     messages.success(request, f"{said}{_next(by)}")
+    tell_receipt(request, given.receipt, by)
     return HttpResponseClientRedirect(back) if getattr(request, "htmx", False) else redirect(back)
 
 
-def _swapped(request: HttpRequest, found: Evaluation, said: str, by: Principal) -> HttpResponse:
+def _swapped(request: HttpRequest, found: Evaluation, said: str, by: Principal, receipt: str) -> HttpResponse:
     version = registry.find_version(found.version.model.name, found.version.number, by)
     page = version_page(version, by, stage=found.stage.name, base=_compared_with(request))
     waiting = waiting_for(by).select_related("version__model", "stage").order_by("due_at", "pk")
-    context = page_context(page, by) | {"done": said, "history": history_of(version), "next_review": waiting.first()}
+    context = page_context(page, by) | {
+        "done": said,
+        "receipt": receipt,
+        "history": history_of(version),
+        "next_review": waiting.first(),
+    }
     answer = render(request, "reviews/_signed.html", context)
     return reswap(answer, "outerHTML" if page.panel.sign_slot else "delete")
 
@@ -225,10 +232,8 @@ def promote_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
                 raise
             moved = refusal
         else:
-            messages.success(
-                request,
-                f"{version} is live in {stage.title.lower()}. {receipt_sentence(getattr(promotion, 'receipt', None))}",
-            )
+            messages.success(request, f"{version} is live in {stage.title.lower()}.")
+            tell_receipt(request, getattr(promotion, "receipt", None), by)
             return redirect(page_of(version))
     found = examine(version, stage)
     context = {
@@ -260,8 +265,8 @@ def revoke_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
         if given.response is not None:
             return given.response
         if given.result is not None:
-            said = receipt_sentence(given.result.receipt)
-            messages.success(request, f"{version} is revoked; it is served nowhere any more. {said}")
+            messages.success(request, f"{version} is revoked; it is served nowhere any more.")
+            tell_receipt(request, given.result.receipt, by)
             return redirect(page_of(version))
         status = given.status
     aliases = version.aliases.filter(stage__isnull=False).select_related("stage")

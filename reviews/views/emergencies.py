@@ -23,7 +23,7 @@ from reviews.promotion import accepted_for_rollback, approval_to_return_to, cham
 from reviews.rulebook import rules_for
 from reviews.views.arguments import stage_of
 from reviews.views.confirming import confirmation, person_signing
-from reviews.views.receipts import receipt_sentence
+from reviews.views.receipts import tell_receipt
 
 
 @require_http_methods(["GET", "POST"])
@@ -49,8 +49,8 @@ def rollback_page(request: HttpRequest, name: str) -> HttpResponse:
         if given.response is not None:
             return given.response
         if given.result is not None:
-            said = receipt_sentence(getattr(given.result, "receipt", None))
-            messages.success(request, f"{given.result.version} is live in {stage.title.lower()} again. {said}")
+            messages.success(request, f"{given.result.version} is live in {stage.title.lower()} again.")
+            tell_receipt(request, getattr(given.result, "receipt", None), by)
             return redirect("reviews:model", model.name)
         status = given.status
     context = {
@@ -91,6 +91,7 @@ def ask_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
             return given.response
         if given.result is not None:
             messages.success(request, "Asked for, and on record. Nothing moves before a second person has signed.")
+            tell_receipt(request, given.result.receipt, by)
             return redirect("reviews:break-glass", given.result.uuid)
         status = given.status
     context = {
@@ -141,6 +142,7 @@ def break_glass_page(request: HttpRequest, uuid: str) -> HttpResponse:
             in_force = given.result.state == BreakGlass.State.IN_FORCE
             done = f"{version} is live until {given.result.ends_at:%d %b %Y, %H:%M} UTC." if in_force else "Declined."
             messages.success(request, done)
+            tell_receipt(request, given.result.receipt, by)
             return redirect("reviews:break-glass", case.uuid)
         status = given.status
     context = {

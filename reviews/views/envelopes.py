@@ -36,6 +36,7 @@ from reviews.policies import Rules, SlotRule
 from reviews.rulebook import rules_for
 from reviews.views.arguments import stage_of
 from reviews.views.confirming import confirmation, person_signing
+from reviews.views.receipts import tell_receipt
 
 DEFAULT_DAYS = 180
 State = RetrainingEnvelope.State
@@ -149,6 +150,7 @@ def sign_page(request: HttpRequest, uuid: str) -> HttpResponse:
             return given.response
         if given.result is not None:
             messages.success(request, f"Signed as {slot.title}.")
+            tell_receipt(request, given.result.receipt, by)
             return redirect(_page(envelope.model, envelope.stage))
         status = given.status
     context = {

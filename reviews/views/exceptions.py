@@ -19,7 +19,7 @@ from reviews.models import GateException, Round
 from reviews.standing_in_forms import ExceptionForm
 from reviews.views.arguments import stage_of
 from reviews.views.confirming import confirmation, person_signing
-from reviews.views.receipts import receipt_sentence
+from reviews.views.receipts import tell_receipt
 
 
 @require_http_methods(["GET", "POST"])
@@ -60,7 +60,8 @@ def grant(request: HttpRequest, name: str, number: int) -> HttpResponse:
         if answer.response is not None:
             return answer.response
         if answer.result is not None:
-            messages.success(request, f"“{outcome.gate.title}” is excepted. {receipt_sentence(answer.result.receipt)}")
+            messages.success(request, f"“{outcome.gate.title}” is excepted.")
+            tell_receipt(request, answer.result.receipt, by)
             return redirect(f"{page_of(found.version)}?stage={found.stage.name}#gates")
         status = answer.status
     context = {

@@ -25,7 +25,7 @@ from reviews.rehearsal import FAILS, GateChange, PromotionCase, Rehearsed, Revie
 from reviews.rulebook import document_of
 from reviews.views.confirming import confirmation, person_signing
 from reviews.views.policies import find_policy_version, signed_in
-from reviews.views.receipts import receipt_sentence
+from reviews.views.receipts import tell_receipt
 
 PARTS = (("changes", "What changes"), ("reviews", "Open reviews"), ("promotions", "Past promotions"))
 
@@ -136,7 +136,7 @@ def sign(request: HttpRequest, name: str, number: int) -> HttpResponse:
         if answer.response is not None:
             return answer.response
         if answer.ok:
-            _say(request, version, answer.result)
+            _say(request, version, answer.result, by)
             return redirect("reviews:policy", name, number)
     shown = visible_part(read_result(kept.result), by) if kept else None
     context = {
@@ -159,17 +159,16 @@ def _accepted(document: PolicyDocument, needs: Needs) -> tuple[str, ...]:
     return document_of(needs.under).reauthentication if needs.under else document.reauthentication
 
 
-def _say(request: HttpRequest, version: PolicyVersion, given: PolicySignature | None) -> None:
+def _say(request: HttpRequest, version: PolicyVersion, given: PolicySignature | None, by: Principal) -> None:
     version.refresh_from_db()
-    receipt = receipt_sentence(given.receipt) if given else ""
     if version.status == PolicyVersion.Status.PUBLISHED:
-        messages.success(
-            request, f"Signed. {version} is in force; open rounds under the earlier text are opened anew. {receipt}"
-        )
+        messages.success(request, f"Signed. {version} is in force; open rounds under the earlier text are opened anew.")
     elif version.status == PolicyVersion.Status.DRAFT:
-        messages.success(request, f"Sent back. {version} is a draft again, and its authors were told. {receipt}")
+        messages.success(request, f"Sent back. {version} is a draft again, and its authors were told.")
     else:
-        messages.success(request, f"Signed. {version} waits for further signatures. {receipt}")
+        messages.success(request, f"Signed. {version} waits for further signatures.")
+    if given:
+        tell_receipt(request, given.policy_version.receipt or given.receipt, by)
 
 
 def _kept(version: PolicyVersion, uuid: str) -> PolicyRehearsal | None:

@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 
 from access import actions as access_actions
 from access.models import Role, User
-from access.permissions import Permission, grant, withdraw
+from access.permissions import Permission, grant
 from access.tokens import issue_token, revoke_token
 from audit import actions as ledger_actions
 from audit import keys
@@ -248,7 +248,15 @@ def test_what_the_owner_and_the_makers_may_download_is_told_apart(
 
 def old_role_entry() -> Line:
     payload = {
-        **{"v": 1, "t": 1_000, "w": "w", "n": 1, "p": 0, "outcome": "ok", "why": "", "req": "", "sd": []},
+        "v": 1,
+        "t": 1_000,
+        "w": "w",
+        "n": 1,
+        "p": 0,
+        "outcome": "ok",
+        "why": "",
+        "req": "",
+        "sd": [],
         "action": "role.assign",
         "actor": {"kind": "person", "id": "e1", "via": "session"},
         "obj": {"kind": "role", "id": "9", "name": "Service: pull", "version": ""},

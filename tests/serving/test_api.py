@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import tarfile
@@ -18,15 +19,20 @@ from rest_framework.test import APIClient
 
 from access.models import ServiceToken, User
 from audit.entries import Entry
+from audit.models import Checkpoint
 from audit.queries import Filter, entries
+from audit.sequencer import Sequencer
 from foundation.keys import registry_signer
 from registry.models import ModelVersion, RegisteredModel, Stage
 from registry.store import ArtifactStore
 from serving.models import Deployment, StatusSnapshot
 from serving.verification import verify
+from tests.audit.conftest import ledger_of_its_own, sequencer
 from tests.conftest import as_
 from tests.reviews.conftest import MakeCandidate
 from tests.serving.conftest import release, withdraw_approval
+
+__all__ = ["ledger_of_its_own", "sequencer"]
 
 pytestmark = pytest.mark.django_db
 
@@ -384,3 +390,38 @@ def steps() -> list[tuple[str, str, int]]:
 
 def recorded(action: str) -> list[Entry]:
     return [one.entry for one in entries(Filter(action=action))][::-1]
+
+
+def test_every_answer_to_a_pull_names_its_entry_and_the_newest_checkpoint(
+    sequencer: Sequencer, scorer_api: APIClient, released: ModelVersion
+) -> None:
+    sequencer.tick()
+    latest = Checkpoint.objects.latest("size").note
+
+    for address in ("versions/1/files/MLmodel", "versions/1/download", "versions/1/attestation"):
+        answer = scorer_api.get(f"{V1}/{address}")
+        if answer.streaming:
+            body(answer)
+
+        writer, _, n = answer["Countersign-Ledger-Entry"].partition("/")
+        assert base64.b64decode(answer["Countersign-Ledger-Checkpoint"]).decode() == latest
+        recorded = [one.entry for one in entries() if (one.entry.writer, one.entry.n) == (writer, int(n))]
+        assert [one.obj_id for one in recorded] == [str(released.pk)]
+
+
+def test_before_the_ledger_has_a_checkpoint_a_pull_names_its_entry_only(
+    scorer_api: APIClient, released: ModelVersion
+) -> None:
+    answer = scorer_api.get(f"{V1}/versions/1/attestation")
+
+    assert "Countersign-Ledger-Entry" in answer
+    assert "Countersign-Ledger-Checkpoint" not in answer
+
+
+def test_a_tar_that_nobody_reads_is_on_record_as_broken_off(scorer_api: APIClient, released: ModelVersion) -> None:
+    close(scorer_api.get(f"{V1}/versions/1/download"))
+
+    assert [(one.entry.after["step"], one.entry.after["bytes"]) for one in entries(Filter(action="version.pull"))] == [
+        ("broken_off", 0),
+        ("begun", 0),
+    ]

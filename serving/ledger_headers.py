@@ -1,0 +1,22 @@
+"""What every answer to a pull says about the ledger, so that whoever pulls can hold the ledger to it later.
+
+`Countersign-Ledger-Entry` is the pull's own entry as `writer/n`: its receipt is at `/api/v1/receipts/<writer>/<n>.tlog-proof` as soon
+as it is signed. `Countersign-Ledger-Checkpoint` is the newest signed checkpoint in base64 (RFC 4648), since a note has several lines.
+A client keeps the largest checkpoint that it has seen, and asks with it whether the ledger is still the one that it was.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from audit.actions import Receipt
+from audit.store import latest_checkpoint
+
+
+def ledger_headers(receipt: Receipt) -> dict[str, str]:
+    """The headers for the answer whose entry `receipt` names; nobody waits here, so the checkpoint is older than the entry."""
+    headers = {"Countersign-Ledger-Entry": f"{receipt.writer}/{receipt.n}"}
+    latest = latest_checkpoint()
+    if latest is not None:
+        headers["Countersign-Ledger-Checkpoint"] = base64.b64encode(latest.note.encode()).decode()
+    return headers
