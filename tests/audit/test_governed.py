@@ -8,8 +8,10 @@ import threading
 from pathlib import Path
 
 import orjson
+import psycopg.errors
 import pytest
 from django.db import OperationalError, connection, transaction
+from structlog.testing import capture_logs
 
 from audit.actions import append
 from audit.events import Action, HasActor, Obj
@@ -216,6 +218,28 @@ def test_a_refusal_reaches_the_caller_also_where_it_cannot_be_recorded() -> None
         update(Nameless(), by=ALICE, fault=Conflict("Not now."))
 
     assert recorded() == []
+
+
+def test_an_attempt_without_an_actor_reaches_the_operators_log() -> None:
+    with capture_logs() as lines, pytest.raises(Conflict):
+        update(Model(), by="alice", fault=Conflict("Not now."))  # type: ignore[arg-type]  # what is tried
+
+    assert recorded() == []
+    assert [(line["event"], line["why"]) for line in lines] == [("ledger.attempt_not_recorded", "conflict")]
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "code"),
+    [("40001", "database-busy"), ("40P01", "database-busy"), ("55P03", "database-busy"), ("53100", "disk-full")],
+)
+def test_what_postgresql_says_of_locks_and_full_disks_is_said_in_a_sentence(sqlstate: str, code: str) -> None:
+    fault = OperationalError("wrapped by Django")
+    fault.__cause__ = psycopg.errors.lookup(sqlstate)("from the server")
+
+    with pytest.raises(Unavailable) as refusal:
+        update(Model(), by=ALICE, fault=fault)
+
+    assert refusal.value.code == code
 
 
 def test_the_decorated_action_keeps_its_name_and_its_promise() -> None:

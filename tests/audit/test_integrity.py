@@ -30,10 +30,11 @@ class Officer:
     """Somebody who may, or may not, answer for the ledger."""
 
     may: bool = True
+    who: Actor = ALICE
 
     @property
     def actor(self) -> Actor:
-        return ALICE
+        return self.who
 
     def allows(self, permission: str) -> bool:
         return self.may and permission == "ledger.acknowledge"
@@ -52,7 +53,27 @@ def test_a_sound_ledger_raises_none_either(ledger: Sequencer) -> None:
     verify_ledger(by=ALICE)
 
     assert integrity.found().size == 600
+    assert not integrity.found().is_acknowledged
     integrity.require_sound()
+
+
+def test_what_a_page_verified_counts_and_is_not_the_verification_of_the_day(
+    ledger: Sequencer, asked: list[str]
+) -> None:
+    verify_what_is_new(by=ALICE)
+
+    assert (integrity.found().size, integrity.found().full_at) == (600, None)
+
+
+def test_the_banner_of_the_process_that_verified_or_acknowledged_says_so_at_once(ledger: Sequencer) -> None:
+    assert not integrity.remembered().is_broken
+    delete_a_tile()
+    verify_ledger(by=ALICE)
+    assert integrity.remembered().stops_promotion
+
+    integrity.acknowledge(["tile"], reason="The disk was repaired.", by=Officer())
+
+    assert not integrity.remembered().stops_promotion
 
 
 def test_a_damaged_ledger_stops_what_would_go_live(ledger: Sequencer) -> None:
@@ -136,8 +157,19 @@ def test_what_was_not_shown_is_not_acknowledged(ledger: Sequencer) -> None:
         integrity.acknowledge(["root"], reason="Known.", by=Officer())
 
 
-def test_a_sound_ledger_has_nothing_to_acknowledge(ledger: Sequencer) -> None:
+def test_who_has_no_name_is_named_by_their_id(ledger: Sequencer) -> None:
+    delete_a_tile()
     verify_ledger(by=ALICE)
+
+    found = integrity.acknowledge(["tile"], reason="Known.", by=Officer(who=Actor(kind="person", id="o1", via="api")))
+
+    assert found.acknowledged_by == "o1"
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_sound_ledger_has_nothing_to_acknowledge(ledger: Sequencer, verified: bool) -> None:
+    if verified:
+        verify_ledger(by=ALICE)
 
     with pytest.raises(Conflict, match="nothing to acknowledge"):
         integrity.acknowledge([], reason="Just in case.", by=Officer())

@@ -6,13 +6,14 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from audit import triggers
-from audit.models import Bundle, IndexRow, Private, Quarantined
+from audit.models import Archived, Bundle, IndexRow, Private, Quarantined
 from audit.sequencer import Sequencer
 from tests.audit.conftest import happen
 
-KEPT = ["audit_bundle", "audit_tile", "audit_checkpoint", "audit_anchor", "audit_quarantine"]
+KEPT = ["audit_bundle", "audit_tile", "audit_checkpoint", "audit_anchor", "audit_quarantine", "audit_archived"]
 DELETABLE = ["audit_pending", "audit_index", "audit_private"]
 COLUMN = {
+    "audit_archived": "n",
     "audit_bundle": "w",
     "audit_anchor": "receipt",
     "audit_checkpoint": "note",
@@ -35,6 +36,7 @@ def filled(ledger: Sequencer) -> None:
     """At least one row in every table."""
     happen()
     Quarantined.objects.create(t=0, why="forged", pending_id=0, mac="", payload=b"", private=b"")
+    Archived.objects.create(n=900, root=bytes(32), sha256=bytes(32))
 
 
 @pytest.mark.parametrize("table", KEPT + DELETABLE)
@@ -54,7 +56,7 @@ def test_what_may_go_can_be_deleted(filled: None, table: str) -> None:
     assert not refused(f"DELETE FROM {table}")
 
 
-@pytest.mark.parametrize("table", ["audit_bundle", "audit_tile", "audit_checkpoint"])
+@pytest.mark.parametrize("table", KEPT)
 def test_nothing_is_replaced(filled: None, table: str) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("REPLACE is SQLite's")

@@ -191,7 +191,7 @@ def test_what_is_kept_changes_in_nothing_but_what_is_listed_and_is_not_deleted(t
         (
             "reviews_policyversion",
             {"status": "proposed"},
-            {"policy_id": 2, "number": 2, "content": "{}", "digest": "other"},
+            {"id": ROW + 1, "policy_id": 2, "number": 2, "content": "{}", "digest": "other"},
         ),
         ("reviews_policyversion", {"status": "published"}, {"status": "draft"}),
         ("reviews_policyversion", {"status": "published"}, {"status": "proposed"}),
