@@ -73,6 +73,7 @@ def append(
         raise NotAppended(f"{action} was to be recorded outside a transaction; use `governed`, or `append_alone`.")
     actor, writer = by.actor, current()
     digests, openings = conceal({**actor.private, **private} if private else actor.private)
+    changed = difference(before, after)
     t = time.time_ns() // 1_000
     n, previous = writer.count(database)
     payload = encode(
@@ -93,14 +94,14 @@ def append(
             "outcome": outcome.value,
             "why": plain(why),
             "req": plain(actor.request_id),
-            "d": difference(before, after),
+            "d": changed,
             "sd": digests,
         }
     )
     values = (mac(payload), payload, openings, action in PROMPT and outcome is Outcome.OK)
     _insert(database, values)
     writer.keep(n, database)
-    note(action, obj, outcome)
+    note(action, obj, outcome, changed)
     return Receipt(writer.name, n, t, leaf_hash(payload))
 
 

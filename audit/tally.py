@@ -11,11 +11,12 @@ from audit.events import Action, Obj, Outcome
 
 
 class Written(NamedTuple):
-    """One entry that was written; a transaction that is rolled back later takes it along."""
+    """One entry that was written, with what it says of before and after; a transaction that is rolled back later takes it along."""
 
     action: Action
     obj: Obj
     outcome: Outcome
+    changed: object = None
 
 
 _open: Final[ContextVar[tuple[list[Written], ...]]] = ContextVar("audit_tallies", default=())
@@ -32,7 +33,7 @@ def tallied() -> Iterator[list[Written]]:
         _open.reset(token)
 
 
-def note(action: Action, obj: Obj, outcome: Outcome) -> None:
+def note(action: Action, obj: Obj, outcome: Outcome, changed: object) -> None:
     """Tell every open tally of an entry; `append` does."""
     for written in _open.get():
-        written.append(Written(action, obj, outcome))
+        written.append(Written(action, obj, outcome, changed))

@@ -24,7 +24,7 @@ from reviews.banners import Banner, banners_of
 from reviews.discussion import Said, discussion_of
 from reviews.evaluation import Evaluation, Known, deciding, examine, rounds_of
 from reviews.gates import GateOutcome
-from reviews.models import EvidenceReading, Review
+from reviews.models import Review
 from reviews.panel import Panel, panel_of
 from reviews.promotion import champion_before
 from reviews.reading import SECTIONS, section_digests
@@ -34,7 +34,7 @@ from reviews.sections.measured import Measured
 from reviews.sections.performance import Performance, performance
 from reviews.tiles import Tile, gates_shown, tiles_of
 from reviews.told import Told, told
-from reviews.visits import Since, gates_of, news_of, note_visit
+from reviews.visits import Kept, Since, gates_of, kept_of, news_of, note_visit
 
 HISTORY: Final = 40
 MOST_BASES: Final = 30
@@ -169,6 +169,7 @@ def version_page(
     review = found.review
     comments = discussion.comments if discussion else []
     subject = found.subject
+    kept = kept_of(review, by.user)
     return VersionPage(
         found=found,
         panel=panel_of(found, by),
@@ -183,9 +184,9 @@ def version_page(
         changes=changes(new, old),
         card=_card(new, old),
         card_missing=len(cards.missing(new.card.sections if new.card else {})),
-        readings=_readings(review, new, by),
+        readings=_readings(kept, new) if review and by.user else {},
         subject_digest=subject.digest if subject else (found.round.subject_digest if found.round else ""),
-        since=_since(found, comments, by) if visiting else Since(),
+        since=_since(kept, found, comments, by) if visiting else Since(),
         banners=banners_of(found, known.rounds),
         may_compare=bool(found.live and old and old.version.pk == found.live.version.pk)
         and bool(version.job_uuid)
@@ -193,10 +194,10 @@ def version_page(
     )
 
 
-def _since(found: Evaluation, comments: Sequence[Said], by: Principal) -> Since:
+def _since(kept: Kept, found: Evaluation, comments: Sequence[Said], by: Principal) -> Since:
     if found.review is None or by.user is None or not by.user.is_person:
         return Since()
-    visit = note_visit(found.review, by.user, gates_of(found), timezone.now())
+    visit = note_visit(kept.visit, found.review, by.user, gates_of(found), timezone.now())
     return news_of(visit, found, comments, by.user)
 
 
@@ -284,10 +285,8 @@ def _card(new: Measured, old: Measured | None) -> list[tuple[cards.Section, str,
     ]
 
 
-def _readings(review: Review | None, new: Measured, by: Principal) -> dict[str, Reading]:
-    if review is None or by.user is None:
-        return {}
-    marked = dict(EvidenceReading.objects.filter(review=review, person=by.user).values_list("section", "digest"))
+def _readings(kept: Kept, new: Measured) -> dict[str, Reading]:
+    marked = kept.read
     digests = section_digests(new.evidence, new.card)
     return {
         section: Reading(

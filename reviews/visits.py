@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 from django.db import OperationalError
+from django.db.models import FilteredRelation, Q
 
 from access.models import User
 from reviews.discussion import Said
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 LASTS: Final = timedelta(minutes=30)
 NOTED_EVERY: Final = timedelta(minutes=1)
+_OF_A_VISIT: Final = ("id", "at", "before", "gates", "gates_before")
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,34 @@ class Since:
         return len(self.comments) + len(self.sign_offs) + len(self.evidence) + len(self.gates) + self.card
 
 
-def note_visit(review: Review, person: User, gates: Mapping[str, str], now: datetime) -> Visit:
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of one person at one review: their visit, and for each section that they marked as read the digest it had."""
+
+    visit: Visit | None = None
+    read: Mapping[str, str] = field(default_factory=dict)
+
+
+def kept_of(review: Review | None, person: User | None) -> Kept:
+    """Both with one statement, since every page of a review asks for both."""
+    if review is None or person is None:
+        return Kept()
+    rows = (
+        Review.objects.filter(pk=review.pk)
+        .annotate(
+            own=FilteredRelation("visits", condition=Q(visits__person=person)),
+            marked=FilteredRelation("readings", condition=Q(readings__person=person)),
+        )
+        .values_list(*(f"own__{name}" for name in _OF_A_VISIT), "marked__section", "marked__digest")
+    )
+    found = list(rows)
+    *fields, _, _ = found[0]
+    visit = Visit(review=review, person=person, **dict(zip(_OF_A_VISIT, fields, strict=True))) if fields[0] else None
+    return Kept(visit, {section: digest for *_, section, digest in found if section})
+
+
+def note_visit(visit: Visit | None, review: Review, person: User, gates: Mapping[str, str], now: datetime) -> Visit:
     """Remember that `person` opened the page now, with the gates as they stand; returns the visit with the one before it."""
-    visit = Visit.objects.filter(review=review, person=person).first()
     if visit is None:
         visit = Visit(review=review, person=person, at=now, gates=dict(gates))
         _keep(lambda: Visit.objects.bulk_create([visit], ignore_conflicts=True))

@@ -22,6 +22,7 @@ from mlflow.protos.databricks_pb2 import (
 )
 
 from foundation.refusals import Refusal
+from serving.on_record import on_record
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,12 +51,13 @@ def as_mlflow(refusal: Refusal) -> MlflowException:
 
 
 def answers(method: Callable[P, R]) -> Callable[P, R]:
-    """Let every refusal leave the decorated method in MLflow's form."""
+    """Put the call on record, and let every refusal leave the decorated method in MLflow's form."""
 
     @wraps(method)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return method(*args, **kwargs)
+            with on_record(method, *args, **kwargs):
+                return method(*args, **kwargs)
         except Refusal as refusal:
             raise as_mlflow(refusal) from refusal
 

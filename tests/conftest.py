@@ -28,7 +28,7 @@ from audit import integrity
 from foundation.keys import create_key
 from registry import actions as registry_actions
 from registry.models import ModelVersion, RegisteredModel, Stage
-from tests import databases
+from tests import databases, once
 
 PASSWORD = "correct horse battery"
 
@@ -81,6 +81,12 @@ def _quick_passwords_and_plain_static(settings: Settings, tmp_path: Path) -> Non
     settings.ARTIFACT_DIR = tmp_path / "artifacts"
     settings.DATASET_DIR = tmp_path / "datasets"
     settings.PREDICTION_LOG_DIR = tmp_path / "predictions"
+
+
+@pytest.fixture(autouse=True)
+def _every_action_is_on_record_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the test is about."""
+    once.watch(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

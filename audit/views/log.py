@@ -62,6 +62,7 @@ def _tail(request: LedgerRequest) -> HttpResponse:
     if not form.is_valid() or not seen.lstrip("-").isdecimal() or len(seen) > 18:
         return HttpResponse(status=400)
     found = queries.since(form.wanted(), int(seen), limit=PER_PAGE)
-    if not found:
+    # That the log was read is an entry too: shown alone, two open tails would feed each other for ever. They come with what else comes.
+    if all(one.entry.action == Action.LEDGER_VIEW for one in found):
         return HttpResponse(status=204)
     return render(request, "audit/_rows.html", {"entries": found, "is_new": True})

@@ -314,3 +314,17 @@ def test_a_page_costs_a_bounded_number_of_queries(
 ) -> None:
     with django_assert_max_num_queries(25):  # type: ignore[attr-defined]  # a context manager, typed as a callable here
         auditor.get(reverse("audit:log"), {"before": "300", "obj": "credit", "since": "2026-01-01"})
+
+
+def test_open_tails_do_not_feed_each_other_with_the_readings_of_the_log(ledger: Sequencer, auditor: Client) -> None:
+    address = reverse("audit:log")
+    ledger.tick()
+    seen = ledger.head.size - 1
+    auditor.get(address)
+    ledger.tick()
+
+    assert auditor.get(address, {"part": "live", "seen": seen}).status_code == 204
+
+    happen(1)
+    ledger.tick()
+    assert b"ledger.view" in auditor.get(address, {"part": "live", "seen": seen}).content

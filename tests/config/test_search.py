@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import quote_plus
 
+import orjson
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
@@ -15,6 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 from access.models import User
 from access.permissions import Permission, grant
 from access.principal import Principal
+from audit.models import Pending
 from config.search import PER_PAGE
 from config.search_kinds import KINDS
 from registry.actions import create_model
@@ -213,5 +215,23 @@ def test_a_search_takes_few_statements(
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     client = client_for(erin)
-    with django_assert_max_num_queries(9):  # session, person, roles, and one for each of the six kinds
+    with django_assert_max_num_queries(
+        12
+    ):  # session, person, roles, one for each of six kinds, and the entry in its transaction
         palette(client, "credit v2")
+
+
+def test_a_search_is_on_record_once_and_what_for_can_be_erased(
+    world: dict[str, tuple[str, str]], erin: User, client_for: ClientFor
+) -> None:
+    before = Pending.objects.count()
+
+    palette(client_for(erin), "Moreau")
+    client_for(erin).get("/search/", {"q": " "})
+
+    assert Pending.objects.count() == before + 1
+    row = Pending.objects.latest("pk")
+    entry = orjson.loads(bytes(row.payload))
+    assert (entry["action"], entry["actor"]["id"]) == ("search.run", str(erin.uuid))
+    assert b"Moreau" not in bytes(row.payload)
+    assert b"Moreau" in bytes(row.private)
