@@ -142,6 +142,21 @@ def test_an_empty_ledger_whose_state_file_was_never_written_is_initialised_again
     assert [line.size for line in state_journal().lines()] == [0]
 
 
+def test_initialising_does_not_make_a_lost_state_file_up_from_the_database(ledger: Sequencer) -> None:
+    state_journal().path.unlink()
+
+    with pytest.raises(RefusesToSign, match="state file .* is missing"):
+        initialise()
+
+    assert list(state_journal().lines()) == []
+
+
+def test_initialising_an_empty_ledger_twice_writes_its_state_once(sequencer: Sequencer) -> None:
+    initialise()
+
+    assert [line.size for line in state_journal().lines()] == [0]
+
+
 def test_a_new_database_beside_an_old_state_file_is_refused(ledger: Sequencer) -> None:
     old = state_journal().path.read_bytes()
     from tests.audit.test_attacks import drop_every_row
