@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError
@@ -19,7 +20,7 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from access.models import User
-from audit import archive, keys, store
+from audit import archive, archiving, keys, store
 from audit.archiving import NotArchivable, archive_entries, due
 from audit.bundle import NotExportable, export_bundle
 from audit.commands import OPERATOR
@@ -149,6 +150,20 @@ def test_a_second_time_moves_and_records_nothing(ledger: Sequencer) -> None:
     archived()
 
     assert Pending.objects.count() == 1
+
+
+def test_two_at_once_record_it_once(ledger: Sequencer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def after_another(*arguments: Any) -> None:
+        monkeypatch.setattr(archiving, "_let_go", let_go)
+        archived()
+        let_go(*arguments)
+
+    let_go = archiving._let_go
+    monkeypatch.setattr(archiving, "_let_go", after_another)
+
+    archived()
+
+    assert (in_the_database(), Pending.objects.count()) == ([2], 1)
 
 
 def test_personal_data_beside_it_stays_unless_it_is_to_go(ledger: Sequencer) -> None:

@@ -692,6 +692,26 @@ def test_an_auditor_downloads_the_bundle_and_others_are_refused_on_record(
     assert taken == [("ledger.export", "ok"), ("ledger.export", "denied")]
 
 
+def test_a_bundle_that_cannot_be_had_is_no_file_but_a_sentence(
+    db: None, client_for: Callable[[User], Client], dave: User
+) -> None:
+    page = client_for(dave).get(reverse("audit:bundle"))
+
+    assert page.status_code == 503
+    assert "This ledger has not been initialised" in page.content.decode()
+
+
+def test_without_public_keys_a_download_says_so(
+    ledger: Sequencer, client_for: Callable[[User], Client], dave: User
+) -> None:
+    keys.key_file().with_suffix(".pub").unlink()
+
+    for page in (reverse("audit:bundle"), reverse("audit:receipt", args=[17])):
+        answer = client_for(dave).get(page)
+        assert answer.status_code == 503
+        assert "public key ledger-key.pub is missing" in answer.content.decode()
+
+
 def test_an_auditor_downloads_a_receipt(
     ledger: Sequencer, client_for: Callable[[User], Client], dave: User, alice: User
 ) -> None:

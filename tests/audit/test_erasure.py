@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from uuid import uuid4
@@ -14,6 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from access.models import User
+from audit import erasure
 from audit.actions import append_alone
 from audit.entries import Entry
 from audit.erasure import NobodyKnown, Subject, erase_subject, find_subject, look
@@ -160,6 +162,62 @@ def test_a_row_that_cannot_be_read_stops_nothing(lives: Sequencer) -> None:
         cursor.execute("INSERT INTO audit_private (seq, disclosures) VALUES (0, %s)", [b"not json"])
 
     assert erase_subject(find_subject("alice"), by=OPERATOR).openings > 0
+
+
+def test_what_another_erasure_destroyed_meanwhile_does_not_come_back(
+    lives: Sequencer, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bob's note names alice: one row with openings of both. His erasure ends between hers looking and her erasing."""
+    alice_as, bob_as = find_subject("alice"), find_subject("bob")
+
+    def meanwhile(subject: Subject) -> set[int]:
+        monkeypatch.setattr(erasure, "_acted", acted)
+        erase_subject(bob_as, by=OPERATOR)
+        return acted(subject)
+
+    acted = erasure._acted
+    found = look(alice_as)
+    monkeypatch.setattr(erasure, "look", lambda _subject: found)
+    monkeypatch.setattr(erasure, "_acted", meanwhile)
+
+    erase_subject(alice_as, by=OPERATOR)
+
+    assert [value for _, value in opened() if value in ("alice", "bob", NOTE)] == []
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_two_erasures_of_one_row_wait_for_each_other(lives: Sequencer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alice's has read bob's row and is held there; bob's may not read it before hers has committed."""
+    subjects = [find_subject("alice"), find_subject("bob")]
+    read, go_on = threading.Event(), threading.Event()
+    erase_from = erasure._erase_from
+
+    def slowly(row: Private, subject: Subject, *, own: bool) -> None:
+        if subject is subjects[0] and not read.is_set():
+            read.set()
+            go_on.wait(10)
+        erase_from(row, subject, own=own)
+
+    def erase(subject: Subject) -> None:
+        try:
+            erase_subject(subject, by=OPERATOR)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(erasure, "_erase_from", slowly)
+    hers, his = (threading.Thread(target=erase, args=[subject]) for subject in subjects)
+    hers.start()
+    assert read.wait(10)
+    his.start()
+    his.join(1)
+    waited = his.is_alive()
+    go_on.set()
+    hers.join(10)
+    his.join(10)
+
+    assert waited
+    assert [value for _, value in opened() if value in ("alice", "bob", NOTE)] == []
 
 
 def test_the_page_says_that_what_was_there_is_erased(

@@ -16,7 +16,7 @@ from audit.note import TreeHead, sign_note
 from audit.receipts import forget_tiles, issue_receipt
 from audit.sequencer import Sequencer
 from audit.standalone.verify import check_bundle
-from foundation.refusals import TooLarge
+from foundation.refusals import TooLarge, Unavailable
 from reports import ledger_files
 from reports.ledger_files import check_receipt, check_uploaded_bundle
 from tests.audit.conftest import ALICE, ledger, ledger_of_its_own, sequencer
@@ -25,6 +25,7 @@ from tests.audit.test_attacks import (
     drop_every_row,
     edit_an_entry_and_its_tile,
     rewrite_with_the_stolen_key,
+    store_garbage,
     truncate_to_an_older_head,
 )
 from tests.audit.test_bundle import (
@@ -115,6 +116,27 @@ def test_a_bundle_made_with_the_stolen_key_is_not_this_ledger(ledger: Sequencer)
 
     assert not found.good
     assert "no longer gives what was signed" in found.checks[-1].sentence
+
+
+def test_a_ledger_that_cannot_be_read_today_is_said_to_be_that(ledger: Sequencer) -> None:
+    tar = exported()
+    store_garbage()
+
+    found = check_uploaded_bundle(io.BytesIO(tar), len(tar))
+
+    assert not found.good
+    assert "This installation's ledger cannot be read: a bundle cannot be unpacked" in found.checks[-1].sentence
+
+
+def test_without_public_keys_nothing_is_said_to_hold(ledger: Sequencer) -> None:
+    tar, receipt = exported(), issue_receipt(17).encode().decode()
+    keys.key_file().with_suffix(".pub").unlink()
+
+    with pytest.raises(Unavailable, match=r"public key ledger-key\.pub is missing"):
+        check_receipt(receipt)
+    with pytest.raises(Unavailable):
+        check_uploaded_bundle(io.BytesIO(tar), len(tar))
+    assert Client().get("/verify/ledger.pub").status_code == 503
 
 
 def test_more_than_a_page_should_check_is_refused_unread(ledger: Sequencer) -> None:
