@@ -60,11 +60,12 @@ def test_the_dialog_keeps_what_was_written_until_it_is_signed(installation: Worl
 
 
 def test_the_history_comes_when_it_is_scrolled_to(installation: World, visit: Visit) -> None:
-    page = visit(f"/models/credit/v/{installation.live.number}/", "dave")
+    review = another_review(installation, "flow-history")
+    page = visit(f"/models/flow-history/v/{review.version.number}/", "dave")
 
     page.locator("#history").scroll_into_view_if_needed()
 
-    expect(page.locator("#history").get_by_text("approved as").first).to_be_visible()
+    expect(page.locator("#history").get_by_text("asked for a review for production").first).to_be_visible()
 
 
 def test_moving_through_the_inbox_shows_each_review_beside_it(installation: World, visit: Visit) -> None:

@@ -77,6 +77,7 @@ def test_every_icon_of_a_state_is_in_the_sprite() -> None:
         ("version.roll_back", "rolled back a version"),
         ("evidence.add", "added evidence"),
         ("alias.set", "set an alias"),
+        ("search.run", "ran a search"),
     ],
 )
 def test_an_action_is_told_as_what_somebody_did(action: str, words: str) -> None:

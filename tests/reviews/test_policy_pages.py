@@ -343,6 +343,8 @@ class TestPublication:
         table = words(browser.get(reverse("reviews:policy-rehearsal-csv", args=["production-tier-1", 2])))
 
         assert "credit v1" in page
+        assert "met, then not met" in page
+        assert "unsatisfied" not in page
         assert "required at least 0.99" in page
         assert "Nothing changes here" in nobody
         assert "open review,credit,1,production,1" in table
