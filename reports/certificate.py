@@ -10,8 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from audit.events import Obj
-from audit.queries import Head, latest_checkpoint
+from audit.events import Action, Obj
+from audit.queries import Head
 from foundation.charts import Drawing
 from foundation.refusals import Conflict, NotFound, RequirementStatus
 from registry.models import Alias, ModelVersion, Stage
@@ -20,10 +20,12 @@ from reports.brief import charts, measures
 from reports.signed import (
     ConditionLine,
     ExceptionLine,
+    Logged,
     SignatureLine,
     conditions_of,
-    entry_of,
     exceptions_in,
+    head_covering,
+    logged_of,
     signatures_of,
 )
 from reviews.exceptions import exceptions_of
@@ -72,16 +74,24 @@ class PolicyLine:
 
 @dataclass(frozen=True)
 class Receipt:
-    """Where the decision stands in the ledger; an entry is None until the sequencer has logged it, or where there is none."""
+    """Where the decision stands in the ledger; None until the sequencer has logged it, or where there is no such step."""
 
-    review: int | None
-    promotion: int | None
+    review: Logged | None
+    approval: Logged | None
+    promotion: Logged | None
     checkpoint: Head | None
 
     @property
     def entry(self) -> int | None:
         """The entry of the promotion that used the approval, else of the review."""
-        return self.promotion if self.promotion is not None else self.review
+        last = self.promotion or self.review
+        return last.entry if last else None
+
+    @property
+    def steps(self) -> tuple[tuple[str, Logged], ...]:
+        """What is logged of them, in words, in the order in which they happened."""
+        named = (("Review asked for", self.review), ("Approved", self.approval), ("Released", self.promotion))
+        return tuple((title, one) for title, one in named if one is not None)
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,7 @@ def certificate_of(
     # As they stood when the approval was given; what became of conditions is as of now.
     deeds = deeds_of(version, round_.review, until=approval.approved_at)
     standing = standing_of(round_, subject.facets, approval.approved_at, deeds=deeds)
+    signatures = signatures_of(approval, standing)
     return Certificate(
         reference=f"C-{approval.approved_at.year}-{approval.pk:04d}",
         issued_at=at,
@@ -162,14 +173,14 @@ def certificate_of(
         successor=_successor(approval),
         subject_digest=subject.digest,
         policies=tuple(PolicyLine(one["name"], one["number"], one["digest"]) for one in subject.value["policies"]),
-        signatures=signatures_of(approval, standing),
+        signatures=signatures,
         conditions=_conditions(approval, standing, at),
         exceptions=exceptions_in(exceptions_of(round_, rules_of(round_), at, deeds)),
         gates_passed=sum(one.status == RequirementStatus.SATISFIED.value for one in gates),
         gates_open=tuple(one for one in gates if one.status not in _CLOSED),
         measures=measures(evidence),
         charts=charts(version, evidence, other, evidence_of(other) if other else {}),
-        receipt=_receipt(approval),
+        receipt=_receipt(approval, signatures),
         compared_with=other,
     )
 
@@ -272,10 +283,10 @@ def _conditions(approval: Approval, standing: RoundStanding, at: datetime) -> tu
     return conditions_of(standing, at) if approval.basis == Approval.Basis.REVIEW else ()
 
 
-def _receipt(approval: Approval) -> Receipt:
+def _receipt(approval: Approval, signatures: tuple[SignatureLine, ...]) -> Receipt:
     promoted: Obj | None = approval.promotion.ledger_ref() if approval.promotion else None
-    return Receipt(
-        review=entry_of(approval.round.review.ledger_ref()),
-        promotion=entry_of(promoted) if promoted else None,
-        checkpoint=latest_checkpoint(),
-    )
+    review = logged_of(approval.round.review.ledger_ref())
+    closed = logged_of(approval.round.ledger_ref(), Action.ROUND_CLOSE)
+    promotion = logged_of(promoted) if promoted else None
+    steps = [review, *([promotion] if promoted else []), *([closed] if closed else [])]
+    return Receipt(review, closed, promotion, head_covering([*steps, *(one.logged for one in signatures)]))

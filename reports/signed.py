@@ -5,14 +5,18 @@ Signatures, exceptions and conditions are printed from here; a row that somebody
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from access.models import Reauthentication
-from audit.events import Obj
-from audit.queries import entries_for
+from audit.events import Action, Obj, Outcome
+from audit.merkle import leaf_hash
+from audit.models import Checkpoint
+from audit.note import TreeHead
+from audit.queries import Head, entries_for
+from audit.store import read_entry
 from foundation.dsse import BadEnvelope, envelope_digest, open_sealed
 from foundation.keys import registry_signer
 from reviews.conditions import owed
@@ -23,6 +27,14 @@ from reviews.within import counting
 
 METHODS: Final = {method.value: str(method.label) for method in Reauthentication.Method}
 DECISIONS: Final = {decision.value: str(decision.label) for decision in SignOff.Decision}
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Where the ledger has something: the entry's number, and its hash in the tree in hexadecimal digits."""
+
+    entry: int
+    leaf: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,12 @@ class SignatureLine:
     signed_at: datetime
     method: str
     digest: str
-    entry: int | None
+    logged: Logged | None
+
+    @property
+    def entry(self) -> int | None:
+        """Its number in the ledger."""
+        return self.logged.entry if self.logged else None
 
     @property
     def names(self) -> str:
@@ -162,16 +179,40 @@ def line_of(statement: Mapping[str, Any], *, obj: Obj, capacity: str = "") -> Si
             signed_at=datetime.fromisoformat(said["issued"]),
             method=METHODS.get(confirmed, confirmed),
             digest=envelope_digest(statement),
-            entry=entry_of(obj),
+            logged=logged_of(obj, statement=envelope_digest(statement)),
         )
     except (BadEnvelope, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
-def entry_of(obj: Obj) -> int | None:
-    """The number under which the ledger first logged that it was done; None until the sequencer has."""
-    logged = [one.seq for one in entries_for(obj, 50) if one.seq is not None and one.entry.outcome == "ok"]
-    return min(logged, default=None)
+def logged_of(obj: Obj, action: Action | None = None, *, statement: str = "") -> Logged | None:
+    """Where the ledger first has that something was done to `obj`; None until the sequencer has logged it.
+
+    With `action`, or with the digest of a signed statement: the entry of that one, where there is one.
+    """
+    done = [one for one in entries_for(obj, 50) if one.seq is not None and one.entry.outcome == Outcome.OK]
+    ours = [one for one in done if action is None or one.entry.action == action]
+    signed = [
+        one
+        for one in ours
+        if statement and isinstance(one.entry.after, dict) and one.entry.after.get("statement") == statement
+    ]
+    seq = min((one.seq for one in signed or ours if one.seq is not None), default=None)
+    payload = None if seq is None else read_entry(seq)
+    return None if seq is None or payload is None else Logged(seq, leaf_hash(payload).hex())
+
+
+def head_covering(entries: Iterable[Logged | None]) -> Head | None:
+    """The first checkpoint over all of these entries: the same however the ledger grows. None where one is not logged."""
+    found = list(entries)
+    if not found or any(one is None for one in found):
+        return None
+    last = max(one.entry for one in found if one is not None)
+    covering = Checkpoint.objects.filter(size__gt=last).order_by("size").first()
+    if covering is None:
+        return None
+    head = TreeHead.parse(covering.note.partition("\n\n")[0] + "\n")
+    return Head(head.size, head.root.hex(), datetime.fromtimestamp(covering.t / 1_000_000, UTC), covering.note)
 
 
 def _severity(finding: Finding | None) -> str:

@@ -11,13 +11,23 @@ from django.test import Client
 from django.utils import timezone
 
 from access.models import User
+from audit import keys
+from audit.actions import append_alone
+from audit.events import Action, Obj
+from audit.merkle import leaf_hash
+from audit.receipts import forget_tiles, issue_receipt, verify_receipt
+from audit.sequencer import Sequencer
 from foundation.refusals import Conflict
 from registry.models import ModelVersion
 from reports.certificate import Holds, certificate_of
+from reports.signed import logged_of
 from reviews.models import Approval, Review
 from reviews.revocation import revoke
+from tests.audit.conftest import happen, ledger_of_its_own, sequencer
 from tests.conftest import as_
 from tests.reviews.conftest import proof_of
+
+__all__ = ["ledger_of_its_own", "sequencer"]
 
 ClientFor = Callable[[User], Client]
 
@@ -142,3 +152,41 @@ def test_the_certificate_ends_with_its_approval(released: ModelVersion, client_f
         found = certificate_of(released, at=timezone.now())
 
     assert found.why_not.startswith("The approval has run out")
+
+
+def test_every_step_and_signature_carries_its_entry_and_hash_under_a_checkpoint_that_stays(
+    sequencer: Sequencer, released: ModelVersion, dave: User, client_for: ClientFor
+) -> None:
+    forget_tiles()
+    sequencer.tick()
+    found = certificate_of(released, at=timezone.now())
+    happen()
+    sequencer.tick()
+
+    later = certificate_of(released, at=timezone.now())
+
+    assert later.receipt == found.receipt
+    assert found.receipt.checkpoint is not None
+    named = dict(found.receipt.steps) | {one.names: one.logged for one in found.signatures}
+    assert list(named) == ["Review asked for", "Approved", "Released", "Bob Lindqvist", "Carol Adeyemi"]
+    for one in named.values():
+        assert one is not None
+        proven = verify_receipt(
+            issue_receipt(one.entry, found.receipt.checkpoint.note).encode(), keys.trusted_verifiers()
+        )
+        assert leaf_hash(proven.payload).hex() == one.leaf
+    page = client_for(dave).get("/models/credit/v/1/certificate/").content.decode()
+    assert all(one is not None and one.leaf in page for one in named.values())
+
+
+def test_each_signature_of_a_break_glass_has_an_entry_of_its_own(sequencer: Sequencer, alice: User) -> None:
+    case = Obj(kind="break_glass", id="b1")
+    for action, digest in ((Action.BREAK_GLASS_ASK, "aa"), (Action.BREAK_GLASS_SECOND, "bb")):
+        append_alone(action, by=as_(alice), obj=case, after={"statement": digest})
+    sequencer.tick()
+
+    first, second = logged_of(case, statement="aa"), logged_of(case, statement="bb")
+
+    assert first is not None
+    assert second is not None
+    assert second.entry == first.entry + 1
