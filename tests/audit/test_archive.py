@@ -315,6 +315,18 @@ def test_a_full_bundle_is_not_deleted_unless_it_is_archived(ledger: Sequencer) -
     assert refused("DELETE FROM audit_bundle WHERE n = 1")
 
 
+def test_each_bundle_goes_by_its_own_row_and_its_own_root(ledger: Sequencer) -> None:
+    root = root_of(b"".join(leaf_hash(entry) for entry in store.read_bundle(0)))
+    archived(256)
+
+    assert in_the_database() == [1, 2]
+    assert refused("DELETE FROM audit_bundle WHERE n = 1")
+
+    forge_the_row(1, root)
+
+    assert refused("DELETE FROM audit_bundle WHERE n = 1")
+
+
 def test_what_the_database_says_was_archived_is_not_contradicted(ledger: Sequencer) -> None:
     forge_the_row(0, bytes(32))
 

@@ -18,7 +18,7 @@ from access.models import User
 from audit import erasure
 from audit.actions import append_alone
 from audit.entries import Entry
-from audit.erasure import NobodyKnown, Subject, erase_subject, find_subject, look
+from audit.erasure import Found, NobodyKnown, Subject, erase_subject, find_subject, look
 from audit.events import Action, Actor, Obj, Outcome
 from audit.models import Pending, Private
 from audit.payload import decode_disclosures
@@ -168,19 +168,17 @@ def test_what_another_erasure_destroyed_meanwhile_does_not_come_back(
     lives: Sequencer, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bob's note names alice: one row with openings of both. His erasure ends between hers looking and her erasing."""
-    alice_as, bob_as = find_subject("alice"), find_subject("bob")
+    hers, his = find_subject("alice"), find_subject("bob")
 
-    def meanwhile(subject: Subject) -> set[int]:
-        monkeypatch.setattr(erasure, "_acted", acted)
-        erase_subject(bob_as, by=OPERATOR)
-        return acted(subject)
+    def look_and_be_overtaken(subject: Subject) -> Found:
+        monkeypatch.setattr(erasure, "look", look)
+        found = look(subject)
+        erase_subject(his, by=OPERATOR)
+        return found
 
-    acted = erasure._acted
-    found = look(alice_as)
-    monkeypatch.setattr(erasure, "look", lambda _subject: found)
-    monkeypatch.setattr(erasure, "_acted", meanwhile)
+    monkeypatch.setattr(erasure, "look", look_and_be_overtaken)
 
-    erase_subject(alice_as, by=OPERATOR)
+    erase_subject(hers, by=OPERATOR)
 
     assert [value for _, value in opened() if value in ("alice", "bob", NOTE)] == []
 
