@@ -12,7 +12,7 @@ from audit import keys
 from audit.anchors.configured import anchor_journal, state_journal
 from audit.commands import OPERATOR
 from audit.journal import Line
-from audit.note import TreeHead, sign_note
+from audit.note import Signer, TreeHead, sign_note
 from audit.rotation import rotate_log_key
 from audit.sequencer import Sequencer
 from audit.standalone import verify as standalone
@@ -103,7 +103,7 @@ def test_keys_without_ranges_do_too_since_the_ledger_says_where_it_was_continued
 
 def test_a_head_that_nobody_stated_is_a_problem(continued: Sequencer) -> None:
     """Signed while the old name's key could still sign as much, but not what the recovery states."""
-    signer = keys.Signer("countersign.test/ledger", keys.load_log_key().private_key)
+    signer = Signer("countersign.test/ledger", keys.load_log_key().private_key)
     anchor_journal().append(Line(1, 600, sign_note(TreeHead(signer.name, 600, bytes(32)).text(), signer)))
 
     report = checked(exported(), lines())
@@ -160,7 +160,7 @@ def test_an_entry_elsewhere_states_nothing(continued: Sequencer) -> None:
 
 
 def test_the_old_name_signs_nothing_larger_not_even_with_its_key(continued: Sequencer) -> None:
-    signer = keys.Signer("countersign.test/ledger", keys.load_log_key().private_key)
+    signer = Signer("countersign.test/ledger", keys.load_log_key().private_key)
     larger = sign_note(TreeHead(signer.name, 704, continued.head.root).text(), signer)
 
     report = checked(packed(unpacked(exported()) | {"checkpoint": larger.encode()}), lines())
