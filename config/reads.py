@@ -67,6 +67,8 @@ READS: Final[Mapping[str, Read]] = {
     "reports/": Read(Action.REPORT_VIEW, "report"),
     "^reports/": Read(Action.REPORT_EXPORT, "report", name="what"),
     "service-accounts/<uuid:uuid>/": Read(Action.PERSON_VIEW, "service", "uuid"),
+    "api/v1/audit/": Read(Action.LEDGER_VIEW, "ledger"),
+    "api/v1/audit/entries/<int:seq>/": Read(Action.LEDGER_VIEW, "ledger", "seq"),
     "api/v1/datasets/<slug:name>/": Read(Action.DATASET_VIEW, "dataset", name="name"),
     "api/v1/findings/<uuid:uuid>/": Read(Action.FINDING_VIEW, "finding", "uuid"),
     "api/v1/models/<str:name>/": Read(Action.MODEL_VIEW, "model", name="name"),
@@ -77,6 +79,7 @@ READS: Final[Mapping[str, Read]] = {
     "api/v1/policies/<slug:name>/<int:number>/": Read(
         Action.POLICY_VIEW, "policy_version", name="name", version="number"
     ),
+    "api/v1/receipts/": Read(Action.LEDGER_VIEW, "ledger", "n", "writer"),
     "api/v1/reviews/<uuid:uuid>/": Read(Action.REVIEW_VIEW, "review", "uuid"),
 }
 """By the beginning of the address's pattern; the longest one counts."""
@@ -117,6 +120,7 @@ NOT_READS: Final[Mapping[str, str]] = {
     "training/": _STATE,
     "verify/": _PUBLIC,
     "api/v1/as-of": "the question is on record with what was asked, by reports",
+    "api/v1/audit/entries/": "where there are entries they are on record as an export, by audit.api; asking again for none is not",
     "api/v1/break-glass/": _DEED,
     "api/v1/comments/": _DEED,
     "api/v1/datasets/": _LIST,

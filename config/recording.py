@@ -62,11 +62,11 @@ def _record(request: HttpRequest, match: ResolverMatch, status: int, written: Se
         action = (
             read.action if read and request.method in READING else REFUSED_AS.get(match.route, Action.ADDRESS_REQUEST)
         )
-        _append(action, by, obj, page | {"method": request.method}, Outcome.DENIED, REFUSED[status])
+        _append(action, by, obj, page | {"method": request.method or ""}, Outcome.DENIED, REFUSED[status])
 
 
 def _append(
-    action: Action, by: Principal, obj: Obj, after: dict[str, object], outcome: Outcome = Outcome.OK, why: str = ""
+    action: Action, by: Principal, obj: Obj, after: dict[str, str], outcome: Outcome = Outcome.OK, why: str = ""
 ) -> None:
     with transaction.atomic(
         savepoint=False
