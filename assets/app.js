@@ -231,8 +231,13 @@
   const LIVE_MS = 2000, LIVE_ROWS = 300;
   setInterval(() => $$("[data-live]").forEach(form => {
     if (document.hidden || form.dataset.paused || form.classList.contains("htmx-request")) return;
-    const newest = Math.max(Number(form.dataset.live), ...$$("[data-seq]", document.getElementById(form.dataset.liveRows)).map(r => r.dataset.seq === "" ? -1 : Number(r.dataset.seq)));
-    form.dataset.live = newest; form.elements.seen.value = newest;
+    const rows = document.getElementById(form.dataset.liveRows), known = Number(form.dataset.live);
+    const came = $$("[data-seq]", rows).map(r => Number(r.dataset.seq || -1)).filter(seq => seq > known);
+    if (came.length) {
+      $("[data-live-status]", form).textContent = `${came.length} new ${came.length === 1 ? "entry" : "entries"}.`;
+      $$("tr", rows).slice(LIVE_ROWS).forEach(r => r.remove());
+    }
+    form.dataset.live = form.elements.seen.value = Math.max(known, ...came);
     form.dispatchEvent(new CustomEvent("live"));
   }), LIVE_MS);
   document.addEventListener("click", e => {
@@ -243,17 +248,10 @@
     if (paused) form.dataset.paused = "1"; else delete form.dataset.paused;
     $("[data-live-status]", form).textContent = paused ? "Paused." : "New entries appear here.";
   });
-  const countLive = target => {
-    const form = $(`[data-live-rows="${target.id}"]`);
-    if (!form) return;
-    const came = $$("[data-seq]", target).filter(r => Number(r.dataset.seq) > Number(form.dataset.live)).length;
-    if (came) $("[data-live-status]", form).textContent = `${came} new ${came === 1 ? "entry" : "entries"}.`;
-    $$("tr", target).slice(LIVE_ROWS).forEach(r => r.remove());
-  };
 
   /* what is done once for the page and again for every swapped-in fragment */
   const enhance = scope => { reveal(scope); liftMessages(scope); restoreDrafts(scope); $$("dialog[data-picked]").forEach(d => choose(d, d.dataset.picked)); paintProgress(); $$("[data-diff=only][aria-pressed=true]", scope).forEach(showDiff); if ($("#pallist") && (scope === document || scope.id === "pallist" || scope.closest?.("#palette"))) select(0); };
   enhance(document); focusFirstError(document); spy();
   const land = () => { const at = $("[data-landed]"); if (at) { at.removeAttribute("data-landed"); at.focus(); } };
-  document.addEventListener("htmx:after:swap", e => { const at = e.target instanceof Element ? e.target : document; enhance(document); if (at.closest?.("dialog")) focusFirstError(at); if (at.id) countLive(at); land(); });
+  document.addEventListener("htmx:after:swap", e => { const at = e.target instanceof Element ? e.target : document; enhance(document); if (at.closest?.("dialog")) focusFirstError(at); land(); });
 })();

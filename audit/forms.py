@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from foundation.refusals import Invalid
 OUTCOMES: Final = {"": "Any outcome", Outcome.OK: "Done", Outcome.DENIED: "Refused", Outcome.ERROR: "Failed"}
 FILTERS: Final = ("action", "actor", "obj", "kind", "outcome", "since", "until", "request")
 _LARGEST: Final = 2**53
+_MINUTE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
 def _action_choices() -> list[tuple[str, object]]:
@@ -40,10 +42,21 @@ def _kind_choices() -> list[tuple[str, str]]:
     return [("", "Anything"), *((kind, kind.replace("_", " ").capitalize()) for kind in kinds)]
 
 
+class _MomentInput(forms.DateTimeInput):
+    """The browser's own control for a moment; plain text for what it could not show, so that one sees what one wrote."""
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        """Chosen by the value."""
+        context: dict[str, Any] = super().get_context(name, value, attrs)
+        readable = not value or _MINUTE.fullmatch(str(value))
+        context["widget"]["type"] = "datetime-local" if readable else "text"
+        return context
+
+
 class MomentField(forms.CharField):
     """A minute in UTC, or a day; `last` reads a day as its last minute, so that a range of days includes both."""
 
-    widget = forms.DateTimeInput({"type": "datetime-local"})
+    widget = _MomentInput
 
     def __init__(self, *, label: str, last: bool) -> None:
         super().__init__(label=label, required=False, max_length=40)

@@ -155,6 +155,13 @@ def test_a_day_is_read_from_its_first_to_its_last_minute(sequencer: Sequencer, a
     assert f"{today} 00:00 UTC" in page
 
 
+def test_a_moment_that_cannot_be_read_is_shown_as_it_was_written(ledger: Sequencer, auditor: Client) -> None:
+    page = auditor.get(reverse("audit:log"), {"since": "soon"}).content.decode()
+
+    assert re.search(r'<input type="text" name="since" value="soon"', page)
+    assert re.search(r'<input type="datetime-local" name="until"', page)
+
+
 def test_each_filter_that_is_on_can_be_left_out(ledger: Sequencer, auditor: Client) -> None:
     page = auditor.get(reverse("audit:log"), {"action": "model.", "outcome": "ok", "request": "r-1"}).content.decode()
 

@@ -9,13 +9,18 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final
 
 import httpx
 import pytest
+from django.test import override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from playwright.sync_api import Page
 
+from audit import keys
+from audit.queries import Filter, entries, latest_checkpoint
+from audit.sequencer import Sequencer, initialise
 from reviews.models import BreakGlass
 from tests.browser.conftest import PHONE, WIDE, Theme, overflow, show_as, violations
 from tests.browser.world import World
@@ -69,6 +74,24 @@ def _evidence(world: World) -> dict[str, Any]:
 
 def _file(world: World) -> dict[str, Any]:
     return {**_live(world), "path": world.live.manifest[0]["path"]}
+
+
+def _entry(world: World) -> dict[str, Any]:
+    """The newest entry that changed something, logged and signed for the occasion: no sequencer runs here."""
+    folder = Path(mkdtemp())
+    with override_settings(AUDIT_STATE_FILE=folder / "state", AUDIT_ANCHOR_DIR=folder / "anchors", AUDIT_ANCHORS=[]):
+        if latest_checkpoint() is None:
+            initialise()
+            sequencer = Sequencer(keys.load_log_key())
+            sequencer.start()
+            while sequencer.tick():
+                continue
+    found = next(one for one in entries(Filter(action="model."), pending=False) if one.entry.after)
+    return {"seq": found.seq}
+
+
+def _actor(world: World) -> dict[str, Any]:
+    return {"actor": str(world.people["bob"].uuid)}
 
 
 def _training(world: World) -> dict[str, Any]:
@@ -214,7 +237,12 @@ PAGES: Final = (
     Place("notices:list", "bob"),
     Place("notices:list", "bob", query="?kind=job"),
     Place("notices:list", "dave"),
+    Place("audit:entry", "dave", _entry),
     Place("audit:log", "dave"),
+    Place("audit:log", "dave", query="?action=model.&outcome=ok&live=1"),
+    Place("audit:log", "dave", query="?since=soon"),
+    Place("audit:activity", "dave", _actor),
+    Place("audit:own-activity", "bob"),
     Place("audit:integrity", "dave"),
     Place("access:people", "erin"),
     Place("access:new-person", "erin"),
