@@ -21,6 +21,7 @@ from access.models import User
 from access.permissions import Permission, Verdict, permit, verdict
 from access.principal import Principal
 from access.stepup import Confirmation, prove
+from audit import integrity
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
@@ -285,7 +286,12 @@ def ends(now: datetime) -> Sequence[Effect]:
 
 @due
 def uses(now: datetime) -> Sequence[Effect]:
-    """The newest version of each model with an envelope, where it was retrained since and nobody asked for its review."""
+    """The newest version of each model with an envelope, where it was retrained since and nobody asked for its review.
+
+    None while the ledger does not verify: they wait, and are not refused anew at every tick.
+    """
+    if integrity.found().stops_promotion:
+        return []
     found = []
     for envelope in in_force().filter(valid_until__gt=now).annotate(newest=Max("model__versions__number")):
         version = (
@@ -312,6 +318,7 @@ def use_envelope(
     """Approve and promote a retrained version by what was signed in advance; None where it is not inside, or was decided meanwhile."""
     version = locked_version(version)
     permit(by, Permission.PROMOTE_VERSION, version.model)
+    integrity.require_sound()
     envelope = _locked(envelope)
     if version.state != ModelVersion.State.REGISTERED or version.reviews.exists():
         return None

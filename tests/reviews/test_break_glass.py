@@ -11,6 +11,7 @@ from django.utils import timezone
 from access import actions as access_actions
 from access.models import Role, User
 from access.stepup import Rehearsal, StatementReady
+from audit.models import Integrity
 from foundation.canonical import digest_of
 from foundation.dsse import envelope_digest, open_sealed
 from foundation.keys import registry_signer
@@ -190,6 +191,17 @@ class TestSeconding:
 
         with time_machine.travel(case.ends_at, tick=False), pytest.raises(Conflict, match="ran out"):
             seconded(case, carol)
+
+    def test_it_is_not_seconded_while_the_ledger_does_not_verify(
+        self, fix: ModelVersion, production: Stage, rita: User, carol: User
+    ) -> None:
+        case = asked(fix, production, rita)
+        Integrity.objects.create(pk=1, at=timezone.now(), problems=[["root", "The entries are others."]])
+
+        with pytest.raises(Conflict, match="the ledger does not verify"):
+            seconded(case, carol)
+
+        assert holder(production) != fix
 
     def test_it_is_seconded_once(self, in_force: BreakGlass, carol: User) -> None:
         with pytest.raises(Conflict, match="already"):

@@ -13,6 +13,7 @@ import time_machine
 from django.utils import timezone
 
 from access.models import User
+from audit.models import Integrity, Pending
 from datasets.models import DatasetVersion, Recipe
 from foundation.refusals import Conflict, Forbidden, Invalid
 from notices.models import Notification
@@ -275,6 +276,23 @@ class TestUse:
         assert approval.valid_until == envelope.valid_until
         assert promotion.by is None
         assert len(entries("envelope.use")) == 1
+
+    def test_nothing_goes_live_by_itself_while_the_ledger_does_not_verify(
+        self, envelope: RetrainingEnvelope, base: ModelVersion, trained: Trained, production: Stage
+    ) -> None:
+        version = trained(of=base, auc=0.851)
+        alarm = Integrity.objects.create(pk=1, at=timezone.now(), problems=[["root", "The entries are others."]])
+
+        at(timezone.now())
+        with pytest.raises(Conflict, match="the ledger does not verify"):
+            use_envelope(envelope, version, timezone.now(), by=CLOCK)
+        refused = [row for row in Pending.objects.all() if b'"envelope.use"' in bytes(row.payload)]
+        assert not live(version, production)
+        assert len(refused) == 1, "the clock did not even try"
+
+        alarm.delete()
+        at(timezone.now())
+        assert live(version, production)
 
     def test_release_cites_bounds_and_signatures(
         self, envelope: RetrainingEnvelope, base: ModelVersion, trained: Trained
