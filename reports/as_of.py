@@ -201,7 +201,8 @@ class Access:
         holders = [self.holders(permission) for permission in needed]
         found = []
         for account in sorted(set(holders[0]).intersection(*holders[1:])):
-            through = [way for one in holders for way in one[account]]
+            ways = [way for one in holders for way in one[account]]
+            through = [way for n, way in enumerate(ways) if way not in ways[:n]]
             tokens = self.tokens_of(account, needed, model, t) if account.startswith("service:") else []
             if account.startswith("person:") or tokens:
                 found.append({"account": account, "through": through, "tokens": tokens})

@@ -74,9 +74,10 @@ class Question:
 
 @governed(Action.AS_OF_ASK)
 def record_question(model: RegisteredModel, stage: Stage, at: datetime, *, by: Principal) -> Receipt:
-    """Put on record that somebody asks, before anything is told; for auditors who may see the model."""
+    """Put on record that somebody asks, before anything is told; for auditors who may see the model, and of what is settled."""
     permit(by, Permission.SEE_AUDIT)
     permit(by, Permission.SEE_MODEL, model)
+    refuse_unsettled(at, timezone.now())
     return append(
         Action.AS_OF_ASK,
         by=by,
@@ -92,7 +93,6 @@ def ask(model: RegisteredModel, stage: Stage, at: datetime, *, by: Principal) ->
     """
     at = at.astimezone(UTC)
     receipt = record_question(model, stage, at, by=by)
-    refuse_unsettled(at, timezone.now())
     prefix = settled(at)
     if prefix is None:
         # Nothing was logged since; the question itself is the entry that settles the moment.

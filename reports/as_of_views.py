@@ -34,7 +34,6 @@ class AsOfForm(forms.Form):
     at = forms.DateTimeField(
         label="Moment (UTC)",
         widget=forms.DateTimeInput(format="%Y-%m-%dT%H:%M:%S", attrs={"type": "datetime-local", "step": "1"}),
-        help_text="Date and time in UTC, at least a minute ago.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -243,7 +243,9 @@ def test_what_the_owner_and_the_makers_may_download_is_told_apart(
     found = question(model, production, settle(clock, from_the_beginning), dave)
 
     assert found["could_pull"] == []
-    assert [one["account"] for one in found["could_download_any_version"]] == [f"person:{alice.uuid}"]
+    (maker,) = found["could_download_any_version"]
+    assert maker["account"] == f"person:{alice.uuid}"
+    assert [way for way in maker["through"] if "owner" in way] == [maker["through"][-1]]
 
 
 def old_role_entry() -> Line:
