@@ -49,6 +49,7 @@ AUDIT_LOG_ORIGIN = "countersign.test/benchmark"
 AUDIT_STATE_FILE = _FOLDER / "state"
 AUDIT_ANCHOR_DIR = _FOLDER / "anchors"
 AUDIT_ARCHIVE_DIR = _FOLDER / "archive"
+AUDIT_IN_PRODUCTION = False
 AUDIT_MAC_KEY = b"a benchmark's"
 AUDIT_MAC_KEY_ID = "1"
 AUDIT_OLD_MAC_KEYS: dict[str, bytes] = {}
