@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from django.db import connection, transaction
+from pytest_django.fixtures import Settings
 
 from audit import keys, store
 from audit import sequencer as sequencing
@@ -145,7 +146,7 @@ def test_an_empty_ledger_whose_state_file_was_never_written_is_initialised_again
 def test_initialising_does_not_make_a_lost_state_file_up_from_the_database(ledger: Sequencer) -> None:
     state_journal().path.unlink()
 
-    with pytest.raises(RefusesToSign, match="state file .* is missing"):
+    with pytest.raises(RefusesToSign, match=r"state file .* is missing"):
         initialise()
 
     assert list(state_journal().lines()) == []
@@ -166,6 +167,13 @@ def test_a_new_database_beside_an_old_state_file_is_refused(ledger: Sequencer) -
     with pytest.raises(RefusesToSign, match="knows a ledger of 600 entries"):
         initialise()
     assert state_journal().path.read_bytes() == old
+
+
+def test_a_sequencer_under_another_name_does_not_sign(ledger: Sequencer, settings: Settings) -> None:
+    settings.AUDIT_LOG_ORIGIN = "countersign.test/another"
+
+    with pytest.raises(RefusesToSign):
+        Sequencer(keys.load_log_key()).start()
 
 
 def test_without_initialisation_there_is_a_sentence(db: None) -> None:

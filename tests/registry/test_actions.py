@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from access.models import User
 from access.permissions import Permission, grant
 from access.principal import Principal
 from audit.models import Pending
@@ -119,6 +120,23 @@ class TestModels:
         with pytest.raises(Invalid, match="active person"):
             actions.update_model(model, owner=scorer, by=as_(alice))
 
+    def test_somebody_who_left_does_not_own_a_model(self, alice, bob):
+        User.objects.filter(pk=bob.pk).update(is_active=False)
+        bob.refresh_from_db()
+
+        with pytest.raises(Invalid, match="active person"):
+            actions.create_model("churn", owner=bob, by=as_(alice))
+
+    def test_saying_the_same_tier_and_owner_changes_neither_and_asks_for_nothing_more(self, version, alice, bob):
+        ModelVersion.objects.update(state=State.IN_REVIEW)
+        grant(version.model, Permission.EDIT_MODEL, to=bob, by=as_(alice))
+
+        said = actions.update_model(
+            version.model, tier=version.model.tier, owner=alice, description="New words.", by=as_(bob)
+        )
+
+        assert (said.tier, said.owner, said.description) == (version.model.tier, alice, "New words.")
+
     def test_the_tier_becomes_milder_only_before_the_first_version(self, alice, make_version):
         model = actions.create_model("churn", tier=1, by=as_(alice))
         assert actions.update_model(model, tier=2, by=as_(alice)).tier == 2
@@ -216,6 +234,10 @@ class TestVersions:
         with time_machine.travel(timezone.now() + timedelta(minutes=11)):
             assert register(model, alice, run_id="abc") != first
 
+    @pytest.mark.parametrize("named", [{"source": "runs:/abc/model"}, {"run_id": "abc"}])
+    def test_a_source_or_a_run_alone_tells_a_retry(self, model, alice, named):
+        assert register(model, alice, **named) == register(model, alice, **named)
+
     def test_another_run_or_account_is_not_a_retry(self, model, alice, erin):
         first = register(model, alice, run_id="abc")
         grant(model, Permission.REGISTER_VERSION, to=erin, by=as_(alice))
@@ -285,6 +307,9 @@ class TestVersions:
 
         assert retired.state == State.RETIRED
         assert ArtifactStore().size(retired.files[0].sha256) is not None
+
+    def test_stored_files_are_known_to_the_database(self, version):
+        assert set(Blob.objects.values_list("digest", flat=True)) == {file.sha256 for file in version.files}
 
 
 class TestEvidence:
@@ -361,6 +386,11 @@ class TestCard:
 
         assert set(refused.value.errors) == set(sections)
 
+    def test_a_section_that_is_emptied_is_gone(self, version, alice):
+        actions.revise_card(version, {"owner": "Alice", "data": "ACS"}, by=as_(alice))
+
+        assert actions.revise_card(version, {"data": ""}, by=as_(alice)).sections == {"owner": "Alice"}
+
     def test_saying_the_same_again_is_refused(self, version, alice):
         actions.revise_card(version, {"owner": "Alice"}, by=as_(alice))
 
@@ -416,6 +446,9 @@ class TestAliases:
         with pytest.raises(Conflict, match="points at version 2 now"):
             actions.set_alias(version.model, "shadow", version, expected=1, by=as_(alice))
 
+        moved = actions.set_alias(version.model, "shadow", version, expected=2, by=as_(alice))
+        assert moved.version == version
+
     def test_deleting_what_is_not_there_succeeds(self, model, alice):
         actions.delete_alias(model, "shadow", by=as_(alice))
 
@@ -442,9 +475,11 @@ class TestTags:
         assert not version.tags.exists()
 
     @pytest.mark.parametrize(("key", "value"), [("", "x"), ("k" * 251, "x"), ("k", "x" * 5001)])
-    def test_tags_have_limits(self, model, alice, key, value):
+    def test_tags_have_limits(self, version, alice, key, value):
         with pytest.raises(Invalid):
-            actions.set_model_tag(model, key, value, by=as_(alice))
+            actions.set_model_tag(version.model, key, value, by=as_(alice))
+        with pytest.raises(Invalid):
+            actions.set_version_tag(version, key, value, by=as_(alice))
 
 
 def test_a_refused_attempt_is_recorded(model, bob):
