@@ -55,11 +55,15 @@ RECORDED_BY_THE_VIEW: Final = {
 
 ELSEWHERE: Final = {
     "admin/",
+    "api/v1/audit/",
+    "api/v1/audit/entries/<int:seq>/",
+    "api/v1/receipts/",
     "models/<str:name>/v/<int:number>/certificate",
     "policies/<slug:name>/v/<int:number>/rehearsal.csv",
     "service-accounts/<uuid:uuid>/",
 }
-"""What is not there in this world, or not for this person: the first, second and last are read in a test of their own."""
+"""What is not there in this world, in which nothing is signed, or not for this person. The admin, certificates and service accounts
+are read in a test of their own, the ledger's API in tests/audit."""
 
 ROUTES: Final = sorted(template for template in templates() if not template.startswith(OTHER_ROOMS))
 
