@@ -4,25 +4,32 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('audit', '0007_archived'),
+        ("audit", "0007_archived"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='StreamState',
+            name="StreamState",
             fields=[
-                ('name', models.CharField(max_length=40, primary_key=True, serialize=False)),
-                ('position', models.BigIntegerField(default=0, help_text='the entry that is sent next')),
-                ('delivered', models.BigIntegerField(default=0, help_text='when a batch was last taken, µs since 1970; 0: never')),
-                ('failing_since', models.BigIntegerField(default=0, help_text='µs since 1970; 0: it does not fail')),
-                ('attempts', models.IntegerField(default=0, help_text='failed ones in a row')),
-                ('error', models.TextField(blank=True)),
-                ('parked', models.BooleanField(default=False, help_text='the receiver refuses; nothing is sent until a person says so')),
+                ("name", models.CharField(max_length=40, primary_key=True, serialize=False)),
+                ("position", models.BigIntegerField(default=0, help_text="the entry that is sent next")),
+                (
+                    "delivered",
+                    models.BigIntegerField(default=0, help_text="when a batch was last taken, µs since 1970; 0: never"),
+                ),
+                ("failing_since", models.BigIntegerField(default=0, help_text="µs since 1970; 0: it does not fail")),
+                ("attempts", models.IntegerField(default=0, help_text="failed ones in a row")),
+                ("error", models.TextField(blank=True)),
+                (
+                    "parked",
+                    models.BooleanField(
+                        default=False, help_text="the receiver refuses; nothing is sent until a person says so"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'audit_stream',
+                "db_table": "audit_stream",
             },
         ),
     ]
