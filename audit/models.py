@@ -100,7 +100,9 @@ class StreamState(models.Model):
     failing_since = models.BigIntegerField(default=0, help_text="µs since 1970; 0: it does not fail")
     attempts = models.IntegerField(default=0, help_text="failed ones in a row")
     error = models.TextField(blank=True)
-    parked = models.BooleanField(default=False, help_text="the receiver refuses; nothing is sent until a person says so")
+    parked = models.BooleanField(
+        default=False, help_text="the receiver refuses; nothing is sent until a person says so"
+    )
 
     class Meta:
         db_table = "audit_stream"
