@@ -14,6 +14,7 @@ from audit.actions import append, wait_until_sequenced
 from audit.anchors.configured import anchor_journal, state_journal
 from audit.entries import Entry
 from audit.events import Action
+from audit.intake import Row
 from audit.leader import LEADER_LOCK
 from audit.merkle import leaf_hash
 from audit.models import Anchor, Bundle, Checkpoint, IndexRow, Pending, Private, Tile
@@ -174,6 +175,21 @@ def test_a_sequencer_under_another_name_does_not_sign(ledger: Sequencer, setting
 
     with pytest.raises(RefusesToSign):
         Sequencer(keys.load_log_key()).start()
+
+
+def test_a_checkpoint_that_covers_another_size_than_its_row_says_is_not_continued(ledger: Sequencer) -> None:
+    newest = Checkpoint.objects.latest("size")
+    Checkpoint.objects.create(size=601, t=newest.t, note=newest.note)
+
+    with pytest.raises(RefusesToSign, match="do not give the root"):
+        Sequencer(keys.load_log_key()).start()
+
+
+def test_a_recovery_whose_entry_is_not_the_apps_signs_nothing(ledger: Sequencer) -> None:
+    with transaction.atomic(), pytest.raises(RefusesToSign, match="refused the entry of the recovery"):
+        ledger.continue_with(Row(1, "forged", b"{}", b"[]"), 600)
+
+    assert Checkpoint.objects.latest("size").size == 600
 
 
 def test_without_initialisation_there_is_a_sentence(db: None) -> None:
