@@ -48,13 +48,16 @@ class Environment(BaseSettings):
     mfa_key: str = ""
     ledger_origin: str = "countersign.local/ledger"
     anchors: list[dict[str, str]] = Field(
-        default=[], description='JSON: where checkpoints are held outside, [{"sink": "git", "repository": "/srv/anchors"}, …]'
+        default=[],
+        description='JSON: where checkpoints are held outside, [{"sink": "git", "repository": "/srv/anchors"}, …]',
     )
     ledger_archive: str = Field(
-        default="", description="folder for archived entries, the same for every process; empty means var/ledger/archive"
+        default="",
+        description="folder for archived entries, the same for every process; empty means var/ledger/archive",
     )
     audit_streams: list[dict[str, str]] = Field(
-        default=[], description='JSON: systems that every entry is sent to, [{"stream": "http", "url": "https://siem/…"}, …]'
+        default=[],
+        description='JSON: systems that every entry is sent to, [{"stream": "http", "url": "https://siem/…"}, …]',
     )
     no_outside_anchor: str = Field(
         default="", description="the words of check audit.E001, where nobody else is to hold checkpoints"

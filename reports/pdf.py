@@ -69,7 +69,9 @@ def printed_pack(pack: ReviewPack) -> str:
         "pack": pack,
         "base": BASE,
         "performance_charts": [(title, for_print(drawing)) for title, drawing in pack.performance_charts],
-        "fairness_chart": for_print(fairness.drawing, letters=13.5) if fairness and has_picture(fairness.drawing) else "",
+        "fairness_chart": for_print(fairness.drawing, letters=13.5)
+        if fairness and has_picture(fairness.drawing)
+        else "",
         "importance_chart": for_print(importance) if has_picture(importance) else "",
     }
     return render_to_string("reports/review_pack_print.html", context)

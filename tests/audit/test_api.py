@@ -39,7 +39,7 @@ def test_it_is_for_auditors_and_other_attempts_are_recorded(ledger: Sequencer, a
 
 
 def test_pages_go_on_until_the_first_entry(ledger: Sequencer, auditor: APIClient) -> None:
-    seen, query = [], {"limit": 250, "action": "model.update"}
+    seen, query = [], {"limit": "250", "action": "model.update"}
     while True:
         page = auditor.get(ENTRIES, query).json()
         seen += [one["seq"] for one in page["entries"]]
@@ -53,14 +53,14 @@ def test_pages_go_on_until_the_first_entry(ledger: Sequencer, auditor: APIClient
 def test_who_follows_misses_nothing(ledger: Sequencer, auditor: APIClient) -> None:
     seen, after = [], 0
     for _ in range(3):
-        page = auditor.get(ENTRIES, {"after": after, "limit": 300, "action": "model.update"}).json()
+        page = auditor.get(ENTRIES, {"after": str(after), "limit": "300", "action": "model.update"}).json()
         seen += sorted(one["seq"] for one in page["entries"])
         after = page["newer"]
 
     assert seen == list(range(1, 600))
     happen(1)
     ledger.tick()
-    (new,) = auditor.get(ENTRIES, {"after": after, "action": "model.update"}).json()["entries"]
+    (new,) = auditor.get(ENTRIES, {"after": str(after), "action": "model.update"}).json()["entries"]
     assert new["seq"] > 599
 
 
@@ -88,7 +88,7 @@ def test_an_entry_can_be_proven_from_the_answer_alone(ledger: Sequencer, auditor
 def test_every_form_is_answered_by_name_and_by_accept(
     ledger: Sequencer, auditor: APIClient, name: str, accept: str, begins: bytes
 ) -> None:
-    query = {"action": "model.update", "limit": 2}
+    query = {"action": "model.update", "limit": "2"}
 
     by_name = auditor.get(ENTRIES, {**query, "format": name})
     by_accept = auditor.get(ENTRIES, query, headers={"Accept": accept})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from django.http import StreamingHttpResponse
 from django.urls import reverse
 
 from access.models import User
@@ -152,7 +153,8 @@ def test_a_download_is_filtered_recorded_and_read_in_pieces(
 
     monkeypatch.setattr(queries, "_read", counted)
     answer = client_for(dave).get(reverse("audit:export", args=[suffix]), {"action": "model.update"})
-    content: Iterator[bytes] = iter(answer.streaming_content)
+    assert isinstance(answer, StreamingHttpResponse)
+    content = cast("Iterator[bytes]", iter(answer.streaming_content))
     first = next(content)
     while len(read) < 1:
         next(content)

@@ -192,11 +192,11 @@ def test_the_tail_answers_with_what_came_since_and_with_nothing_where_nothing_ca
     address = reverse("audit:log")
     ledger.tick()
     size = ledger.head.size
-    quiet = auditor.get(address, {"part": "live", "seen": size - 1, "action": "model.update"})
+    quiet = auditor.get(address, {"part": "live", "seen": str(size - 1), "action": "model.update"})
     happen(2)
     ledger.tick()
 
-    answer = auditor.get(address, {"part": "live", "seen": size - 1, "action": "model.update"})
+    answer = auditor.get(address, {"part": "live", "seen": str(size - 1), "action": "model.update"})
 
     assert quiet.status_code == 204
     assert answer.content.decode().count("<tr data-seq=") == 2
@@ -330,8 +330,8 @@ def test_open_tails_do_not_feed_each_other_with_the_readings_of_the_log(ledger: 
     auditor.get(address)
     ledger.tick()
 
-    assert auditor.get(address, {"part": "live", "seen": seen}).status_code == 204
+    assert auditor.get(address, {"part": "live", "seen": str(seen)}).status_code == 204
 
     happen(1)
     ledger.tick()
-    assert b"ledger.view" in auditor.get(address, {"part": "live", "seen": seen}).content
+    assert b"ledger.view" in auditor.get(address, {"part": "live", "seen": str(seen)}).content

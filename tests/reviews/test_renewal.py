@@ -11,7 +11,7 @@ import time_machine
 from django.utils import timezone
 
 from access.models import User
-from foundation.refusals import Conflict
+from foundation.refusals import Conflict, Forbidden
 from notices.models import Notification
 from registry.models import Alias, ModelVersion, Promotion, Stage
 from registry.releases import read_release
@@ -189,6 +189,22 @@ class TestReminders:
 
         assert self.days() == [30]
         assert len(entries("approval.remind")) == 1
+
+    def test_day_before_the_approval_was_given_reminds_nobody(self, standing: Approval) -> None:
+        end = standing.approved_at + timedelta(days=20)
+        Approval.objects.filter(pk=standing.pk).update(valid_until=end, pulls_until=end)
+
+        at(standing.approved_at + timedelta(days=1))
+        early = self.days()
+        at(end - timedelta(days=7))
+
+        assert (early, self.days()) == ([], [7])
+
+    def test_only_those_who_may_ask_for_a_review_remind_of_it(self, standing: Approval, root: User) -> None:
+        with pytest.raises(Forbidden, match="request_review"):
+            remind(standing, 30, standing.valid_until - timedelta(days=30), by=as_(root))
+
+        assert self.days() == []
 
     def test_nobody_is_reminded_of_what_is_not_live(self, approved: Review) -> None:
         approval = Approval.objects.get(version=approved.version)

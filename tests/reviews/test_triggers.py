@@ -96,7 +96,7 @@ def row_of(table: str, **values: str | None) -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def changes(table: str, column: str, value: object) -> bool:
+def changes(table: str, column: str, value: Any) -> bool:
     """Whether the triggers would let the row's column become `value`."""
     name = connection.ops.quote_name(column)
     try:
