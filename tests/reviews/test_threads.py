@@ -263,7 +263,7 @@ class TestHolding:
     def test_opened_again_it_blocks_again(self, question: Thread, review: Review, bob: User, production: Stage) -> None:
         resolve_thread(question, by=as_(bob))
         reopen_thread(question, by=as_(bob))
-        assert told(bob) == ["Your sign-off is asked for: credit v1 for production"], "of what others do alone"
+        assert told(bob) == ["Your sign-off is asked for: credit v1 for Production"], "of what others do alone"
 
         assert f"thread-{question.uuid}" in {one.key for one in examine(review.version, production).unmet}
         with pytest.raises(Conflict, match="is open"):
