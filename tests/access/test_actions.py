@@ -150,7 +150,9 @@ def test_roles_come_and_go_at_once_and_on_record(erin: User, dave: User) -> None
     assert not verdict(as_(dave), Permission.PROMOTE_VERSION).allowed
     assigned, withdrawn = entries(Action.ROLE_ASSIGN)[-1], entries(Action.ROLE_WITHDRAW)[-1]
     assert assigned["obj"]["name"] == withdrawn["obj"]["name"] == "Release manager"
-    assert assigned["d"]["after"] == withdrawn["d"]["before"] == {"holder": f"person:{dave.uuid}"}
+    gone = {"holder": f"person:{dave.uuid}"}
+    assert withdrawn["d"]["before"] == gone
+    assert assigned["d"]["after"] == gone | {"permissions": sorted(role("Release manager").permissions)}
     assert assigned["actor"]["id"] == str(erin.uuid)
 
 

@@ -64,6 +64,7 @@ SAID_TO_EVERYBODY_SIGNED_IN: Final = SAID_TO_ANYBODY | {
     "/",
     "/deployments/",
     "/me/",
+    "/me/activity/",
     "/findings/",
     "/findings/export/",
     "/me/delegations/",

@@ -16,6 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from access.models import User
+from audit.entries import Entry
 from audit.models import Pending
 from registry import actions as registry_actions
 from registry.models import ModelVersion
@@ -186,14 +187,15 @@ def test_a_hidden_version_s_pack_and_an_absent_one_s_are_answered_the_same(
     stage: str, review: Review, root: User, client_for: ClientFor
 ) -> None:
     client = client_for(root)
-    before = Pending.objects.count()
+    last = Pending.objects.latest("id").pk
 
     hidden = client.get(ADDRESS + stage)
     absent = client.get(ADDRESS.replace("credit", "unheard") + stage)
 
     assert hidden.status_code == absent.status_code == 404
     assert b"credit v1" not in hidden.content
-    assert Pending.objects.count() == before
+    written = [Entry.parse(bytes(row.payload)) for row in Pending.objects.filter(pk__gt=last)]
+    assert [(one.outcome, one.actor_id) for one in written] == [("denied", str(root.uuid))] * 2
 
 
 def test_the_review_page_offers_its_pack(review: Review, dave: User, client_for: ClientFor) -> None:
