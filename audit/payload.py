@@ -41,10 +41,7 @@ def canonical(value: Json) -> bytes:
 
 
 def _check(value: Json) -> None:
-    kind = type(value)
-    if kind is str or value is None or kind is bool:
-        return
-    if isinstance(value, str | bool):
+    if value is None or isinstance(value, str | bool):
         return
     if isinstance(value, int):
         if not -_LARGEST <= value <= _LARGEST:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,7 +10,7 @@ from django.conf import settings
 
 from audit.anchors.file import FileSink
 from audit.anchors.git import GitSink
-from audit.anchors.protocol import Options, Sink, SinkMisconfigured
+from audit.anchors.protocol import Options, Sink, build, tell_apart
 from audit.anchors.rfc3161 import TimestampSink
 from audit.anchors.s3 import S3Sink
 from audit.anchors.witness import WitnessSink
@@ -44,18 +43,6 @@ def local_sinks() -> list[Sink]:
 def configured() -> list[Sink]:
     """The other sinks; raises `SinkMisconfigured`. Each is `{"sink": kind, "name": …, …}`; the name is the kind where none is given."""
     entries: Sequence[Options] = settings.AUDIT_ANCHORS
-    sinks = [_sink(options) for options in entries]
-    names = Counter([sink.name for sink in sinks] + [sink.name for sink in local_sinks()] + ["checkpoints"])
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise SinkMisconfigured(f"two sinks are called {twice[0]}: give each a name of its own")
+    sinks = [build(options, "sink", _KINDS) for options in entries]
+    tell_apart([sink.name for sink in (*sinks, *local_sinks())] + ["checkpoints"], "sink")
     return sinks
-
-
-def _sink(options: Options) -> Sink:
-    kind = options.get("sink", "")
-    name = options.get("name") or kind
-    if kind not in _KINDS:
-        raise SinkMisconfigured(f"there is no sink {kind!r}; there are {', '.join(_KINDS)}")
-    if not name.replace("-", "").isalnum() or len(name) > 40:
-        raise SinkMisconfigured(f"a sink's name has letters, digits and hyphens, at most 40, not {name!r}")
-    return _KINDS[kind](name, options)

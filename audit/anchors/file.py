@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audit.anchors.protocol import SinkDamaged
-from audit.journal import Journal, JournalDamaged, Line
+from audit.anchors.protocol import lines_of
+from audit.journal import Journal, Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,4 @@ class FileSink:
 
     def held(self) -> list[Line]:
         """Every line of the file."""
-        try:
-            return self.journal.lines()
-        except JournalDamaged as error:
-            raise SinkDamaged(str(error)) from error
+        return lines_of(self.journal)

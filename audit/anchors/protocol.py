@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from django.conf import settings
 
-from audit.journal import Journal, Line
+from audit.journal import Journal, JournalDamaged, Line
 
 Options = Mapping[str, str]
 TIMEOUT_SECONDS: Final = 10.0
+MAX_NAME: Final = 40
+_T = TypeVar("_T")
 
 
 class SinkFailed(RuntimeError):
@@ -44,6 +47,23 @@ class Sink(Protocol):
         """The checkpoints that are there; raises `SinkFailed` where they cannot be read, `SinkDamaged` where they were changed."""
 
 
+def build(options: Options, word: str, kinds: Mapping[str, Callable[[str, Options], _T]]) -> _T:
+    """What one entry of the settings asks for: `word` ("sink", "stream") names its kind, which is its name too where none is given."""
+    kind = options.get(word, "")
+    name = options.get("name") or kind
+    if kind not in kinds:
+        raise SinkMisconfigured(f"there is no {word} {kind!r}; there are {', '.join(kinds)}")
+    if not name.replace("-", "").isalnum() or len(name) > MAX_NAME:
+        raise SinkMisconfigured(f"a {word}'s name has letters, digits and hyphens, at most {MAX_NAME}, not {name!r}")
+    return kinds[kind](name, options)
+
+
+def tell_apart(names: Iterable[str], word: str) -> None:
+    """Raise `SinkMisconfigured` where two have one name."""
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise SinkMisconfigured(f"two {word}s are called {twice[0]}: give each a name of its own")
+
+
 def required(options: Options, *names: str) -> list[str]:
     """The values of these options; raises `SinkMisconfigured` naming those that are missing."""
     missing = [name for name in names if not options.get(name)]
@@ -62,6 +82,14 @@ def seconds(options: Options, default: float) -> float:
     if not value > 0:
         raise SinkMisconfigured(f"every_seconds of a sink is a number above zero, not {text!r}")
     return value
+
+
+def lines_of(journal: Journal) -> list[Line]:
+    """Every line of a file of checkpoints; raises `SinkDamaged`."""
+    try:
+        return journal.lines()
+    except JournalDamaged as error:
+        raise SinkDamaged(str(error)) from error
 
 
 def beside(name: str) -> Journal:

@@ -14,8 +14,17 @@ from typing import Any
 import httpx
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 
-from audit.anchors.protocol import TIMEOUT_SECONDS, Options, SinkDamaged, SinkFailed, beside, required, seconds
-from audit.journal import JournalDamaged, Line
+from audit.anchors.protocol import (
+    TIMEOUT_SECONDS,
+    Options,
+    SinkDamaged,
+    SinkFailed,
+    beside,
+    lines_of,
+    required,
+    seconds,
+)
+from audit.journal import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +66,7 @@ class TimestampSink:
 
     def held(self) -> list[Line]:
         """The checkpoints that have a token, each token verified."""
-        try:
-            lines = beside(self.name).lines()
-        except JournalDamaged as error:
-            raise SinkDamaged(str(error)) from error
+        lines = lines_of(beside(self.name))
         for line in lines:
             try:
                 self._verify(b64decode(line.receipt), line.note.encode(), None)

@@ -21,11 +21,12 @@ from audit.anchors.protocol import (
     SinkFailed,
     SinkMisconfigured,
     beside,
+    lines_of,
     required,
     seconds,
 )
 from audit.cosignature import Witness
-from audit.journal import JournalDamaged, Line
+from audit.journal import Line
 from audit.merkle import consistency_proof
 from audit.note import NoteRefused
 from audit.tiles import TileNodes
@@ -79,10 +80,7 @@ class WitnessSink:
 
     def held(self) -> list[Line]:
         """The checkpoints that were cosigned, each cosignature verified."""
-        try:
-            lines = beside(self.name).lines()
-        except JournalDamaged as error:
-            raise SinkDamaged(str(error)) from error
+        lines = lines_of(beside(self.name))
         for line in lines:
             try:
                 if self.witness.cosigned_at(line.note) is None:
