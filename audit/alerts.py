@@ -5,7 +5,6 @@ Rooms above ask (`notices` does, once a minute) and tell each of them once: this
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,6 +13,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from audit.models import Quarantined, SinkState, StreamState
+from audit.moments import now_us
 
 AT_MOST: Final = 20
 REFUSED: Final = "ledger-refused:"
@@ -61,7 +61,7 @@ def _quarantined(after: int) -> list[Alert]:
 
 def failing_sinks() -> list[Alert]:
     """Sinks that have failed for longer than `AUDIT_SINK_ALERT_MINUTES`."""
-    oldest = _now() - settings.AUDIT_SINK_ALERT_MINUTES * 60_000_000
+    oldest = now_us() - settings.AUDIT_SINK_ALERT_MINUTES * 60_000_000
     return [
         Alert(
             f"ledger-sink:{state.name}:{state.failing_since}",
@@ -75,7 +75,7 @@ def failing_sinks() -> list[Alert]:
 
 def failing_streams() -> list[Alert]:
     """Streams to other systems that are parked, and those that have failed for longer than `AUDIT_SINK_ALERT_MINUTES`."""
-    oldest = _now() - settings.AUDIT_SINK_ALERT_MINUTES * 60_000_000
+    oldest = now_us() - settings.AUDIT_SINK_ALERT_MINUTES * 60_000_000
     troubled = StreamState.objects.filter(Q(parked=True) | Q(failing_since__gt=0, failing_since__lte=oldest))
     return [
         Alert(
@@ -91,7 +91,3 @@ def failing_streams() -> list[Alert]:
 def when(t: int) -> str:
     """A time (µs since 1970) for people, in UTC."""
     return datetime.fromtimestamp(t / 1_000_000, UTC).isoformat(timespec="seconds")
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000

@@ -5,7 +5,6 @@ Nothing that stands in a row may stop the sequencer: whatever cannot be understo
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
@@ -18,6 +17,7 @@ from django.db.models import Max
 from audit.entries import INDEX_COLUMNS, Entry, Malformed
 from audit.keys import mac_is_ours
 from audit.models import IndexRow, Quarantined
+from audit.moments import now_us
 from audit.payload import digests_of
 from audit.store import insert_many
 from audit.tiles import MAX_ENTRY_BYTES
@@ -137,7 +137,7 @@ def _already_logged(entries: Iterable[Entry]) -> set[tuple[str, int]]:
 
 
 def _quarantine(refused: Sequence[tuple[Row, str]]) -> None:
-    now = time.time_ns() // 1_000
+    now = now_us()
     Quarantined.objects.bulk_create(
         Quarantined(t=now, why=why, pending_id=row.id, mac=row.mac, payload=row.payload, private=row.private)
         for row, why in refused

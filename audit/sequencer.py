@@ -25,6 +25,7 @@ from audit.journal import Line
 from audit.leader import is_leader
 from audit.merkle import EMPTY_ROOT, leaf_hash
 from audit.models import Anchor, Checkpoint
+from audit.moments import now_us
 from audit.note import NoteRefused, Signer, TreeHead, sign_note
 from audit.tiles import TILE_WIDTH, FullTile, RightEdge, right_edge
 
@@ -61,7 +62,7 @@ def initialise() -> TreeHead:
 
 def _sign_empty_tree(signer: Signer) -> Checkpoint:
     head = TreeHead(keys.origin(), 0, EMPTY_ROOT)
-    return Checkpoint.objects.create(size=0, t=_now(), note=sign_note(head.text(), signer))
+    return Checkpoint.objects.create(size=0, t=now_us(), note=sign_note(head.text(), signer))
 
 
 @dataclass(slots=True)
@@ -197,7 +198,7 @@ class Sequencer:
         _write_tiles(tiles)
         intake.write_index(old.edge.size, accepted)
         head = TreeHead(keys.origin(), edge.size, edge.root())
-        note, now = sign_note(head.text(), *self._signers), _now()
+        note, now = sign_note(head.text(), *self._signers), now_us()
         Checkpoint.objects.create(size=head.size, t=now, note=note)
         log.info(
             "ledger.signed",
@@ -306,7 +307,3 @@ def _write_tiles(tiles: Iterable[FullTile]) -> None:
 
 def _age_ms(accepted: Sequence[Accepted], now: int) -> int:
     return (now - min(one.entry.t for one in accepted)) // 1_000
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000

@@ -20,12 +20,11 @@ from audit.anchors.protocol import Sink, SinkFailed
 from audit.journal import JournalDamaged, Line
 from audit.keys import KeyRefused
 from audit.models import Anchor, SinkState
+from audit.moments import now_us, pause_after
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 1.0
-FIRST_PAUSE_SECONDS: Final = 2.0
-LONGEST_PAUSE_SECONDS: Final = 300.0
 
 
 @dataclass(slots=True)
@@ -88,16 +87,16 @@ def publish(sink: Sink, line: Line) -> float:
 
 
 def _failed(state: SinkState, error: str) -> float:
-    state.failing_since = state.failing_since or _now()
+    state.failing_since = state.failing_since or now_us()
     state.attempts += 1
     state.error = error
     state.save()
     log.warning("ledger.anchor_failed", sink=state.name, attempts=state.attempts, error=error)
-    return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(state.attempts - 1, 16)))
+    return pause_after(state.attempts)
 
 
 def _published(state: SinkState, line: Line, receipt: str) -> None:
-    now = _now()
+    now = now_us()
     with transaction.atomic():
         if not Anchor.objects.filter(size=line.size, sink=state.name).exists():
             Anchor.objects.create(size=line.size, sink=state.name, receipt=receipt, t=now)
@@ -105,7 +104,3 @@ def _published(state: SinkState, line: Line, receipt: str) -> None:
         state.failing_since, state.attempts, state.error = 0, 0, ""
         state.save()
     log.info("ledger.anchored", sink=state.name, size=line.size)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000

@@ -17,6 +17,7 @@ from django.db.models import F
 
 from audit import queries, store
 from audit.models import StreamState
+from audit.moments import now_us, pause_after
 from audit.queries import LoggedEntry
 from audit.streaming.protocol import Destination, Parked, TryAgain
 from audit.tiles import TILE_WIDTH, BrokenBundle
@@ -25,8 +26,6 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = TILE_WIDTH
 POLL_SECONDS: Final = 1.0
-FIRST_PAUSE_SECONDS: Final = 2.0
-LONGEST_PAUSE_SECONDS: Final = 300.0
 
 
 @dataclass(slots=True)
@@ -112,19 +111,15 @@ def resume(name: str) -> bool:
 def _delivered(state: StreamState, count: int) -> float:
     """Move the position, unless another process did meanwhile: then this batch was sent twice, which receivers see by its ids."""
     StreamState.objects.filter(name=state.name, position=state.position).update(
-        position=F("position") + count, delivered=_now(), failing_since=0, attempts=0, error=""
+        position=F("position") + count, delivered=now_us(), failing_since=0, attempts=0, error=""
     )
     return 0.0
 
 
 def _failed(state: StreamState, error: str, *, parked: bool = False) -> float:
-    state.failing_since = state.failing_since or _now()
+    state.failing_since = state.failing_since or now_us()
     state.attempts += 1
     state.error, state.parked = error, parked
     state.save(update_fields=["failing_since", "attempts", "error", "parked"])
     log.warning("ledger.stream_failed", stream=state.name, attempts=state.attempts, parked=parked, error=error)
-    return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(state.attempts - 1, 16)))
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000
+    return pause_after(state.attempts)

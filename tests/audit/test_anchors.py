@@ -16,9 +16,10 @@ from audit import anchors, keys
 from audit.alerts import alerts
 from audit.anchors.configured import anchor_journal, configured, state_journal
 from audit.anchors.protocol import SinkDamaged, SinkFailed, SinkMisconfigured, beside
-from audit.anchors.publishing import LONGEST_PAUSE_SECONDS, POLL_SECONDS, Publisher, in_background, publish
+from audit.anchors.publishing import POLL_SECONDS, Publisher, in_background, publish
 from audit.journal import Line
 from audit.models import Anchor, SinkState
+from audit.moments import LONGEST_PAUSE_SECONDS
 from audit.note import TreeHead, sign_note
 from audit.sequencer import Sequencer
 from audit.verification import verify
