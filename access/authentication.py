@@ -15,13 +15,13 @@ from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from access.clients import client_of
+from access.attempts import record_attempt
+from access.clients import Client, client_of
 from access.models import ServiceToken, User
 from access.permissions import Permission
 from access.principal import Principal
 from access.token_format import matches, prefix_of
-from audit.actions import append_alone
-from audit.events import Action, Outcome
+from audit.events import Action, Obj
 from foundation.refusals import Forbidden, Unauthenticated
 
 if TYPE_CHECKING:
@@ -48,10 +48,9 @@ def authenticate_credentials(header: str, request_meta: Mapping[str, Any]) -> Pr
     why = _why_not(token, genuine=genuine)
     if token is None or why:
         log.warning("token_refused", why=why, prefix=prefix or "", ip=client.ip)
-        if token is not None:
-            _record_refusal(token, why, ip=client.ip, user_agent=client.user_agent, request_id=client.request_id)
+        _record_refusal(token, why, prefix=prefix or "", client=client)
         raise Unauthenticated(f"The token is unknown, expired or revoked. {_HOW}", code="bad-token")
-    _note(token, "last_used_at")
+    _note_use(token)
     known = set(Permission)
     return Principal(
         user=token.user,
@@ -90,18 +89,22 @@ def _why_not(token: ServiceToken | None, *, genuine: bool) -> str:
     return "" if state == "active" else f"{state}-token"
 
 
-def _record_refusal(token: ServiceToken, why: str, *, ip: str, user_agent: str, request_id: str) -> None:
-    """Record that a known token was refused, at most once a minute, so that nobody can fill the ledger with it."""
-    if _note(token, "last_refused_at"):
-        by = Principal.anonymous(ip=ip, user_agent=user_agent, request_id=request_id)
-        append_alone(Action.TOKEN_USE, by=by, obj=token.ledger_ref(), outcome=Outcome.DENIED, why=why)
+def _record_refusal(token: ServiceToken | None, why: str, *, prefix: str, client: Client) -> None:
+    """Record that a token was refused, with what of it is no secret; what has not even the shape of one may be a password."""
+    record_attempt(
+        Action.TOKEN_USE,
+        token.ledger_ref() if token else Obj("token", prefix or "unknown"),
+        why,
+        known=token is not None,
+        by=Principal.anonymous(ip=client.ip, user_agent=client.user_agent, request_id=client.request_id),
+    )
 
 
-def _note(token: ServiceToken, field: str) -> bool:
-    """Write the time into a field of the token at most once a minute; whether it was written."""
+def _note_use(token: ServiceToken) -> None:
+    """Write down when the token was last used, at most once a minute."""
     now = timezone.now()
-    due = Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__lte": now - NOTED_EVERY})
-    return bool(ServiceToken.objects.filter(due, pk=token.pk).update(**{field: now}))
+    due = Q(last_used_at=None) | Q(last_used_at__lte=now - NOTED_EVERY)
+    ServiceToken.objects.filter(due, pk=token.pk).update(last_used_at=now)
 
 
 class PrincipalAuthentication(BaseAuthentication):

@@ -198,7 +198,6 @@ class ServiceToken(models.Model):
     )
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True, help_text="to the minute")
-    last_refused_at = models.DateTimeField(null=True, blank=True, help_text="to the minute")
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_by = models.ForeignKey(
         User,
@@ -234,6 +233,29 @@ class ServiceToken(models.Model):
         if self.expires_at <= at:
             return "expired"
         return "active" if self.user.is_active else "inactive"
+
+
+class RefusedAttempts(models.Model):
+    """Attempts of one kind from one place that no credential stood behind, for as long as they are counted (see `attempts`)."""
+
+    source = models.CharField(max_length=64, blank=True, help_text="an address or a network")
+    action = models.CharField(max_length=64)
+    thing = models.CharField(
+        max_length=128, help_text="what they named: a token or an account of ours, or its kind alone"
+    )
+    waiting = models.PositiveBigIntegerField(default=0, help_text="attempts that no entry has counted yet")
+    noted_at = models.DateTimeField(null=True, help_text="when the last entry was written")
+    kind = models.CharField(max_length=40, blank=True)
+    identifier = models.CharField(max_length=80, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    why = models.CharField(max_length=40, blank=True)
+    address = models.CharField(max_length=45, blank=True, help_text="of the newest attempt; gone with the row")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "action", "thing"], name="attempts_counted_once")]
+
+    def __str__(self) -> str:
+        return f"{self.waiting} × {self.action} from {self.source or 'an unknown address'}"
 
 
 class ReauthenticationQuerySet(models.QuerySet["Reauthentication"]):

@@ -60,6 +60,7 @@ class Action(StrEnum):
     SESSION_END = "session.end", "signed out"
     SESSION_REAUTHENTICATE = "session.reauthenticate", "proved again who they are, to sign"
     SESSION_START = "session.start", "signed in"
+    SESSION_USE = "session.use", "sent a session"
     TOKEN_ISSUE = "token.issue", "issued a token of a service account"
     TOKEN_REVOKE = "token.revoke", "revoked a token of a service account"
     TOKEN_USE = "token.use", "sent a token"

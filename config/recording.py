@@ -1,7 +1,8 @@
 """Puts on record what the portal's and the API's addresses were asked: what was read, and what was refused to somebody signed in.
 
 Each request writes at most one such entry, in a transaction of its own, before the answer leaves; where it cannot be written, nothing
-is shown. What an action or a view has recorded itself (a refused signature, an export) is not recorded again.
+is shown. What an action or a view has recorded itself (a refused signature, an export) is not recorded again. Who is turned away
+with a session that has expired is on record as well; who is turned away without any has tried nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import Final
 
 from django.db import OperationalError, transaction
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import ResolverMatch
+from django.urls import ResolverMatch, reverse
 
 from access.principal import Principal
+from access.sessions import record_refused_session
 from audit.actions import append
 from audit.events import Action, Obj, Outcome
 from audit.governed import unavailable
@@ -40,6 +42,8 @@ class OnRecord:
         with tallied() as written:
             response = self.get_response(request)
             by: Principal = request.principal  # type: ignore[attr-defined]  # set by PrincipalMiddleware, or by the API's credential
+            if by.is_anonymous and not written and _is_refused(response):
+                record_refused_session(request, by=by)
             if request.resolver_match is None or by.is_anonymous:
                 return response
             try:
@@ -50,6 +54,12 @@ class OnRecord:
                     raise
                 return refusal_response(request, busy)
         return response
+
+
+def _is_refused(response: HttpResponseBase) -> bool:
+    """Whether somebody who is not signed in was turned away: told to sign in, or that there is nothing for them."""
+    to_login = response.headers.get("Location", "").partition("?")[0] == reverse("account_login")
+    return to_login or response.status_code in {401, *REFUSED}
 
 
 def _record(request: HttpRequest, match: ResolverMatch, status: int, written: Sequence[Written], by: Principal) -> None:

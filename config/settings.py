@@ -280,6 +280,7 @@ CELERY_BEAT_SCHEDULE = {
     "deliver-notices": {"task": "notices.deliver", "schedule": 5.0},
     "watch-ledger": {"task": "notices.watch", "schedule": 60.0},
     "verify-ledger": {"task": "audit.watch", "schedule": 60.0},
+    "record-refused-attempts": {"task": "access.record_attempts", "schedule": 60.0},
 }
 
 # Mail

@@ -41,6 +41,7 @@ AUTHENTICATIONS: Final[Mapping[str, int]] = {
     "session.start": 1,  # Logon
     "session.end": 2,  # Logoff
     "session.reauthenticate": OTHER,
+    "session.use": 1,
     "token.use": 1,
 }
 ACCOUNT_CHANGES: Final[Mapping[str, int]] = {

@@ -194,6 +194,7 @@ def test_wrong_altered_expired_revoked_and_orphaned_tokens_are_refused_alike(sco
 
     assert len(said) == 1
     assert {why for outcome, why in outcomes(Action.TOKEN_USE) if outcome == "denied"} == {
+        "unknown-token",
         "wrong-secret",
         "expired-token",
         "revoked-token",
