@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
+from django.db.models import F, Q
 from django.utils import timezone
 
 from access.principal import Principal
@@ -346,10 +347,19 @@ def _slot_changes(before: Sequence[SlotRule], after: Sequence[SlotRule]) -> tupl
 
 
 def _signatures_behind(promotions: Sequence[Promotion]) -> dict[int, Counter[str]]:
-    """How many people of which group had approved in the round behind each promotion."""
+    """How many people of which group had approved by the moment of each promotion, in the round behind it.
+
+    What went live ahead of its review has a round that went on: what was signed or taken back there later plays no part.
+    """
     found: dict[int, Counter[str]] = defaultdict(Counter)
+    moment = F("round__approvals__promotion__at")
     rows = (
-        SignOff.objects.filter(round__approvals__promotion__in=promotions, withdrawn_at=None, decision__in=APPROVING)
+        SignOff.objects.filter(
+            Q(withdrawn_at=None) | Q(withdrawn_at__gt=moment),
+            round__approvals__promotion__in=promotions,
+            signed_at__lte=moment,
+            decision__in=APPROVING,
+        )
         .values_list("round__approvals__promotion", "slot__group__name", "person")
         .distinct()
     )

@@ -75,7 +75,6 @@ def rehearsal_under_way(version: PolicyVersion) -> Job | None:
 
 def _check(version: PolicyVersion, by: Principal) -> None:
     permit(by, Permission.WRITE_POLICIES if by.allows(Permission.WRITE_POLICIES) else Permission.PUBLISH_POLICIES)
-    person_of(by)
     if version.status not in REHEARSABLE:
         raise Conflict(
             f"{version} is {version.get_status_display().lower()}; drafts and proposed texts are rehearsed.",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -16,21 +18,35 @@ from foundation.refusals import Conflict, Forbidden, RequirementStatus
 from jobs.models import Job
 from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews import rehearsal
-from reviews.actions import draft_policy, rehearse_policy
-from reviews.actions.rehearsals import begin_rehearsal, rehearsal_of, rehearsal_under_way
+from reviews.actions import draft_policy, rehearse_policy, request_review, withdraw_sign_off
+from reviews.actions.rehearsals import begin_rehearsal, keep_rehearsal, rehearsal_of, rehearsal_under_way
+from reviews.break_glass import ask as ask_ahead
+from reviews.break_glass import second
 from reviews.evaluation import examine
-from reviews.models import PolicyRehearsal, PolicyVersion, Review
-from reviews.promotion import promote
-from reviews.rehearsal import FAILS, HOLDS, UNGOVERNED, Rehearsed, read_result, rehearse, visible_part
+from reviews.models import Approval, PolicyRehearsal, PolicyVersion, Review
+from reviews.promotion import promote, roll_back
+from reviews.rehearsal import (
+    FAILS,
+    HOLDS,
+    UNGOVERNED,
+    GateChange,
+    PromotionCase,
+    Rehearsed,
+    ReviewCase,
+    read_result,
+    rehearse,
+    visible_part,
+)
 from reviews.shipped import shipped_policies
 from tests.conftest import as_
-from tests.reviews.conftest import MakeCandidate, approve, ask, attach
+from tests.reviews.conftest import MakeCandidate, approve, ask, attach, join, proof_of, sign
 from tests.reviews.evidence import metrics
 from tests.reviews.publishing import make_author, make_signer, publish
 
 pytestmark = pytest.mark.django_db
 
 AUC_GATE = 5
+BETTER_THAN_LIVE = {"passes": "metrics.auc >= production.metrics.auc + 0.05", "when": "production.exists"}
 
 
 def tier_1(**gates: Any) -> dict[str, Any]:
@@ -38,6 +54,12 @@ def tier_1(**gates: Any) -> dict[str, Any]:
     content: dict[str, Any] = copy.deepcopy(shipped_policies()["production-tier-1"])
     assert content["gates"][AUC_GATE]["key"] == "auc-floor"
     content["gates"][AUC_GATE] |= gates
+    return content
+
+
+def two_validators() -> dict[str, Any]:
+    content = tier_1()
+    content["slots"][0]["people"] = 2
     return content
 
 
@@ -59,6 +81,68 @@ def promoted(review: Review, bob: User, carol: User, rita: User) -> Review:
     approve(review, bob, carol)
     promote(review.version, review.stage, by=as_(rita))
     return review
+
+
+@pytest.fixture
+def successor(promoted: Review, make_candidate: MakeCandidate, alice: User, bob: User, carol: User) -> Review:
+    """A second version, signed and not promoted."""
+    found = ask(make_candidate(auc=0.86), promoted.stage, alice)
+    approve(found, bob, carol)
+    return found
+
+
+def go_ahead(review: Review, first: User, other: User) -> None:
+    """Put the version live before its review has ended."""
+    case = ask_ahead(
+        review.version,
+        review.stage,
+        reason="outage",
+        text="The live version refuses everybody.",
+        hours=2,
+        reauthentication=proof_of(first),
+        by=as_(first),
+    )
+    second(case, reauthentication=proof_of(other), by=as_(other))
+
+
+def review_case(before: str = HOLDS, after: str = HOLDS, **more: Any) -> ReviewCase:
+    return ReviewCase("", "credit", 1, "production", 1, before, after, **more)
+
+
+class TestTelling:
+    """What is counted of a result."""
+
+    @pytest.mark.parametrize(
+        "otherwise",
+        [{"gates": (GateChange("a", "A", "", HOLDS),)}, {"sign_offs": ("A: one person of B, new",)}, {"after": FAILS}],
+        ids=lambda one: next(iter(one)),
+    )
+    def test_a_review_changes_by_a_gate_a_sign_off_or_its_verdict(self, otherwise: dict[str, Any]) -> None:
+        assert review_case(**otherwise).changes
+        assert not review_case().changes
+
+    @pytest.mark.parametrize(
+        ("before", "after", "stopped", "freed"),
+        [
+            (HOLDS, FAILS, True, False),
+            (UNGOVERNED, FAILS, True, False),
+            (FAILS, HOLDS, False, True),
+            (FAILS, UNGOVERNED, False, True),
+            (FAILS, FAILS, False, False),
+            (HOLDS, HOLDS, False, False),
+        ],
+    )
+    def test_a_review_is_stopped_or_freed_by_what_is_new(
+        self, before: str, after: str, stopped: bool, freed: bool
+    ) -> None:
+        found = Rehearsed("p", 2, "", 1, "", (review_case(before, after),), ())
+
+        assert (len(found.stopped), len(found.freed)) == (stopped, freed)
+
+    def test_only_promotions_that_would_have_failed_are_counted_as_failed(self) -> None:
+        held, lost = (PromotionCase("", "credit", 1, "production", 1, "", outcome) for outcome in (HOLDS, FAILS))
+
+        assert Rehearsed("p", 2, "", 1, "", (), (held, lost)).failed == (lost,)
 
 
 class TestOpenReviews:
@@ -131,6 +215,34 @@ class TestOpenReviews:
     def test_reviews_of_other_tiers_are_no_cases(self, review: Review, author: User) -> None:
         assert rehearsed(author, shipped_policies()["staging"], "staging").reviews == ()
 
+    def test_it_says_which_version_it_was_compared_with(self, author: User) -> None:
+        assert rehearsed(author, tier_1()).against == 1
+        assert rehearsed(author, tier_1(), "another").against is None
+
+    def test_a_review_is_compared_with_the_version_that_is_live(
+        self, promoted: Review, make_candidate: MakeCandidate, alice: User, author: User
+    ) -> None:
+        ask(make_candidate(auc=0.86), promoted.stage, alice)
+
+        (case,) = rehearsed(author, tier_1(**BETTER_THAN_LIVE)).reviews
+
+        assert case.after == FAILS
+        assert case.gates[0].required.startswith("at least 0.9")
+
+    def test_a_renewal_is_not_compared_with_the_version_itself(
+        self, promoted: Review, alice: User, bob: User, carol: User, author: User
+    ) -> None:
+        soon = Approval.objects.get().valid_until - timedelta(days=40)
+        with time_machine.travel(soon, tick=False):
+            renewal = request_review(promoted.version, promoted.stage, why="Anew.", by=as_(alice))
+            version = draft(author, tier_1(**BETTER_THAN_LIVE))
+            (case,) = rehearse(version).reviews
+            approve(renewal, bob, carol)
+            renewed = rehearse(version).promotions[0]
+
+        assert renewed.at == soon.isoformat()
+        assert not any(gate.after == "unsatisfied" for gate in (*case.gates, *renewed.gates))
+
     def test_closed_reviews_are_no_cases(self, promoted: Review, author: User) -> None:
         assert rehearsed(author, tier_1()).reviews == ()
 
@@ -154,21 +266,11 @@ class TestPastPromotions:
         assert case.gates[0].measured == "0.84"
 
     def test_it_is_compared_with_the_version_that_was_live_then(
-        self,
-        promoted: Review,
-        make_candidate: MakeCandidate,
-        alice: User,
-        bob: User,
-        carol: User,
-        rita: User,
-        author: User,
+        self, successor: Review, rita: User, author: User
     ) -> None:
-        second = ask(make_candidate(auc=0.86), promoted.stage, alice)
-        approve(second, bob, carol)
-        promote(second.version, second.stage, by=as_(rita))
+        promote(successor.version, successor.stage, by=as_(rita))
 
-        content = tier_1(passes="metrics.auc >= production.metrics.auc + 0.05", when="production.exists")
-        newest, first = rehearsed(author, content).promotions
+        newest, first = rehearsed(author, tier_1(**BETTER_THAN_LIVE)).promotions
 
         assert (first.version, first.outcome) == (1, HOLDS)
         assert newest.outcome == FAILS
@@ -191,6 +293,67 @@ class TestPastPromotions:
 
     def test_promotions_elsewhere_are_no_cases(self, promoted: Review, author: User) -> None:
         assert rehearsed(author, shipped_policies()["staging"], "staging").promotions == ()
+
+    def test_promotions_of_other_tiers_are_no_cases(self, promoted: Review, author: User) -> None:
+        content = tier_1()
+        content["applies_to"]["tiers"] = [3]
+
+        assert rehearsed(author, content).promotions == ()
+
+    def test_rollbacks_are_no_cases(self, successor: Review, rita: User, author: User) -> None:
+        model, stage = successor.version.model, successor.stage
+        promote(successor.version, stage, by=as_(rita))
+        roll_back(model, stage, reason="Back.", reauthentication=proof_of(rita), by=as_(rita))
+
+        found = rehearsed(author, tier_1())
+
+        assert [one.version for one in found.promotions] == [2, 1]
+        assert found.left_out == 0
+
+    def test_older_promotions_than_so_many_are_counted_as_left_out(
+        self, successor: Review, rita: User, author: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        promote(successor.version, successor.stage, by=as_(rita))
+        monkeypatch.setattr(rehearsal, "MOST_PROMOTIONS", 1)
+
+        found = rehearsed(author, tier_1())
+
+        assert [one.version for one in found.promotions] == [2]
+        assert found.left_out == 1
+
+    def test_a_signature_that_was_taken_back_stands_behind_nothing(
+        self, review: Review, bob: User, carol: User, dave: User, rita: User, author: User
+    ) -> None:
+        join(dave, "Model validation")
+        withdraw_sign_off(sign(review, "validator", bob), reason="Too soon.", by=as_(bob))
+        approve(review, dave, carol)
+        promote(review.version, review.stage, by=as_(rita))
+
+        (case,) = rehearsed(author, two_validators()).promotions
+
+        assert case.sign_offs == ("2 people of Model validation had to sign; 1 had",)
+
+    def test_a_request_for_changes_stands_behind_nothing(
+        self, review: Review, bob: User, carol: User, rita: User, author: User
+    ) -> None:
+        sign(review, "validator", bob, decision="request_changes")
+        go_ahead(review, rita, carol)
+
+        (case,) = rehearsed(author, tier_1()).promotions
+
+        assert "one person of Model validation had to sign; nobody had" in case.sign_offs
+
+    def test_a_signature_of_later_stands_behind_nothing(
+        self, review: Review, bob: User, carol: User, rita: User, author: User
+    ) -> None:
+        before = sign(review, "validator", bob)
+        go_ahead(review, rita, carol)
+        withdraw_sign_off(before, reason="I looked again.", by=as_(bob))
+        sign(review, "risk", carol)
+
+        (case,) = rehearsed(author, tier_1()).promotions
+
+        assert case.sign_offs == ("one person of Risk officers had to sign; nobody had",)
 
 
 class TestKeeping:
@@ -219,9 +382,47 @@ class TestKeeping:
         stranger = visible_part(found, as_(newcomer()))
         assert (stranger.found.reviews, stranger.hidden) == ((), 1)
 
-    def test_reader_does_not_rehearse(self, author: User, bob: User) -> None:
+    def test_promotions_that_one_may_not_see_are_counted_only(self, promoted: Review, author: User) -> None:
+        stranger = visible_part(rehearsed(author, tier_1()), as_(newcomer()))
+
+        assert (stranger.found.promotions, stranger.hidden) == ((), 1)
+
+    def test_reader_does_not_rehearse(self, author: User, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        version = draft(author, tier_1())
+        found = rehearse(version)
+        monkeypatch.setattr("reviews.actions.rehearsals.AT_ONCE", -1)
+        monkeypatch.setattr("reviews.actions.rehearsals.rehearse", lambda version: pytest.fail("worked for a reader"))
+
         with pytest.raises(Forbidden):
-            rehearse_policy(draft(author, tier_1()), by=as_(bob))
+            rehearse_policy(version, by=as_(bob))
+        with pytest.raises(Forbidden):
+            begin_rehearsal(version, by=as_(bob))
+        with pytest.raises(Forbidden):
+            keep_rehearsal(version, found, by=as_(bob))
+
+        assert not Job.objects.exists()
+
+    def test_who_only_publishes_rehearses_too(self, author: User, dave: User) -> None:
+        version = draft(author, tier_1())
+
+        assert rehearse_policy(version, by=as_(make_signer(dave))).by == dave
+
+    def test_as_many_cases_as_a_page_waits_for_are_rehearsed_at_once(
+        self, review: Review, author: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("reviews.actions.rehearsals.AT_ONCE", 1)
+
+        assert isinstance(begin_rehearsal(draft(author, tier_1()), by=as_(author)), PolicyRehearsal)
+
+    def test_it_says_how_far_it_is(
+        self, promoted: Review, make_candidate: MakeCandidate, alice: User, author: User
+    ) -> None:
+        ask(make_candidate(), promoted.stage, alice)
+        said: list[tuple[int, int]] = []
+
+        rehearse(draft(author, tier_1()), progress=lambda done, total: said.append((done, total)))
+
+        assert said == [(1, 2), (2, 2)]
 
     def test_what_is_in_force_is_not_rehearsed(self, author: User) -> None:
         with pytest.raises(Conflict, match="drafts and proposed texts are rehearsed"):
@@ -241,6 +442,7 @@ class TestKeeping:
 
         assert isinstance(begun, Job)
         assert rehearsal_under_way(version) == begun
+        assert rehearsal_under_way(draft(author, shipped_policies()["staging"], "staging")) is None
         assert rehearsal_of(version) is None
         perform_jobs()
         kept = rehearsal_of(version)
