@@ -118,9 +118,8 @@ def agreed(
     return tuple(found)
 
 
-def raise_conditions(given: SignOff, conditions: Sequence[Agreed], *, by: Principal) -> list[Finding]:
-    """The findings of an approval that was just signed, inside its transaction; the threads that they came from are resolved by them."""
-    found = []
+def raise_conditions(given: SignOff, conditions: Sequence[Agreed], *, by: Principal) -> None:
+    """Raise the findings of an approval just signed, inside its transaction; the threads that they came from are resolved by them."""
     for one in conditions:
         finding = Finding.objects.create(
             uuid=one.id,
@@ -141,8 +140,6 @@ def raise_conditions(given: SignOff, conditions: Sequence[Agreed], *, by: Princi
         take_step(finding, FindingEvent.Kind.RAISED, by=by, at=given.signed_at)
         if one.thread is not None and one.thread.resolved_at is None:
             _resolve(one.thread, given, by)
-        found.append(finding)
-    return found
 
 
 def settle_conditions(round_: Round, *, by: Principal, counting: Iterable[Signature] | None = None) -> None:

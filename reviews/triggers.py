@@ -6,7 +6,8 @@ approval is believed for its signatures and not for its rows (see `reviews.proof
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from registry.triggers import Rule
@@ -271,3 +272,87 @@ RULES: Final[Sequence[Rule]] = (
         *("id", "uuid", "policy_version_id", "policy_digest", "result", "digest", "by_id", "at"),
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """Columns that no two rows share; `among`: only among rows for which this holds, each named `{row}`."""
+
+    columns: tuple[str, ...]
+    among: str = ""
+
+    def shared(self) -> str:
+        """Whether the new row and one that is there share them."""
+        same = [f"there.{column} = NEW.{column}" for column in self.columns]
+        both = [self.among.format(row=row) for row in ("there", "NEW")] if self.among else []
+        return "(" + " AND ".join([*same, *both]) + ")"
+
+
+_UUID: Final = Unique(("uuid",))
+_PROOF: Final = (Unique(("statement_digest",)), Unique(("reauthentication_id",)))
+
+UNIQUE: Final[Mapping[str, Sequence[Unique]]] = {
+    "reviews_approval": (
+        Unique(("promotion_id",)),
+        Unique(("break_glass_id",)),
+        Unique(("round_id",), "{row}.basis = 'review'"),
+    ),
+    "reviews_breakglass": (
+        _UUID,
+        Unique(("asked_digest",)),
+        Unique(("seconded_digest",)),
+        Unique(("asked_reauthentication_id",)),
+        Unique(("seconded_reauthentication_id",)),
+        Unique(("version_id", "stage_id"), "{row}.state IN ('asked', 'in_force')"),
+    ),
+    "reviews_comment": (),
+    "reviews_commentrevision": (Unique(("comment_id", "number")),),
+    "reviews_delegation": (_UUID,),
+    "reviews_envelopesignature": (_UUID, *_PROOF, Unique(("envelope_id", "person_id"))),
+    "reviews_finding": (_UUID,),
+    "reviews_findingevent": _PROOF,
+    "reviews_gateexception": (_UUID, *_PROOF, Unique(("round_id", "gate_key"), "{row}.withdrawn_at IS NULL")),
+    "reviews_lapse": (_UUID, Unique(("approval_id",))),
+    "reviews_policyrehearsal": (_UUID,),
+    "reviews_policysignature": (_UUID, *_PROOF),
+    "reviews_policyversion": (
+        Unique(("policy_id", "number")),
+        Unique(("policy_id",), "{row}.status = 'published'"),
+        Unique(("policy_id",), "{row}.status IN ('draft', 'proposed')"),
+    ),
+    "reviews_retrainingenvelope": (
+        _UUID,
+        Unique(("model_id", "stage_id"), "{row}.state IN ('proposed', 'signed')"),
+    ),
+    "reviews_revocation": (_UUID, Unique(("reauthentication_id",))),
+    "reviews_rollback": (*_PROOF, Unique(("promotion_id",))),
+    "reviews_round": (Unique(("review_id", "number")), Unique(("review_id",), "{row}.state = 'open'")),
+    "reviews_signoff": (
+        _UUID,
+        *_PROOF,
+        Unique(("idempotency_key",)),
+        Unique(("round_id", "slot_id", "person_id"), "{row}.withdrawn_at IS NULL"),
+        Unique(("round_id", "person_id"), "{row}.withdrawn_at IS NULL"),
+    ),
+    "reviews_slot": (Unique(("round_id", "key")),),
+    "reviews_thread": (_UUID,),
+}
+"""What of each kept table no two rows share, beside `id`: a row that would be in the way of another is not to vanish."""
+
+
+def _no_replace(table: str, keys: Sequence[Unique]) -> list[Rule]:
+    """Refuse what SQLite's `OR REPLACE` does: it removes the rows in the way and fires no DELETE trigger for them."""
+    what = next(rule.sentence for rule in RULES if rule.table == table and rule.event == "DELETE")
+    sentence = what.replace("is never deleted", "is never replaced")
+    there = f"EXISTS (SELECT 1 FROM {table} AS there WHERE "  # noqa: S608 - a name from UNIQUE above
+    inserted = " OR ".join(key.shared() for key in (Unique(("id",)), *keys))
+    rules = [Rule(f"{table}_no_replace", table, "INSERT", sentence, f"{there}{inserted})")]
+    if keys:
+        moved = " OR ".join(key.shared() for key in keys)
+        others = f"{there}there.id <> OLD.id AND ({moved}))"
+        rules.append(Rule(f"{table}_update_no_replace", table, "UPDATE", sentence, others))
+    return rules
+
+
+NOT_REPLACED: Final[Sequence[Rule]] = tuple(rule for table, keys in UNIQUE.items() for rule in _no_replace(table, keys))
+"""Installed after `RULES`, by a migration of its own; PostgreSQL has nothing that replaces a row."""

@@ -13,6 +13,7 @@ import time_machine
 from django.utils import timezone
 
 from access.models import User
+from audit import integrity
 from audit.models import Integrity, Pending
 from datasets.models import DatasetVersion, Recipe
 from foundation.refusals import Conflict, Forbidden, Invalid
@@ -293,6 +294,22 @@ class TestUse:
         alarm.delete()
         at(timezone.now())
         assert live(version, production)
+
+    def test_what_waited_for_the_ledger_goes_live_at_the_tick_after_somebody_answers_for_it(
+        self, envelope: RetrainingEnvelope, base: ModelVersion, trained: Trained, production: Stage, carol: User
+    ) -> None:
+        version = trained(of=base, auc=0.851)
+        Integrity.objects.create(pk=1, at=timezone.now(), problems=[["root", "The entries are others."]])
+        at(timezone.now())
+        at(timezone.now())
+        assert not live(version, production)
+
+        integrity.acknowledge(["root"], reason="The disk was replaced.", by=as_(carol))
+        at(timezone.now())
+
+        assert live(version, production)
+        assert len(entries("envelope.use")) == 1
+        assert Integrity.objects.get().problems, "the ledger is as it was; somebody answered for it"
 
     def test_release_cites_bounds_and_signatures(
         self, envelope: RetrainingEnvelope, base: ModelVersion, trained: Trained

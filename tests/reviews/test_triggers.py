@@ -16,7 +16,7 @@ from registry.models import Stage
 from reviews.models import Approval, PolicyVersion, Review, SignOff
 from reviews.promotion import promote
 from reviews.revocation import revoke
-from reviews.triggers import RULES
+from reviews.triggers import NOT_REPLACED, RULES, UNIQUE, Unique
 from tests.conftest import as_
 from tests.reviews.conftest import proof_of, sign
 
@@ -83,14 +83,18 @@ def refused(query: str, *values: Any) -> str:
     return str(caught.value)
 
 
+def insert(table: str, row: Mapping[str, Any], *, how: str = "INSERT") -> None:
+    names = ", ".join(connection.ops.quote_name(column) for column in row)
+    with connection.cursor() as cursor:
+        cursor.execute(f"{how} INTO {table} ({names}) VALUES ({', '.join(['%s'] * len(row))})", list(row.values()))
+
+
 @contextmanager
 def row_of(table: str, **values: str | None) -> Iterator[None]:
     """One row for a moment, without the rows that it refers to; only what `values` names is as the product would write it."""
-    row: dict[str, Any] = dict.fromkeys(columns(table), ROW) | values
-    names = ", ".join(connection.ops.quote_name(column) for column in row)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("PRAGMA ignore_check_constraints = ON")
-        cursor.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join(['%s'] * len(row))})", list(row.values()))
+        insert(table, dict.fromkeys(columns(table), ROW) | values)
         yield
         cursor.execute("PRAGMA ignore_check_constraints = OFF")
         transaction.set_rollback(True)
@@ -104,14 +108,14 @@ def changes(table: str, column: str, value: Any) -> bool:
             cursor.execute(f"UPDATE {table} SET {name} = %s WHERE id = {ROW}", [value])
             transaction.set_rollback(True)
     except DatabaseError as error:
-        if any(str(error) == rule.sentence for rule in RULES if rule.table == table):
+        if any(str(error) == rule.sentence for rule in (*RULES, *NOT_REPLACED) if rule.table == table):
             return False
         raise
     return True
 
 
 def test_triggers_are_there(db: None) -> None:
-    assert triggers.missing(connection, RULES) == frozenset()
+    assert triggers.missing(connection, [*RULES, *NOT_REPLACED]) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -225,3 +229,89 @@ def test_what_runs_can_be_ended_and_a_draft_edited(table: str, running: dict[str
         changed = changes(table, column, LATER)
 
     assert changed
+
+
+# The state in which rows stand in each other's way, where it matters (see `UNIQUE`).
+IN_THE_WAY: Final[Mapping[str, Mapping[str, Any]]] = {
+    "basis": {"basis": "review"},
+    "asked": {"state": "asked"},
+    "proposed', 'signed": {"state": "signed"},
+    "withdrawn_at": {"withdrawn_at": None},
+    "published": {"status": "published"},
+    "draft": {"status": "draft"},
+    "open": {"state": "open"},
+}
+KEYS: Final = [(table, key) for table, keys in UNIQUE.items() for key in (Unique(("id",)), *keys)]
+CHANGEABLE_KEYS: Final = [
+    ("reviews_approval", {}, {"promotion_id": 1}),
+    ("reviews_breakglass", {}, {"seconded_digest": "1"}),
+    ("reviews_breakglass", {}, {"seconded_reauthentication_id": 1}),
+    ("reviews_policyversion", {"status": "draft", "policy_id": 7}, {"status": "published"}),
+]
+
+
+def state_of(key: Unique) -> dict[str, Any]:
+    return next((dict(row) for word, row in IN_THE_WAY.items() if word in key.among), {})
+
+
+@on_sqlite
+def test_every_key_that_no_two_rows_share_is_guarded() -> None:
+    found: dict[str, set[tuple[tuple[str, ...], str]]] = {table: set() for table in UNIQUE}
+    with connection.cursor() as cursor:
+        for table in UNIQUE:
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = %s", [table])
+            for name, sql in cursor.fetchall():
+                if sql is None or "UNIQUE" in sql:
+                    cursor.execute(f"SELECT name FROM pragma_index_info('{name}') ORDER BY seqno")
+                    shared = tuple(column for (column,) in cursor.fetchall())
+                    found[table].add((shared, (sql or "").partition(" WHERE ")[2].replace('"', "")))
+
+    guarded = {
+        table: {(key.columns, key.among.format(row="").replace(".", "").replace("  ", " ")) for key in keys}
+        for table, keys in UNIQUE.items()
+    }
+    assert guarded == found
+    assert UNIQUE.keys() == KEPT.keys()
+
+
+@on_sqlite
+@pytest.mark.parametrize(("table", "key"), KEYS)
+def test_no_insert_removes_what_is_in_its_way(table: str, key: Unique) -> None:
+    state = state_of(key)
+    with row_of(table, **state):
+        # Whatever is not shared is a key of its own and different; `state` is what makes the two meet.
+        other = dict.fromkeys(columns(table), ROW + 1) | state | dict.fromkeys(key.columns, ROW)
+        with pytest.raises(DatabaseError, match="is never replaced"), transaction.atomic():
+            insert(table, other, how="INSERT OR REPLACE")
+
+
+@on_sqlite
+@pytest.mark.parametrize(("table", "row", "change"), CHANGEABLE_KEYS)
+def test_no_update_removes_what_is_in_its_way(table: str, row: dict[str, Any], change: dict[str, Any]) -> None:
+    with row_of(table, **row, **({} if row else STATE.get(table, {}))):
+        first = dict.fromkeys(columns(table), ROW + 1) | row | change
+        insert(table, first)
+        ((column, value),) = change.items()
+        with (
+            pytest.raises(DatabaseError, match="is never replaced"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(f"UPDATE OR REPLACE {table} SET {column} = %s WHERE id = {ROW}", [value])
+
+
+@on_sqlite
+def test_what_stands_in_nobody_s_way_is_inserted() -> None:
+    with row_of("reviews_signoff", withdrawn_at=None):
+        insert("reviews_signoff", dict.fromkeys(columns("reviews_signoff"), ROW + 1) | {"withdrawn_at": None})
+
+        assert SignOff.objects.filter(pk__in=[ROW, ROW + 1]).count() == 2
+
+
+def test_the_guards_against_replacing_can_be_taken_back_and_put_on_again() -> None:
+    triggers.remove(connection, NOT_REPLACED)
+    gone = triggers.missing(connection, NOT_REPLACED)
+    triggers.install(connection, NOT_REPLACED)
+
+    assert gone == triggers.expected(connection.vendor, NOT_REPLACED)
+    assert triggers.missing(connection, NOT_REPLACED) == frozenset()
