@@ -36,17 +36,19 @@ def tell(
     """Tell each active person once about `event` (a stable id of at most 120 characters); mail leaves after the commit.
 
     `link` is the path of a page of this portal. `about` is the registered model that it names: whoever may not see that is told
-    nothing. Not an action of its own: it is part of the one that it tells of, which permits, checks and appends.
+    nothing, and who may no longer see it when the mail is to leave gets none. Not an action of its own: it is part of the one
+    that it tells of, which permits, checks and appends.
     """
     if link and (not link.startswith("/") or link.startswith("//")):
         raise ValueError(f"A notification leads to a page of this portal, not to {link[:80]}.")
     if not 0 < len(event) <= 120:
         raise ValueError(f"An event's id has 1 to 120 characters, not {len(event)}.")
+    named = {} if about is None else {"about_type": about._meta.label, "about_id": about.pk}
     if about is not None:
         people = seeing(people, about)
     Notification.objects.bulk_create(
         [
-            Notification(person=person, event=event, kind=kind, title=_short(title), body=body, link=link)
+            Notification(person=person, event=event, kind=kind, title=_short(title), body=body, link=link, **named)
             for person in {person.pk: person for person in people}.values()
             if person.is_active and person.is_person
         ],

@@ -1,7 +1,8 @@
 """Sends the mail that is due: a letter is claimed before it leaves, so that two workers never send the same, and kept until it has.
 
 At least once: a worker that dies between sending and noting it leaves a claim that runs out, and the same letter, with the same
-Message-ID, leaves again. A server that refuses, or that cannot be reached, holds up nobody else's mail.
+Message-ID, leaves again. A server that refuses, or that cannot be reached, holds up nobody else's mail. Whether the person may
+still know what it says is asked once more when it leaves: rights may have gone between what happened and its digest.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from django.apps import apps
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from access.models import User
+from access.permissions import Permission, snapshot, verdict
+from access.principal import Principal
 from notices.letters import written
 from notices.mailing import GIVEN_UP_AFTER, Due, Letter, Waiting, Wish, pause, what_is_due
 from notices.models import MailPreference, Notification
@@ -123,15 +127,17 @@ def _send(letter: Letter, post: Post) -> bool:
     now = timezone.now()
     if not claim(letter, now):
         return False
-    inside = list(
-        Notification.objects.filter(pk__in=letter.notifications).select_related("person").order_by("at", "pk")
+    inside = _still_theirs(
+        list(Notification.objects.filter(pk__in=letter.notifications).select_related("person").order_by("at", "pk"))
     )
+    if not inside:
+        return False
     try:
         post.send(written(letter, inside[0].person, inside, now))
     except (OSError, ValueError) as error:  # ValueError: an address or a header that no mail can have
         _failed(letter, inside, error)
         return False
-    Notification.objects.waiting().filter(pk__in=letter.notifications).update(
+    Notification.objects.waiting().filter(pk__in=[one.pk for one in inside]).update(
         mail_state=Mail.SENT,
         mailed_at=timezone.now(),
         not_before=None,
@@ -140,6 +146,27 @@ def _send(letter: Letter, post: Post) -> bool:
     )
     log.info("mail_sent", letter=str(letter.uuid), notifications=len(inside))
     return True
+
+
+def _still_theirs(inside: list[Notification]) -> list[Notification]:
+    """Those that their person may know of now; the others are never mailed."""
+    person = inside[0].person
+    by = snapshot(Principal.of(person))
+    kept = [one for one in inside if person.is_active and person.email and _may_know(one, by)]
+    lost = {one.pk for one in inside} - {one.pk for one in kept}
+    if lost:
+        Notification.objects.waiting().filter(pk__in=lost).update(mail_state=Mail.UNWANTED, not_before=None)
+        log.info("mail_withheld", person=person.pk, notifications=len(lost))
+    return kept
+
+
+def _may_know(told: Notification, by: Principal) -> bool:
+    if told.kind == Notification.Kind.LEDGER:
+        return verdict(by, Permission.SEE_AUDIT).allowed
+    if not told.about_type:
+        return True
+    about = apps.get_model(told.about_type)._default_manager.filter(pk=told.about_id).first()
+    return about is not None and verdict(by, Permission.SEE_MODEL, about).allowed
 
 
 def _failed(letter: Letter, inside: list[Notification], error: Exception) -> None:

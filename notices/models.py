@@ -59,7 +59,7 @@ class Notification(models.Model):
 
         WAITING = "waiting", "Waits to be mailed"
         SENT = "sent", "Mailed"
-        UNWANTED = "unwanted", "Not mailed: no mail is wanted, or there is no address"
+        UNWANTED = "unwanted", "Not mailed: no mail is wanted, there is no address, or it may no longer be seen"
         FAILED = "failed", "Given up: the mail server refused it for good, or for three days"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -69,6 +69,10 @@ class Notification(models.Model):
     title = models.CharField(max_length=200)
     body = models.TextField(blank=True)
     link = models.CharField(max_length=400, blank=True, help_text="path on the portal")
+    about_type = models.CharField(
+        max_length=100, blank=True, help_text="label of the model class that it names: this room stands below registry"
+    )
+    about_id = models.BigIntegerField(null=True, blank=True, help_text="the row of it that one has to be able to see")
     at = models.DateTimeField(default=timezone.now)
     read_at = models.DateTimeField(null=True, blank=True)
     mail_state = models.CharField(max_length=8, choices=Mail.choices, default=Mail.WAITING)
@@ -94,6 +98,10 @@ class Notification(models.Model):
             models.CheckConstraint(
                 condition=Q(mail_state="sent", mailed_at__isnull=False) | ~Q(mail_state="sent") & Q(mailed_at=None),
                 name="mailed_paired",
+            ),
+            models.CheckConstraint(
+                condition=Q(about_type="", about_id=None) | ~Q(about_type="") & Q(about_id__isnull=False),
+                name="about_paired",
             ),
         ]
         indexes = [

@@ -13,11 +13,12 @@ from django.core import mail
 from django.db import connection, transaction
 from pytest_django.fixtures import Settings
 
-from access.models import User
+from access.models import RoleAssignment, User
 from notices import delivery
 from notices.actions import tell
 from notices.delivery import CLAIM, claim, deliver, due_at
 from notices.models import MailPreference, Notification
+from registry.models import RegisteredModel
 from tests.notices.conftest import mail_through
 from tests.notices.sink import Sink, listening
 
@@ -310,3 +311,69 @@ def test_workers_at_the_same_time_send_each_mail_once(sink: Sink, bob: User) -> 
 
     ids = [one["Message-ID"] for one in sink.mails]
     assert len(ids) == len(set(ids)) == 12
+
+
+# --- rights that are gone when the mail leaves
+
+
+def test_who_may_no_longer_see_the_model_gets_no_mail_about_it(
+    sink: Sink, clock: time_machine.Traveller, bob: User, carol: User, model: RegisteredModel
+) -> None:
+    tell([bob, carol], event="job:1", kind=Kind.JOB, title="Training of credit is done", about=model)
+    RoleAssignment.objects.filter(user=bob).delete()
+    clock.shift(timedelta(days=1))
+
+    assert deliver() == 1
+
+    assert sink.to("bob@example.org") == []
+    assert len(sink.to("carol@example.org")) == 1
+    assert Notification.objects.get(person=bob).mail_state == "unwanted"
+    assert deliver() == 0
+
+
+def test_a_digest_leaves_without_what_may_no_longer_be_seen(
+    sink: Sink, clock: time_machine.Traveller, bob: User, model: RegisteredModel
+) -> None:
+    tell([bob], event="job:1", kind=Kind.JOB, title="Training of credit is done", about=model)
+    tell([bob], event="policy:1", kind=Kind.POLICY, title="A policy was published")
+    RoleAssignment.objects.filter(user=bob).delete()
+    clock.shift(timedelta(days=1))
+
+    assert deliver() == 1
+
+    (letter,) = sink.to("bob@example.org")
+    assert "credit" not in letter.as_string()
+    assert "A policy was published" in letter.as_string()
+    assert dict(Notification.objects.values_list("event", "mail_state")) == {"job:1": "unwanted", "policy:1": "sent"}
+
+
+def test_a_mail_that_was_refused_is_checked_anew_before_it_is_tried_again(
+    sink: Sink, clock: time_machine.Traveller, bob: User, model: RegisteredModel
+) -> None:
+    tell([bob], event="round:1:turn", kind=Kind.TURN, title="Your turn at credit", about=model)
+    sink.refuse["bob@example.org"] = "451 try again later"
+    assert deliver() == 0
+    RoleAssignment.objects.filter(user=bob).delete()
+    sink.refuse.clear()
+    clock.shift(timedelta(hours=1))
+
+    assert deliver() == 0
+    assert sink.mails == []
+
+
+def test_who_may_no_longer_read_the_ledger_gets_no_mail_of_it(sink: Sink, dave: User) -> None:
+    told(dave, "ledger:1", Kind.LEDGER)
+    RoleAssignment.objects.filter(user=dave).delete()
+
+    assert deliver() == 0
+    assert sink.mails == []
+
+
+def test_who_was_deactivated_while_the_mail_was_claimed_gets_none(sink: Sink, bob: User) -> None:
+    told(bob)
+    (letter,) = due_at(datetime.now(UTC)).letters
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+
+    assert not delivery._send(letter, delivery.Post())
+    assert sink.mails == []
+    assert Notification.objects.get().mail_state == "unwanted"
