@@ -43,6 +43,7 @@ from tests.conftest import as_
 from tests.databases import without_triggers
 from tests.reviews.conditional import allow_conditions, condition, only_finding, sign_with, signed_with
 from tests.reviews.conftest import MakeCandidate, ask, proof_of, sign
+from tests.reviews.test_lapses import entries
 from tests.sealing import resealed
 
 pytestmark = pytest.mark.django_db
@@ -111,6 +112,13 @@ class TestSigning:
         with pytest.raises(Invalid, match="from 1 to 20 conditions"):
             sign_with(review, "validator", bob, *[condition(alice)] * 21)
 
+    def test_twenty_and_the_longest_words_are_allowed(self, review: Review, alice: User, bob: User) -> None:
+        longest = condition(alice, title="x" * 160, detail="x" * 10_000)
+
+        sign_with(review, "validator", bob, *[longest] * 20)
+
+        assert Finding.objects.count() == 20
+
     def test_a_plain_approval_carries_none(self, review: Review, alice: User, bob: User) -> None:
         with pytest.raises(Invalid, match="Only an approval with conditions"):
             sign_with(review, "validator", bob, condition(alice), decision="approve")
@@ -152,6 +160,20 @@ class TestSigning:
     def test_the_owner_may_see_the_model(self, review: Review, bob: User, root: User) -> None:
         with pytest.raises(Invalid, match="who may see this model"):
             sign_with(review, "validator", bob, condition(root))
+
+    def test_the_thread_that_it_came_from_is_signed_with_it_and_resolved_on_record(
+        self, review: Review, alice: User, bob: User, carol: User
+    ) -> None:
+        thread = open_thread(review, "Explain the gap.", by=as_(carol))
+
+        given = sign_with(review, "validator", bob, condition(alice, thread=str(thread.uuid)))
+
+        thread.refresh_from_db()
+        (said,) = read_sign_off(given.statement).predicate["conditions"]
+        assert said["thread"] == str(thread.uuid)
+        assert (thread.resolved_by, thread.resolved_at) == (bob, given.signed_at)
+        (entry,) = entries(Action.THREAD_RESOLVE)
+        assert '"became":"condition"' in entry
 
     def test_a_thread_that_was_resolved_before_stays_resolved_by_whoever_did(
         self, review: Review, alice: User, bob: User, carol: User
@@ -217,6 +239,24 @@ class TestSettling:
         open_round(review, by=as_(alice))
 
         assert only_finding().state == "withdrawn"
+
+    def test_conditions_of_an_approval_stay_when_another_version_is_decided(
+        self,
+        conditional: Review,
+        make_candidate: MakeCandidate,
+        production: Stage,
+        alice: User,
+        bob: User,
+        carol: User,
+    ) -> None:
+        first = only_finding()
+        another = ask(make_candidate(), production, alice)
+        sign_with(another, "validator", bob, condition(alice, title="Another"))
+        sign(another, "risk", carol)
+
+        first.refresh_from_db()
+        assert another.current_round.is_approved
+        assert first.state == "open"
 
     def test_conditions_of_an_approval_stay_when_another_round_opens(self, conditional: Review, alice: User) -> None:
         open_round(conditional, by=as_(alice))

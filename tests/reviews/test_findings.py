@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from access import actions as access_actions
 from access.models import User
 from access.principal import Principal
 from access.stepup import Rehearsal, StatementReady
@@ -242,6 +243,18 @@ class TestVerifying:
         with pytest.raises(Forbidden, match="may sign as Model validator"):
             close_finding(only_finding(), "Fine.", by=as_(carol))
         close_finding(only_finding(), "Fine.", by=as_(bob))
+
+    def test_alternates_of_its_slot_verify_a_condition_when_nobody_in_the_group_can(
+        self, review: Review, alice: User, bob: User, carol: User, dave: User, erin: User
+    ) -> None:
+        finding = condition_of(review, alice, bob, dave, erin)
+        assert verifiers(finding) == [bob]
+        access_actions.remove_from_group(Group.objects.get(name=VALIDATION), bob, by=Principal.system("operator"))
+
+        assert verifiers(finding) == [carol, erin]
+        answer_finding(finding, "Done.", by=as_(alice))
+        assert "To be verified: Explain the gap under 25" in told(carol)
+        close_finding(only_finding(), "Fine.", by=as_(carol))
 
 
 def condition_of(review: Review, alice: User, bob: User, author: User, signer: User) -> Finding:
