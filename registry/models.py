@@ -13,6 +13,7 @@ from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from audit.events import Obj
 from datasets.models import DatasetVersion, Recipe
+from foundation.expressions import Beginning
 from registry.manifest import ManifestFile
 
 model_name = RegexValidator(
@@ -166,6 +167,11 @@ class ModelVersion(models.Model):
     class Meta:
         ordering = ["model", "-number"]
         default_permissions = ()
+        indexes = [
+            models.Index(fields=["model", "state", "number"], name="version_by_state"),
+            models.Index(fields=["-updated_at"], name="version_by_change"),
+            models.Index(fields=["run_id"], name="version_by_run"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["model", "number"], name="version_number_once"),
             models.CheckConstraint(
@@ -212,6 +218,7 @@ class ModelTag(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["model", "key"], name="model_tag_once")]
+        indexes = [models.Index("key", Beginning("value"), name="model_tag_by_value")]
 
 
 class VersionTag(models.Model):
@@ -223,6 +230,7 @@ class VersionTag(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["version", "key"], name="version_tag_once")]
+        indexes = [models.Index("key", Beginning("value"), name="version_tag_by_value")]
 
 
 class Evidence(models.Model):

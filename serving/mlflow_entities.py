@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery, prefetch_related_objects
 from mlflow.entities.model_registry import (
     ModelVersion as MlflowVersion,
 )
@@ -18,7 +19,7 @@ from mlflow.entities.model_registry import (
     RegisteredModel as MlflowModel,
 )
 
-from registry.models import ModelVersion, RegisteredModel
+from registry.models import Alias, ModelVersion, RegisteredModel
 
 State = ModelVersion.State
 STATUS: Final = {State.QUARANTINED: "PENDING_REGISTRATION", State.REJECTED: "FAILED_REGISTRATION"}
@@ -26,34 +27,27 @@ ARCHIVED: Final = frozenset({State.RETIRED, State.REVOKED, State.EXPIRED})
 STAGES: Final = {"production": "Production", "staging": "Staging"}
 
 
-def described_models(models: QuerySet[RegisteredModel]) -> QuerySet[RegisteredModel]:
-    """`models` with what `model_entity` reads, in a fixed number of statements."""
-    return models.prefetch_related(
-        "tags",
-        "aliases__version",
-        "versions__tags",
-        "versions__aliases__stage",
-        "versions__created_by",
-        "versions__model",
-    )
-
-
 def described_versions(versions: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
     """`versions` with what `version_entity` reads, in a fixed number of statements."""
     return versions.select_related("model", "created_by").prefetch_related("tags", "aliases__stage")
 
 
-def model_entity(model: RegisteredModel) -> Any:
-    """A registered model as MLflow shows it, with the newest version of each stage."""
-    return MlflowModel(
-        name=model.name,
-        creation_timestamp=_milliseconds(model.created_at),
-        last_updated_timestamp=_milliseconds(model.updated_at),
-        description=model.description,
-        latest_versions=[version_entity(version) for version in latest_by_stage(model).values()],
-        tags=[RegisteredModelTag(tag.key, tag.value) for tag in model.tags.all()],  # type: ignore[no-untyped-call]  # MLflow's
-        aliases=[RegisteredModelAlias(one.name, str(one.version.number)) for one in model.aliases.all()],  # type: ignore[no-untyped-call]  # MLflow's
-    )
+def model_entities(models: Sequence[RegisteredModel]) -> list[Any]:
+    """Registered models as MLflow shows them, with the newest version of each stage; in a fixed number of statements."""
+    prefetch_related_objects(models, "tags", "aliases__version")
+    newest = newest_by_stage(models)
+    return [
+        MlflowModel(
+            name=model.name,
+            creation_timestamp=_milliseconds(model.created_at),
+            last_updated_timestamp=_milliseconds(model.updated_at),
+            description=model.description,
+            latest_versions=[version_entity(version) for version in newest[model.pk].values()],
+            tags=[RegisteredModelTag(tag.key, tag.value) for tag in model.tags.all()],  # type: ignore[no-untyped-call]  # MLflow's
+            aliases=[RegisteredModelAlias(one.name, str(one.version.number)) for one in model.aliases.all()],  # type: ignore[no-untyped-call]  # MLflow's
+        )
+        for model in models
+    ]
 
 
 def version_entity(version: ModelVersion) -> Any:
@@ -87,12 +81,26 @@ def stage_of(version: ModelVersion) -> str:
     return "Archived" if version.state in ARCHIVED else "None"
 
 
-def latest_by_stage(model: RegisteredModel) -> dict[str, ModelVersion]:
-    """The newest version in each of MLflow's stages."""
-    latest: dict[str, ModelVersion] = {}
-    for version in sorted(model.versions.all(), key=lambda one: one.number):
-        latest[stage_of(version)] = version
-    return latest
+def newest_by_stage(models: Sequence[RegisteredModel]) -> dict[int, dict[str, ModelVersion]]:
+    """The newest version in each of MLflow's stages, by the key of the model; however many versions a model has, few are read."""
+    newest: dict[int, dict[str, ModelVersion]] = {model.pk: {} for model in models}
+    versions = described_versions(ModelVersion.objects.filter(pk__in=_candidates(newest)))
+    for version in versions.order_by("number"):
+        newest[version.model_id][stage_of(version)] = version
+    return newest
+
+
+def _candidates(models: Collection[int]) -> set[int]:
+    """Of each model: what holds a stage's alias, and the newest in each state of what holds none."""
+    staged = Alias.objects.filter(stage__name__in=STAGES)
+    free = ModelVersion.objects.filter(~Exists(staged.filter(version=OuterRef("pk"))), model=OuterRef("pk"))
+    rows = RegisteredModel.objects.filter(pk__in=models)
+    newest = {
+        f"newest_{state.value}": Subquery(free.filter(state=state).order_by("-number").values("pk")[:1])
+        for state in State
+    }
+    found = {pk for row in rows.annotate(**newest).values_list(*newest) for pk in row if pk is not None}
+    return found | set(staged.filter(model__in=models).values_list("version", flat=True))
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -14,12 +14,9 @@ from serving import django_ready  # noqa: F401 - MLflow imports this module in p
 # isort: split
 
 from django.db.models import QuerySet
-from mlflow.exceptions import MlflowException
 from mlflow.prompt.constants import IS_PROMPT_TAG_KEY
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.model_registry.abstract_store import AbstractStore
-from mlflow.utils.search_utils import SearchModelUtils, SearchModelVersionUtils, SearchUtils
 
 from access.permissions import Permission, visible_to
 from foundation.refusals import Conflict, Forbidden, Invalid, NotFound
@@ -31,17 +28,16 @@ from serving.caller import caller
 from serving.downloads import check_may_download, download_uri, works_on_candidates
 from serving.freezing import freeze
 from serving.mlflow_entities import (
-    described_models,
     described_versions,
-    latest_by_stage,
-    model_entity,
+    model_entities,
+    newest_by_stage,
     version_entity,
 )
 from serving.mlflow_errors import answers
+from serving.mlflow_search import MODELS, VERSIONS, search
 from serving.queries import approved, find_alias, resolve
 from serving.tracking import folder_of
 
-NEWEST_FIRST: Final = ["last_updated_timestamp DESC", "name ASC", "version_number DESC"]
 ALL_STAGES: Final = ("None", "Staging", "Production", "Archived")
 
 
@@ -100,20 +96,28 @@ class DjangoStore(AbstractStore):
         page_token: str | None = None,
     ) -> Any:
         """The models that the caller may see, in MLflow's search grammar."""
-        found = [model_entity(model) for model in described_models(_visible_models())]
-        return _page(SearchModelUtils, found, filter_string, max_results, order_by, page_token)
+        found, more = search(
+            _visible_models(),
+            MODELS,
+            filter_string=filter_string,
+            max_results=max_results,
+            order_by=order_by,
+            page_token=page_token,
+        )
+        return PagedList(model_entities(found), more)
 
     @answers
     def get_registered_model(self, name: str) -> Any:
         """One model."""
-        return model_entity(_model(name))
+        return model_entities([_model(name)])[0]
 
     @answers
     def get_latest_versions(self, name: str, stages: Sequence[str] | None = None) -> list[Any]:
         """The newest version in each of the stages (all, when none is named)."""
         wanted = {_stage_title(stage) for stage in stages} if stages else set(ALL_STAGES)
-        latest = latest_by_stage(_model(name))
-        return [version_entity(version) for stage, version in latest.items() if stage in wanted]
+        model = _model(name)
+        newest = newest_by_stage([model])[model.pk]
+        return [version_entity(version) for stage, version in newest.items() if stage in wanted]
 
     @answers
     def set_registered_model_tag(self, name: str, tag: Any) -> None:
@@ -206,9 +210,15 @@ class DjangoStore(AbstractStore):
         page_token: str | None = None,
     ) -> Any:
         """The versions of models that the caller may see, in MLflow's search grammar."""
-        rows = described_versions(ModelVersion.objects.filter(model__in=_visible_models()))
-        found = [version_entity(version) for version in rows]
-        return _page(SearchModelVersionUtils, found, filter_string, max_results, order_by or NEWEST_FIRST, page_token)
+        found, more = search(
+            described_versions(ModelVersion.objects.filter(model__in=_visible_models())),
+            VERSIONS,
+            filter_string=filter_string,
+            max_results=max_results,
+            order_by=order_by,
+            page_token=page_token,
+        )
+        return PagedList([version_entity(version) for version in found], more)
 
     @answers
     def set_model_version_tag(self, name: str, version: str, tag: Any) -> None:
@@ -266,7 +276,7 @@ def _visible_models() -> QuerySet[RegisteredModel]:
 
 
 def _model(name: str) -> RegisteredModel:
-    model = described_models(_visible_models().distinct()).filter(name=name).first()
+    model = _visible_models().filter(name=name).first()
     if model is None:
         raise NotFound(f"Registered Model with name={name} not found.", code="model-unknown")
     return model
@@ -317,19 +327,3 @@ def _stage_title(stage: str) -> str:
             f"Invalid Model Version stage: {stage}. Value must be one of {', '.join(ALL_STAGES)}.", code="stage-unknown"
         )
     return title
-
-
-def _page(
-    grammar: Any,
-    found: list[Any],
-    filter_string: str | None,
-    max_results: int | None,
-    order_by: Sequence[str] | None,
-    page_token: str | None,
-) -> Any:
-    if not isinstance(max_results, int) or max_results < 1:
-        raise MlflowException(
-            f"Invalid value for max_results: {max_results}. It must be a positive integer.", INVALID_PARAMETER_VALUE
-        )
-    matching = grammar.sort(grammar.filter(found, filter_string), order_by)
-    return PagedList(*SearchUtils.paginate(matching, page_token, max_results))  # type: ignore[no-untyped-call]  # MLflow's
