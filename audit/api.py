@@ -21,9 +21,9 @@ from audit.forms import FilterForm
 from audit.integrity import LEDGER
 from audit.payload import Fields
 from audit.queries import Page
-from audit.receipts import NotProvable, issue_receipt
 from audit.views.access import Reader, permit_reader
 from audit.views.entry import proven, stored_payload
+from audit.views.proofs import sent_bundle
 from foundation.refusals import Invalid, NotFound
 
 PAGE: Final = 100
@@ -68,6 +68,12 @@ class Ocsf(_Text):
     """OCSF 1.1, one event a line."""
 
     media_type, format = "application/vnd.ocsf+json", OCSF.name
+
+
+class Tar(_Text):
+    """An offline bundle."""
+
+    media_type, format = "application/x-tar", "tar"
 
 
 class LoggedEntryOut(serializers.Serializer[Any]):
@@ -174,17 +180,13 @@ class EntryView(APIView):
         found = proven(seq, payload)
         if found.problem:
             raise NotFound(found.problem, code="entry-not-provable")
-        try:
-            note = issue_receipt(seq).checkpoint
-        except NotProvable as error:
-            raise NotFound(str(error), code="entry-not-provable") from error
         facts = {
             "seq": seq,
             "leaf": found.leaf,
             "proof": [step.sibling for step in found.steps],
             "size": found.size,
             "root": found.root,
-            "checkpoint": note,
+            "checkpoint": found.checkpoint,
         }
         return _json(orjson.dumps(facts)[:-1] + b',"entry":' + payload + b"}")
 
@@ -202,6 +204,31 @@ class CheckpointView(APIView):
         return _json(
             orjson.dumps({"size": head.size, "root": head.root, "signed_at": head.signed_at, "note": head.note})
         )
+
+
+class BundleView(APIView):
+    """The offline bundle."""
+
+    renderer_classes = (Json, Tar)
+
+    @extend_schema(
+        operation_id="ledger_bundle",
+        parameters=[
+            OpenApiParameter("since", int, description="leave out what lies before a size that a checkpoint signs"),
+        ],
+        responses={(200, "application/x-tar"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        """The whole ledger as one tar for checking it without us (`verify.py bundle`), personal data left out.
+
+        That it was taken is put on record before the first byte. It ends early where the database does not hold what was signed.
+        """
+        by = _reader(request)
+        permit_reader(by, Action.LEDGER_EXPORT)
+        since = request.query_params.get("since", "0")
+        if not (since.isdecimal() and since.isascii() and len(since) < 19):
+            raise Invalid("since is a whole number of entries.", errors={"since": "a whole number"})
+        return sent_bundle(by=by, since=int(since))
 
 
 def _reader(request: Request) -> Reader:

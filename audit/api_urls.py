@@ -10,4 +10,5 @@ urlpatterns = [
     path("audit/entries/", api.EntriesView.as_view(), name="api-ledger-entries"),
     path("audit/entries/<int:seq>/", api.EntryView.as_view(), name="api-ledger-entry"),
     path("audit/checkpoint/", api.CheckpointView.as_view(), name="api-ledger-checkpoint"),
+    path("audit/bundle.tar", api.BundleView.as_view(), name="api-ledger-bundle"),
 ]

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from django.conf import settings
+from django.db.models import Max
 
 from audit.keys import sync_folder
 from audit.models import Archived
-from audit.tiles import MAX_BUNDLE_BYTES, BrokenBundle, bundle_path
+from audit.tiles import MAX_BUNDLE_BYTES, TILE_WIDTH, BrokenBundle, bundle_path
 
 Stored: TypeAlias = bytes | BrokenBundle
 """A bundle as it is stored, or why it cannot be had."""
@@ -52,6 +53,18 @@ def _stored(n: int, digest: bytes) -> Stored:
     if sha256(content).digest() != digest:
         return BrokenBundle(f"the archive file {name_of(n)} is not what was archived")
     return content
+
+
+def archived_end() -> int:
+    """Up to which entry the ledger has been archived; 0 where nothing was."""
+    newest = Archived.objects.aggregate(n=Max("n"))["n"]
+    return 0 if newest is None else (int(newest) + 1) * TILE_WIDTH
+
+
+def absent() -> list[str]:
+    """The names of archived files that are not where they belong; whether the others are intact is for verification to say."""
+    numbers = Archived.objects.order_by("n").values_list("n", flat=True)
+    return [name for n in numbers.iterator() if not (folder() / (name := name_of(n))).is_file()]
 
 
 def read_file(n: int) -> bytes:

@@ -28,6 +28,7 @@ class Action(StrEnum):
         return member
 
     # audit
+    KEY_CREATE = "key.create", "made the ledger's first signing key"
     KEY_DESTROY = "key.destroy", "destroyed a private key of the ledger that had been replaced"
     KEY_ROTATE = "key.rotate", "put a new key of the ledger in the place of another"
     LEDGER_ACKNOWLEDGE = "ledger.acknowledge", "answered for a ledger that did not verify, so that promotions go on"

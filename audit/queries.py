@@ -13,7 +13,7 @@ import structlog
 
 from audit import search, store
 from audit.entries import Entry, Malformed, indexed
-from audit.events import Obj
+from audit.events import Action, Obj
 from audit.models import IndexRow, Pending, Private
 from audit.note import TreeHead
 from audit.payload import decode_disclosures
@@ -64,6 +64,11 @@ class LoggedEntry:
     def erased(self) -> int:
         """How many pieces of personal data the entry commits to that were destroyed since."""
         return len(self.entry.digests) - len(self.private)
+
+    @property
+    def sentence(self) -> str:
+        """What such an entry says, in words; empty for an action that this release does not know."""
+        return Action(self.entry.action).sentence if self.entry.action in set(Action) else ""
 
     @property
     def obj_label(self) -> str:
@@ -237,10 +242,10 @@ def _first(seqs: list[int]) -> int | None:
     return seqs[0] if seqs else None
 
 
-def read(seq: int) -> LoggedEntry | None:
-    """The entry at a position; None where there is none or it cannot be read."""
-    found = _read([seq])
-    return found[0] if found else None
+def opened(seq: int, payload: bytes) -> LoggedEntry | None:
+    """The entry that was read at a position, with what of its private data still stands; None where it cannot be understood."""
+    private = Private.objects.filter(seq=seq).values_list("disclosures", flat=True).first()
+    return decode(seq, payload, bytes(private or b""))
 
 
 def latest_checkpoint() -> Head | None:

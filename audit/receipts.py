@@ -91,10 +91,11 @@ class VerifiedReceipt:
     head: TreeHead
 
 
-def issue_receipt(seq: int, checkpoint: str | None = None) -> EntryReceipt:
+def issue_receipt(seq: int, checkpoint: str | None = None, *, payload: bytes | None = None) -> EntryReceipt:
     """The receipt of entry `seq` under a signed checkpoint, by default the newest; raises `NotProvable`.
 
-    The checkpoint may be any that this ledger has signed, for example one that is held outside.
+    The checkpoint may be any that this ledger has signed, for example one that is held outside. `payload` are the entry's bytes,
+    where the caller has read them already.
     """
     note = checkpoint or _newest(seq)
     try:
@@ -104,7 +105,7 @@ def issue_receipt(seq: int, checkpoint: str | None = None) -> EntryReceipt:
     if not 0 <= seq < head.size:
         raise NotProvable(f"The checkpoint covers the entries 0 to {head.size - 1}; entry {seq} is not among them.")
     try:
-        payload = store.read_entry(seq)
+        payload = store.read_entry(seq) if payload is None else payload
         if payload is not None and (found := _proven(seq, payload, head)) is not None:
             return EntryReceipt(seq, payload, tuple(found), note)
     except (BrokenBundle, LookupError) as error:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import orjson
 import structlog
 from django.conf import settings
 from django.db import transaction
@@ -16,7 +17,7 @@ from audit.actions import append
 from audit.events import Action, Actor, HasActor, Obj
 from audit.keys import KeyRefused, PublicLine
 from audit.leader import is_leader, lead
-from audit.models import IndexRow
+from audit.models import IndexRow, Pending
 from audit.note import Verifier
 from foundation.keys import create_key
 
@@ -26,6 +27,21 @@ BOTH_SIGN_FOR: Final = timedelta(days=7)
 SEQUENCER: Final = Actor(kind="system", id="sequencer", via="sequencer")
 LOG_KEY: Final = "log_key"
 MAC_KEY: Final = "mac_key"
+
+
+def record_first_key(*, by: HasActor) -> None:
+    """Record, once, which keys the ledger began with, while it signs no entry yet; where none waits either, it becomes entry 0.
+
+    A ledger that has entries already stays as it is: its first key stands in its public lines.
+    """
+    with transaction.atomic():
+        lead()
+        latest = store.latest_checkpoint()
+        if latest is None or latest.size or any(map(_records_a_first_key, Pending.objects.all())):
+            return
+        (key, *_) = keys.trusted_verifiers()
+        after = {"key": str(key), "mac_key": str(settings.AUDIT_MAC_KEY_ID)}
+        append(Action.KEY_CREATE, by=by, obj=Obj(LOG_KEY, key.key_id.hex(), key.name), after=after)
 
 
 def rotate_log_key(*, by: HasActor, operator: str, lost: bool = False) -> Verifier:
@@ -132,6 +148,10 @@ def _destroy(key: Verifier) -> bool:
     path.unlink()
     keys.sync_folder(path.parent)
     return True
+
+
+def _records_a_first_key(row: Pending) -> bool:
+    return bool(orjson.loads(bytes(row.payload)).get("action") == Action.KEY_CREATE)
 
 
 def _is_recorded(key: Verifier) -> bool:

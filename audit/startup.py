@@ -32,7 +32,7 @@ def check_outside_anchor(app_configs: Sequence[AppConfig] | None, **_options: An
     try:
         sinks = configured()
     except SinkMisconfigured as error:
-        return [Error(f"COUNTERSIGN_ANCHORS is wrong: {error}.", id="audit.E002")]
+        return [Error(f"The settings are wrong: {error}.", id="audit.E002")]
     if sinks or not settings.AUDIT_IN_PRODUCTION:
         return []
     if settings.AUDIT_NO_OUTSIDE_ANCHOR == WORDS:

@@ -15,12 +15,14 @@ from django.views.decorators.http import require_GET
 
 from access.models import User
 from access.permissions import Permission, permit
+from access.principal import Principal
 from access.requests import principal_of
-from foundation.refusals import NotFound, Refusal
+from foundation.canonical import sha256_hex
+from foundation.refusals import Invalid, NotFound, Refusal
 from registry.models import Stage
 from registry.queries import find_model
 from reports.as_of import Json
-from reports.as_of_answer import ask
+from reports.as_of_answer import ask, encode
 
 _TIMES: Final = frozenset({"at", "ends_at", "expires", "from", "until"})
 _ACCOUNT: Final = re.compile(r"(?:person|service):[0-9a-f-]{36}")
@@ -55,15 +57,43 @@ def as_of(request: HttpRequest) -> HttpResponse:
     form = AsOfForm(request.GET if "model" in request.GET else None)
     context: dict[str, Any] = {"form": form}
     if form.is_bound and form.is_valid():
-        asked = form.cleaned_data
         try:
-            model = find_model(asked["model"], by)
-            found = ask(model, find_stage(asked["stage"]), asked["at"], by=by)
+            found = _asked(form, by)
         except Refusal as refusal:
             context["refusal"] = refusal
         else:
-            context |= {"found": in_words(found), "download": _address(found)}
+            context |= {
+                "found": in_words(found),
+                "download": _address("reports-api:as-of", found),
+                "paper": _address("reports:as_of_pdf", found),
+            }
     return render(request, "reports/as_of.html", context)
+
+
+@require_GET
+def as_of_pdf(request: HttpRequest) -> HttpResponse:
+    """The answer on paper: identifiers and no names, so that the same question has the same bytes."""
+    from reports.pdf import (  # WeasyPrint takes a second to import, which no other page should wait for
+        pdf_of,
+        printed_answer,
+    )
+
+    by = principal_of(request)
+    permit(by, Permission.SEE_AUDIT)
+    form = AsOfForm(request.GET)
+    if not form.is_valid():
+        wrong = {name: " ".join(map(str, errors)) for name, errors in form.errors.items()}
+        raise Invalid("Name a model, a stage and a moment in UTC, for example 2026-03-31T16:00:00.", errors=wrong)
+    found = _asked(form, by)
+    data = pdf_of(printed_answer(_shown(found, {}), sha256_hex(encode(found))))
+    response = HttpResponse(data, content_type="application/pdf", headers={"Cache-Control": "private, no-store"})
+    response["Content-Disposition"] = 'inline; filename="as-of.pdf"'
+    return response
+
+
+def _asked(form: AsOfForm, by: Principal) -> Json:
+    asked = form.cleaned_data
+    return ask(find_model(asked["model"], by), find_stage(asked["stage"]), asked["at"], by=by)
 
 
 def find_stage(name: str) -> Stage:
@@ -101,5 +131,5 @@ def _strings(value: Any) -> set[str]:
     return set().union(*map(_strings, value)) if isinstance(value, list) and value else set()
 
 
-def _address(found: Json) -> str:
-    return f"{reverse('reports-api:as-of')}?{urlencode(found['question'])}"
+def _address(name: str, found: Json) -> str:
+    return f"{reverse(name)}?{urlencode(found['question'])}"

@@ -15,6 +15,7 @@ from weasyprint import HTML
 from weasyprint.urls import FatalURLFetchingError, URLFetcher, URLFetcherResponse
 
 from foundation.charts import for_print, has_picture
+from reports.as_of import Json
 from reports.certificate import Certificate
 from reports.review_pack import ReviewPack
 
@@ -60,6 +61,11 @@ def printed(certificate: Certificate) -> str:
     return render_to_string(
         "reports/certificate_print.html", {"certificate": certificate, "charts": charts, "base": BASE}
     )
+
+
+def printed_answer(found: Json, digest: str) -> str:
+    """The answer about a moment as the HTML that is printed; `digest` is the SHA-256 of its JSON."""
+    return render_to_string("reports/as_of_print.html", {"found": found, "digest": digest, "base": BASE})
 
 
 def printed_pack(pack: ReviewPack) -> str:

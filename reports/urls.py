@@ -22,6 +22,7 @@ urlpatterns = [
     path("reports/", views.index, name="index"),
     re_path(r"^reports/(?P<what>approvals|promotions|revocations)\.csv$", views.export, name="export"),
     path("reports/as-of/", as_of_views.as_of, name="as_of"),
+    path("reports/as-of/answer.pdf", as_of_views.as_of_pdf, name="as_of_pdf"),
     path("reports/attention/", governance_views.needs_attention, name="attention"),
     re_path(
         rf"^reports/attention/(?P<what>{'|'.join(tables.ATTENTION)})\.csv$",

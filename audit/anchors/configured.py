@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +10,7 @@ from django.conf import settings
 
 from audit.anchors.file import FileSink
 from audit.anchors.git import GitSink
-from audit.anchors.protocol import Options, Sink, build, tell_apart
+from audit.anchors.protocol import Options, Sink, build_all, tell_apart
 from audit.anchors.rfc3161 import TimestampSink
 from audit.anchors.s3 import S3Sink
 from audit.anchors.witness import WitnessSink
@@ -42,7 +42,6 @@ def local_sinks() -> list[Sink]:
 
 def configured() -> list[Sink]:
     """The other sinks; raises `SinkMisconfigured`. Each is `{"sink": kind, "name": …, …}`; the name is the kind where none is given."""
-    entries: Sequence[Options] = settings.AUDIT_ANCHORS
-    sinks = [build(options, "sink", _KINDS) for options in entries]
+    sinks = build_all(settings.AUDIT_ANCHORS, "COUNTERSIGN_ANCHORS", "sink", _KINDS)
     tell_apart([sink.name for sink in (*sinks, *local_sinks())] + ["checkpoints"], "sink")
     return sinks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -58,6 +58,19 @@ def build(options: Options, word: str, kinds: Mapping[str, Callable[[str, Option
     return kinds[kind](name, options)
 
 
+def build_all(
+    entries: Sequence[Options], setting: str, word: str, kinds: Mapping[str, Callable[[str, Options], _T]]
+) -> list[_T]:
+    """What a list of the settings asks for, in order; raises `SinkMisconfigured`, which says where in which setting it is wrong."""
+    built = list[_T]()
+    for place, options in enumerate(entries, 1):
+        try:
+            built.append(build(options, word, kinds))
+        except SinkMisconfigured as error:
+            raise SinkMisconfigured(f"{word} {place} of {len(entries)} in {setting}: {error}") from error
+    return built
+
+
 def tell_apart(names: Iterable[str], word: str) -> None:
     """Raise `SinkMisconfigured` where two have one name."""
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -68,7 +81,7 @@ def required(options: Options, *names: str) -> list[str]:
     """The values of these options; raises `SinkMisconfigured` naming those that are missing."""
     missing = [name for name in names if not options.get(name)]
     if missing:
-        raise SinkMisconfigured(f"the sink {options.get('name') or options.get('sink')} lacks {', '.join(missing)}")
+        raise SinkMisconfigured(f"it lacks {', '.join(missing)}")
     return [options[name] for name in names]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.core.management.base import CommandError, OutputWrapper
 from django.db import connection
 
-from audit import keys, store, triggers
+from audit import archive, keys, store, triggers
 from audit.alerts import failing_sinks, failing_streams, when
 from audit.anchors.configured import state_journal
 from audit.models import Pending, Quarantined, SinkState
@@ -22,7 +22,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any], stdout: OutputWrapper) -> None:
-    """Say how the ledger stands; fails where rows were refused or guards are missing."""
+    """Say how the ledger stands; fails where rows were refused, guards are missing or an archived file is not there."""
     latest, outside = store.latest_checkpoint(), state_journal().largest()
     if latest is None:
         raise CommandError("This ledger has not been initialised. Run `manage.py audit init`.")
@@ -31,6 +31,9 @@ def run(options: dict[str, Any], stdout: OutputWrapper) -> None:
     stdout.write(f"{latest.size:,} entries are signed, the newest checkpoint at {signed}.")
     stdout.write(f"Outside the database {outside.size if outside else 0:,} are held.")
     stdout.write(f"{Pending.objects.count():,} entries wait to be logged.")
+    end, absent = archive.archived_end(), archive.absent()
+    if end:
+        stdout.write(f"Entries up to {end:,} were archived in {archive.folder()}.")
     for state in SinkState.objects.order_by("name"):
         stdout.write(_sink(state))
     for sentence in standing.sentences():
@@ -42,6 +45,9 @@ def run(options: dict[str, Any], stdout: OutputWrapper) -> None:
     late = [alert.body for alert in (*failing_sinks(), *failing_streams())]
     if refused or missing:
         late.append(f"{refused:,} rows lie in quarantine; guards missing: {', '.join(sorted(missing)) or 'none'}.")
+    if absent:
+        more = f" and {len(absent) - 1:,} more" if len(absent) > 1 else ""
+        late.append(f"Missing from the archive {archive.folder()}: {absent[0]}{more}. Put back what a backup holds.")
     if late:
         raise CommandError("\n".join(late))
 

@@ -17,6 +17,8 @@ personal data is what the entries commit to. The tar is read in place; nothing i
 another name after a loss holds where it states what was lost; that is said every time.
 
 Exit code 0: all that was checked holds. 1: something does not; each problem is a sentence. 2: nothing could be checked.
+
+To read it: hashes and proofs, keys and checkpoints, the tar, the entries, the heads that must be met; then the three commands.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import sys
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from hashlib import sha256
+from tarfile import REGTYPE, HeaderError, TarInfo
 from typing import Any, BinaryIO, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
@@ -39,15 +42,71 @@ LARGEST_ENTRY, LONGEST_LINE = 65_535, 1_000_000
 CONTINUED = "/continued-"  # between a log's name and the number of its continuation after a loss
 CLOCK_TOLERANCE_US = 5 * 60 * 1_000_000
 MOST_PROBLEMS = 100
+NUMBER = re.compile("0|[1-9][0-9]{0,18}", re.ASCII)
 NAMES = re.compile(
     r"README\.txt|bundle\.json|checkpoint|checkpoints\.jsonl|disclosures\.jsonl|keys|policy|verify\.py"
     r"|anchors/[a-z0-9-]{1,60}\.jsonl|tile/(?:entries|[0-9]|[1-9][0-9])/(?:x[0-9]{3}/)*[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?",
     re.ASCII,
 )
+Held = list[tuple[str, str]]  # checkpoints: where each was found, and the note
 
 
 class Broken(Exception):
     """The bytes are not what they should be; the sentence says which and why."""
+
+
+class Report:
+    """What was found, in sentences: problems, remarks that must not go unsaid, and what was checked."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.remarks: list[str] = []
+        self.facts: list[str] = []
+
+    def problem(self, sentence: str) -> None:
+        """Add a problem; one fault can show a million times, so the first hundred are kept."""
+        if len(self.problems) <= MOST_PROBLEMS:
+            more = len(self.problems) == MOST_PROBLEMS
+            self.problems.append("And more problems of these kinds." if more else sentence)
+
+
+# Hashes and proofs.
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """The hash of an entry (RFC 6962, section 2.1)."""
+    return sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of two neighbouring subtrees (RFC 6962, section 2.1)."""
+    return sha256(b"\x01" + left + right).digest()
+
+
+def tree_root(hashes: list[bytes], right: bytes | None = None) -> bytes:
+    """The root over one or more subtrees of one height and, where there is one, a smaller tree to their right."""
+    while len(hashes) > 1:
+        if len(hashes) % 2:
+            right = hashes[-1] if right is None else node_hash(hashes[-1], right)
+        hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes) - 1, 2)]
+    return hashes[0] if right is None else node_hash(hashes[0], right)
+
+
+def root_by_proof(leaf: bytes, index: int, size: int, proof: list[bytes]) -> bytes:
+    """The root to which a proof leads, read from the root down (RFC 6962, section 2.1.1)."""
+    if (size > 1) != bool(proof):
+        raise Broken("its proof is too long or too short")
+    if size == 1:
+        return leaf
+    left = (
+        1 << (size - 1).bit_length() - 1
+    )  # how many entries the left subtree has: the largest power of two below `size`
+    if index < left:
+        return node_hash(root_by_proof(leaf, index, left, proof[:-1]), proof[-1])
+    return node_hash(proof[-1], root_by_proof(leaf, index - left, size - left, proof[:-1]))
+
+
+# Keys and checkpoints.
 
 
 class Key(NamedTuple):
@@ -67,41 +126,23 @@ class Head(NamedTuple):
     root: bytes
 
 
-class Statement(NamedTuple):
-    """What the first entry of a continuation states: how much was kept, why, and the largest head of each name that was given up."""
-
-    kept: int
-    reason: str
-    lost: list[tuple[str, int, str]]
-
-    def covers(self, head: Head) -> bool:
-        """Whether it states this head, or a larger one of the same name."""
-        return any(
-            origin == head.origin and (size > head.size or (size == head.size and root == head.root.hex()))
-            for origin, size, root in self.lost
-        )
-
-    def sentence(self) -> str:
-        """The loss, for a person."""
-        what = "; ".join(f"{size - self.kept:,} entries of {origin}, up to {size:,}" for origin, size, _ in self.lost)
-        what = f"given up: {what}" if what else "it is not known whether anything was lost"
-        return f"The ledger was recovered at {self.kept:,} entries; {what}. Entry {self.kept} states it and why: {self.reason}"
+def unbase64(text: str) -> bytes:
+    """Decode strict base64."""
+    try:
+        return b64decode(text.encode("ascii"), validate=True)
+    except ValueError as error:  # not base64, or not ASCII
+        raise Broken("what should be base64 is not") from error
 
 
-class Report:
-    """What was found, in sentences: problems, remarks that must not go unsaid, and what was checked."""
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-        self.remarks: list[str] = []
-        self.facts: list[str] = []
-
-    def problem(self, sentence: str) -> None:
-        """Add a problem; one fault can show a million times, so the first hundred are kept."""
-        if len(self.problems) < MOST_PROBLEMS:
-            self.problems.append(sentence)
-        elif len(self.problems) == MOST_PROBLEMS:
-            self.problems.append("And more problems of these kinds.")
+def json_object(data: bytes, what: str) -> dict[str, Any]:
+    """Decode a JSON object; raises `Broken` where `what` is none."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Broken(f"{what} cannot be read") from error
+    if not isinstance(found, dict):
+        raise Broken(f"{what} is no object")
+    return found
 
 
 def parse_key(text: str) -> Key:
@@ -118,12 +159,10 @@ def parse_key(text: str) -> Key:
     return Key(name, raw[1:], int(said.get("from", 0)), int(said["until"]) if "until" in said else None)
 
 
-def unbase64(text: str) -> bytes:
-    """Decode strict base64."""
-    try:
-        return b64decode(text.encode("ascii"), validate=True)
-    except ValueError as error:  # not base64, or not ASCII
-        raise Broken("what should be base64 is not") from error
+def epoch(name: str) -> tuple[str, int]:
+    """A log's own name, and which continuation of it this is; 1 before any loss."""
+    base, _, number = name.partition(CONTINUED)
+    return base, int(number) if re.fullmatch("[0-9]{1,9}", number, re.ASCII) else 1
 
 
 def open_checkpoint(note: str, keys: list[Key]) -> Head:
@@ -133,18 +172,17 @@ def open_checkpoint(note: str, keys: list[Key]) -> Head:
     if not separator or not signatures.endswith("\n") or len(lines) < 3 or len(note) > LONGEST_LINE:
         raise Broken("it is not a signed checkpoint")
     origin, size, root = lines[0], lines[1], unbase64(lines[2])
-    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", size, re.ASCII) or len(root) != HASH:
+    if not NUMBER.fullmatch(size) or len(root) != HASH:
         raise Broken("its size or its root cannot be read")
-    text, signed = (body + "\n").encode(), False
+    signed = False
     for line in signatures[:-1].split("\n"):
-        dash, _, rest = line.partition(" ")
-        name, _, encoded = rest.partition(" ")
+        dash, name, encoded, *_ = [*line.split(" ", 2), "", ""]
         blob = unbase64(encoded)
         for key in keys:
             if dash != "—" or name != key.name or blob[:4] != sha256(name.encode() + b"\n\x01" + key.raw).digest()[:4]:
-                continue
+                continue  # signatures of others are for others to check
             try:
-                Ed25519PublicKey.from_public_bytes(key.raw).verify(blob[4:], text)
+                Ed25519PublicKey.from_public_bytes(key.raw).verify(blob[4:], (body + "\n").encode())
             except InvalidSignature as error:
                 raise Broken(f"the signature of {name} does not fit it") from error
             covers = key.first <= int(size) and (key.last is None or int(size) <= key.last)
@@ -154,68 +192,7 @@ def open_checkpoint(note: str, keys: list[Key]) -> Head:
     return Head(origin, int(size), root)
 
 
-def leaf_hash(entry: bytes) -> bytes:
-    """The hash of an entry (RFC 6962, section 2.1)."""
-    return sha256(b"\x00" + entry).digest()
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of two neighbouring subtrees (RFC 6962, section 2.1)."""
-    return sha256(b"\x01" + left + right).digest()
-
-
-def tree_root(hashes: list[bytes], right: bytes | None = None) -> bytes | None:
-    """The root over subtrees of one height and a smaller tree to their right; None where there is neither."""
-    while len(hashes) > 1:
-        if len(hashes) % 2:
-            right = hashes[-1] if right is None else node_hash(hashes[-1], right)
-        hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes) - 1, 2)]
-    return (hashes[0] if right is None else node_hash(hashes[0], right)) if hashes else right
-
-
-class Tree:
-    """The right edge of a growing tree: `levels[i]` holds the hashes of the tile at level i that is not full yet."""
-
-    def __init__(self, size: int = 0, levels: list[list[bytes]] | None = None) -> None:
-        self.size, self.levels = size, levels or []
-
-    def add(self, leaf: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Take one more entry; the tiles that it fills: level, number, bytes."""
-        self.size, level = self.size + 1, 0
-        while True:
-            if level == len(self.levels):
-                self.levels.append([])
-            tile = self.levels[level]
-            tile.append(leaf)
-            if len(tile) < WIDTH:
-                return
-            yield level, (self.size >> 8 * (level + 1)) - 1, b"".join(tile)
-            leaf = tree_root(tile) or b""
-            tile.clear()
-            level += 1
-
-    def root(self) -> bytes:
-        """The root over all entries so far."""
-        root: bytes | None = None
-        for tile in self.levels:
-            root = tree_root(list(tile), root)
-        return sha256(b"").digest() if root is None else root
-
-
-def root_by_proof(leaf: bytes, index: int, size: int, proof: list[bytes]) -> bytes | None:
-    """The root to which a proof leads (RFC 9162, section 2.1.3.2); None where it is too long or too short."""
-    last, result = size - 1, leaf
-    for sibling in proof:
-        if last == 0:
-            return None
-        if index & 1 or index == last:
-            result = node_hash(sibling, result)
-            while not index & 1 and index:
-                index, last = index >> 1, last >> 1
-        else:
-            result = node_hash(result, sibling)
-        index, last = index >> 1, last >> 1
-    return result if last == 0 else None
+# The tar, and the tree in it.
 
 
 class Tar:
@@ -223,43 +200,34 @@ class Tar:
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.places = file, dict[str, tuple[int, int]]()
-        self.size = end = file.seek(0, os.SEEK_END)
-        position = 0
-        while True:
-            file.seek(position)
-            header = file.read(BLOCK)
-            if header == bytes(BLOCK):
-                break
-            if len(header) < BLOCK or header[257:262] != b"ustar":
-                raise Broken(
-                    f"it is not a whole, uncompressed tar file: it is cut short, or something else, from byte {position} on"
-                )
-            name, size = self._member(header)
+        self.size = file.seek(0, os.SEEK_END)
+        position = file.seek(0)
+        while (header := file.read(BLOCK)) != bytes(BLOCK):
+            name, size = self._member(header, position)
             position += BLOCK
-            if position + size > end:
+            if position + size > self.size:
                 raise Broken(f"the tar file ends within {name}")
             if name in self.places:
                 raise Broken(f"the tar file holds {name} twice")
             self.places[name] = (position, size)
-            position += -(-size // BLOCK) * BLOCK
+            position = file.seek(position + -(-size // BLOCK) * BLOCK)
         while rest := file.read(BLOCK * 128):
             if rest.strip(b"\x00"):
                 raise Broken("the tar file goes on after its end")
 
     @staticmethod
-    def _member(header: bytes) -> tuple[str, int]:
-        name = header[:100].rstrip(b"\x00").decode("ascii", "backslashreplace")
+    def _member(header: bytes, position: int) -> tuple[str, int]:
+        if len(header) < BLOCK or header[257:262] != b"ustar":
+            raise Broken(
+                f"it is not a whole, uncompressed tar file: cut short, or something else from byte {position} on"
+            )
         try:
-            checksum = int(header[148:154], 8)
-            octal = header[124:136].rstrip(b"\x00 ")
-            size = int.from_bytes(header[125:136], "big") if header[124] == 0x80 else int(octal, 8)
-        except ValueError as error:
-            raise Broken(f"the tar header of {name[:99]!r} cannot be read") from error
-        if checksum != sum(header) - sum(header[148:156]) + 8 * 32:
-            raise Broken(f"the tar header of {name[:99]!r} is damaged")
-        if header[156:157] != b"0" or header[345:500].strip(b"\x00") or not NAMES.fullmatch(name):
-            raise Broken(f"the tar file holds {name[:99]!r}, which is not a plain file of a bundle")
-        return name, size
+            member = TarInfo.frombuf(header, "ascii", "backslashreplace")
+        except HeaderError as error:
+            raise Broken(f"the tar header at byte {position} is damaged") from error
+        if member.type != REGTYPE or member.size < 0 or not NAMES.fullmatch(member.name):
+            raise Broken(f"the tar file holds {member.name[:99]!r}, which is not a plain file of a bundle")
+        return member.name, member.size
 
     def read(self, name: str, limit: int) -> bytes:
         """A whole file of at most `limit` bytes; raises `Broken` where it is missing or larger."""
@@ -272,20 +240,26 @@ class Tar:
         return self.file.read(size)
 
     def lines(self, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The numbered JSON objects of a file of lines, read piece by piece; none where there is no such file."""
+        """The numbered JSON objects of a file of lines, one at a time; none where there is no such file."""
         position, size = self.places.get(name, (0, 0))
         end, number = position + size, 0
         while position < end:
             self.file.seek(position)
             line = self.file.readline(min(LONGEST_LINE, end - position))
             position, number = position + len(line), number + 1
-            try:
-                found = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise Broken(f"line {number} of {name} cannot be read") from error
-            if not isinstance(found, dict):
-                raise Broken(f"line {number} of {name} is no object")
-            yield number, found
+            yield number, json_object(line, f"line {number} of {name}")
+
+    def checkpoint(self) -> str:
+        """The newest checkpoint of the bundle."""
+        return self.read("checkpoint", LONGEST_LINE).decode("utf-8", "replace")
+
+    def since(self, size: int) -> int:
+        """How many of `size` entries lie before the bundle's beginning."""
+        said = json_object(self.read("bundle.json", 10_000), "bundle.json does not say where the bundle begins: it")
+        since = said.get("since")
+        if said.get("format") != "countersign.ledger-bundle@v1" or type(since) is not int or not 0 <= since <= size:
+            raise Broken("bundle.json does not say where the bundle begins")
+        return since
 
 
 def tile_name(kind: str, n: int, width: int = WIDTH) -> str:
@@ -297,131 +271,73 @@ def tile_name(kind: str, n: int, width: int = WIDTH) -> str:
     return f"tile/{kind}/{'/'.join(groups)}" + ("" if width == WIDTH else f".p/{width}")
 
 
-def tile_names(size: int, since: int) -> Iterator[str]:
-    """Every tile and entry bundle that a bundle from `since` to `size` has to hold."""
-    for level in range(8):
-        full, width = divmod(size >> 8 * level, WIDTH)
-        for kind in (str(level), "entries")[: 1 if level else 2]:
-            yield from (tile_name(kind, n) for n in range(since >> 8 * (level + 1), full))
-            if width:
-                yield tile_name(kind, full, width)
+class Tree:
+    """The tree of `size` entries in a bundle: its tiles from the one on in which entry number `since` lies."""
+
+    def __init__(self, tar: Tar, since: int, size: int) -> None:
+        self.tar, self.since, self.size = tar, since, size
+
+    def parts(self, level: int) -> Iterator[tuple[int, int]]:
+        """The number and the width of each tile of a level."""
+        count = self.size >> 8 * level
+        for n in range(self.since >> 8 * (level + 1), -(-count // WIDTH)):
+            yield n, min(WIDTH, count - n * WIDTH)
+
+    def names(self) -> Iterator[str]:
+        """Every tile and entry bundle that the bundle has to hold."""
+        yield from (tile_name("entries", n, width) for n, width in self.parts(0))
+        for level in range(8):
+            yield from (tile_name(str(level), n, width) for n, width in self.parts(level))
+
+    def tile(self, level: int, n: int) -> list[bytes]:
+        """The hashes in a tile, each of a full tile below it, or of an entry."""
+        width = min(WIDTH, (self.size >> 8 * level) - n * WIDTH)
+        data = self.tar.read(tile_name(str(level), n, width), width * HASH)
+        return [data[at : at + HASH] for at in range(0, len(data), HASH)]
+
+    def entries(self, n: int, width: int) -> list[bytes]:
+        """The entries of an entry bundle, in which each is preceded by its length in two bytes."""
+        name = tile_name("entries", n, width)
+        data = self.tar.read(name, WIDTH * (LARGEST_ENTRY + 2))
+        found: list[bytes] = []
+        position = 0
+        while position < len(data):
+            start = position + 2
+            position = start + int.from_bytes(data[position:start], "big")
+            found.append(data[start:position])
+        if position != len(data) or len(found) != width:
+            raise Broken(f"{name} does not hold {width} whole entries")
+        return found
+
+    def check(self, report: Report, entries: Entries) -> None:
+        """Hash every entry and every full tile anew, and compare with the tiles above; read the entries on the way."""
+        for level in range(8):
+            for n, width in self.parts(level):
+                first = max(self.since >> 8 * level, n * WIDTH) if level else n * WIDTH
+                if level:
+                    hashes = [tree_root(self.tile(level - 1, below)) for below in range(first, n * WIDTH + width)]
+                else:
+                    payloads = self.entries(n, width)
+                    hashes = [leaf_hash(payload) for payload in payloads]
+                    for seq in range(max(self.since, first), first + width):
+                        entries.read(seq, payloads[seq - first])
+                if self.tile(level, n)[first - n * WIDTH :] != hashes:
+                    report.problem(f"{tile_name(str(level), n, width)} is not what the entries give.")
+
+    def root(self, size: int) -> bytes:
+        """The root over the first `size` entries, from tiles that `check` has compared; not before `since`."""
+        root = None
+        for level in range(8):
+            if width := (size >> 8 * level) % WIDTH:
+                root = tree_root(self.tile(level, size >> 8 * (level + 1))[:width], root)
+        return root or sha256(b"").digest()
 
 
-def epoch(name: str) -> tuple[str, int]:
-    """A log's own name, and which continuation of it this is; 1 before any loss."""
-    base, _, number = name.partition(CONTINUED)
-    return base, int(number) if re.fullmatch("[0-9]{1,9}", number, re.ASCII) else 1
-
-
-class Heads:
-    """The signed heads that the tree has to meet, at each size, with the first place that claims each.
-
-    A head that a later continuation of the ledger has given up cannot be met; its first entry has to state it.
-    """
-
-    def __init__(self, keys: list[Key], report: Report) -> None:
-        self.keys, self.report = keys, report
-        self.signed: dict[int, dict[Head, str]] = {}
-        self.seen: set[bytes] = set()
-        self.own = 1  # which continuation the bundle is of
-        self.given_up: list[tuple[Head, str]] = []
-        self.statements: dict[int, Statement] = {}
-        # How many entries each continuation took over: as its key's range says, else as its own first entry does.
-        self.taken_over: dict[str, int] = {}
-        for key in sorted(keys, key=lambda key: key.first):
-            if CONTINUED in key.name and key.first:
-                self.taken_over.setdefault(key.name, key.first - 1)
-
-    def add(self, note: str, place: str, size: int | None = None) -> Head | None:
-        """Take a checkpoint; the head where its signature holds. `size` is the one under which it was filed."""
-        note = note.encode("utf-8", "replace").decode()  # JSON can hold what is no text: lone surrogates
-        digest = sha256(note.encode()).digest()
-        try:
-            head = open_checkpoint(note, self.keys) if digest not in self.seen else None
-        except Broken as problem:
-            self.report.problem(f"{place} is not to be believed: {problem}.")
-            return None
-        if head is not None:
-            self.seen.add(digest)
-            self.signed.setdefault(head.size, {}).setdefault(head, place)
-            if size is not None and head.size != size:
-                self.report.problem(f"{place} is filed under {size} entries but signs {head.size}.")
-        return head
-
-    def add_lines(self, tar: Tar, name: str) -> None:
-        """Take every checkpoint of a file of the bundle."""
-        for number, line in tar.lines(name):
-            self.add(str(line.get("note")), f"Line {number} of {name}", line.get("size"))
-
-    def meet(self, tree: Tree) -> None:
-        """Compare the tree as it is now with every head of its size."""
-        root = tree.root()
-        for head, place in self.signed.get(tree.size, {}).items():
-            if self.left_out(head):
-                self.given_up.append((head, place))
-            elif head.root != root and epoch(head.origin)[1] <= self.own:
-                self.report.problem(
-                    f"The first {tree.size:,} entries are not the ones that were signed: {place} says root "
-                    f"{head.root.hex()}, the entries give {root.hex()}."
-                )
-
-    def reach(self, last: int) -> None:
-        """After the last entry: nothing that goes on from here may be signed; heads that were given up do not."""
-        heads = [
-            (head, self.signed[size][head]) for size in sorted(self.signed, reverse=True) for head in self.signed[size]
-        ]
-        self.given_up += [(head, place) for head, place in heads if head.size > last and self.left_out(head)]
-        for head, place in heads:
-            if epoch(head.origin)[1] > self.own or (head.size > last and not self.left_out(head)):
-                what = f"{head.size:,}" if epoch(head.origin)[1] <= self.own else f"{head.size:,} of {head.origin}"
-                self.report.problem(f"The bundle ends at {last:,} entries, but {place} signs {what}: it was cut short.")
-                return
-
-    def left_out(self, head: Head) -> list[int]:
-        """The sizes at which later continuations left out entries that this head signs."""
-        base, number = epoch(head.origin)
-        later = (
-            kept
-            for name, kept in self.taken_over.items()
-            if epoch(name)[0] == base and number < epoch(name)[1] <= self.own
-        )
-        return [kept for kept in later if kept < head.size]
-
-    def state(self, seq: int, entry: dict[str, Any]) -> None:
-        """Take what the first entry of a continuation states."""
-        try:
-            after = entry["d"]["after"]
-            lost = [(str(one["origin"]), int(one["size"]), str(one["root"])) for one in after["lost"]]
-            name, kept, reason = str(after["origin"]), after["kept"], str(after["reason"])
-        except (KeyError, TypeError, ValueError):
-            return
-        self.statements[seq] = Statement(seq, reason, lost)
-        if kept == seq and CONTINUED in name and name in {key.name for key in self.keys}:
-            self.taken_over.setdefault(name, seq)
-
-    def account(self, since: int) -> None:
-        """Say what was given up, and hold against the ledger what nobody stated."""
-        for head, place in self.given_up:
-            kept = self.left_out(head)
-            if any(at in self.statements and self.statements[at].covers(head) for at in kept):
-                continue
-            if any(at < since for at in kept):
-                self.report.remarks.append(
-                    f"{place} signs {head.size:,} entries of {head.origin}, which was recovered at {min(kept):,}; what became of them is "
-                    "stated before this bundle's beginning and could not be compared."
-                )
-            else:
-                self.report.problem(
-                    f"The ledger {head.origin} had {head.size:,} signed entries ({place}), and what continues it does not say what became "
-                    "of them."
-                )
-        known = {kept for name, kept in self.taken_over.items() if epoch(name)[1] <= self.own}
-        stated = (self.statements.get(kept) for kept in sorted(known))
-        self.report.remarks += [statement.sentence() for statement in stated if statement is not None]
+# What the entries say.
 
 
 class Entries:
-    """Reads what the entries say: writers' own numbering, the clock, and that what is disclosed is what was committed to."""
+    """Reads the entries in order: writers' own numbering, the clock, and that what is disclosed is what was committed to."""
 
     def __init__(self, heads: Heads, disclosures: Iterator[tuple[int, dict[str, Any]]], *, complete: bool) -> None:
         self.heads, self.report, self.disclosures, self.complete = heads, heads.report, disclosures, complete
@@ -432,23 +348,19 @@ class Entries:
     def read(self, seq: int, payload: bytes) -> None:
         """Check one entry."""
         try:
-            entry = json.loads(payload)
+            entry = json_object(payload, "it")
             writer, n, previous, t, digests = (entry[name] for name in ("w", "n", "p", "t", "sd"))
-            if not (isinstance(writer, str) and all(type(one) is int for one in (n, previous, t))):
+            if (
+                not isinstance(writer, str)
+                or {type(n), type(previous), type(t)} != {int}
+                or not isinstance(digests, list)
+            ):
                 raise TypeError
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (Broken, KeyError, TypeError):
             self.report.problem(f"Entry {seq} cannot be read.")
             return
         if entry.get("action") == "ledger.recover":
             self.heads.state(seq, entry)
-        self._number(seq, writer, n, previous)
-        if t < self.latest - CLOCK_TOLERANCE_US:
-            minutes = (self.latest - t) // 60_000_000
-            self.report.problem(f"Entry {seq} is dated {minutes} minutes before an entry that was logged earlier.")
-        self.latest = max(self.latest, t)
-        self._disclosed(seq, digests)
-
-    def _number(self, seq: int, writer: str, n: int, previous: int) -> None:
         numbers = self.numbers.setdefault(writer, set())
         if n in numbers:
             self.report.problem(f"Entry {seq} repeats number {n} of writer {writer}.")
@@ -459,14 +371,15 @@ class Entries:
                 "it was removed before it could be logged, or refused."
             )
         numbers.add(n)
-
-    def _disclosed(self, seq: int, digests: object) -> None:
+        if t < self.latest - CLOCK_TOLERANCE_US:
+            minutes = (self.latest - t) // 60_000_000
+            self.report.problem(f"Entry {seq} is dated {minutes} minutes before an entry that was logged earlier.")
+        self.latest = max(self.latest, t)
         while self.next is not None and self.next[1].get("seq") == seq:
             openings = self.next[1].get("disclosures")
             for opening in openings if isinstance(openings, list) else [openings]:
                 canonical = json.dumps(opening, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-                digest = urlsafe_b64encode(sha256(canonical).digest()).rstrip(b"=").decode()
-                if not isinstance(digests, list) or digest not in digests:
+                if urlsafe_b64encode(sha256(canonical).digest()).rstrip(b"=").decode() not in digests:
                     self.report.problem(f"What is disclosed of entry {seq} is not what the entry commits to.")
                 self.opened += 1
             self.next = next(self.disclosures, None)
@@ -479,21 +392,102 @@ class Entries:
             )
 
 
-def decode_entries(bundle: bytes, name: str, count: int) -> list[bytes]:
-    """The entries of an entry bundle, each preceded by its length in two bytes."""
-    entries: list[bytes] = []
-    position = 0
-    while position < len(bundle):
-        start = position + 2
-        position = start + int.from_bytes(bundle[position:start], "big")
-        entries.append(bundle[start:position])
-    if position != len(bundle) or len(entries) != count:
-        raise Broken(f"{name} does not hold {count} whole entries")
-    return entries
+# The heads that must be met.
 
 
-def check_bundle(file: BinaryIO, keys: list[Key], held: list[tuple[str, str]]) -> tuple[Report, Head | None]:
-    """Check a bundle against the keys and the checkpoints that the caller holds (place and note of each)."""
+class Heads:
+    """The signed heads that the tree has to meet, with the first place that claims each.
+
+    A head that a later continuation of the ledger gave up cannot be met; the continuation's first entry has to state it.
+    """
+
+    def __init__(self, keys: list[Key], report: Report) -> None:
+        self.keys, self.report = keys, report
+        self.places: dict[Head, str] = {}
+        self.stated: dict[int, tuple[list[Head], str]] = {}  # by entry: what it gives up, and why
+        # How many entries each continuation took over: as its key's range says, else as its own first entry does.
+        self.kept: dict[str, int] = {}
+        for key in sorted(keys, key=lambda key: key.first):
+            if CONTINUED in key.name and key.first:
+                self.kept.setdefault(key.name, key.first - 1)
+
+    def add(self, note: str, place: str, size: object = None) -> Head | None:
+        """Take a checkpoint; the head where its signature holds. `size` is the one under which it was filed."""
+        note = note.encode("utf-8", "replace").decode()  # JSON can hold what is no text: lone surrogates
+        try:
+            head = open_checkpoint(note, self.keys)
+        except Broken as problem:
+            self.report.problem(f"{place} is not to be believed: {problem}.")
+            return None
+        self.places.setdefault(head, place)
+        if size is not None and head.size != size:
+            self.report.problem(f"{place} is filed under {size} entries but signs {head.size}.")
+        return head
+
+    def state(self, seq: int, entry: dict[str, Any]) -> None:
+        """Take what the first entry of a continuation states: how much was kept, why, the largest head of each lost name."""
+        try:
+            after = entry["d"]["after"]
+            lost = [Head(str(one["origin"]), int(one["size"]), bytes.fromhex(one["root"])) for one in after["lost"]]
+            name, kept, reason = str(after["origin"]), after["kept"], str(after["reason"])
+        except (KeyError, TypeError, ValueError):
+            return
+        self.stated[seq] = (lost, reason)
+        if kept == seq and CONTINUED in name and name in {key.name for key in self.keys}:
+            self.kept.setdefault(name, seq)
+
+    def settle(self, tree: Tree, own: int) -> None:
+        """After the last entry: hold every head against the tree, or against what the continuations up to `own` state."""
+        cut_short: tuple[Head, str] | None = None
+        for head, place in sorted(self.places.items(), key=lambda one: one[0].size):
+            base, number = epoch(head.origin)
+            later = [(epoch(name), kept) for name, kept in self.kept.items()]
+            left_out = [kept for (of, n), kept in later if of == base and number < n <= own and kept < head.size]
+            if number > own or (head.size > tree.size and not left_out):
+                cut_short = (head, place) if cut_short is None or cut_short[0].size < head.size else cut_short
+            elif head.size >= tree.since and left_out:
+                self._given_up(head, place, left_out, tree.since)
+            elif head.size >= tree.since and head.root != (root := tree.root(head.size)):
+                self.report.problem(
+                    f"The first {head.size:,} entries are not the ones that were signed: {place} says root "
+                    f"{head.root.hex()}, the entries give {root.hex()}."
+                )
+        if cut_short:
+            head, place = cut_short
+            what = f"{head.size:,}" if epoch(head.origin)[1] <= own else f"{head.size:,} of {head.origin}"
+            self.report.problem(
+                f"The bundle ends at {tree.size:,} entries, but {place} signs {what}: it was cut short."
+            )
+        for kept in sorted({kept for name, kept in self.kept.items() if epoch(name)[1] <= own} & self.stated.keys()):
+            lost, reason = self.stated[kept]
+            what = "; ".join(f"{one.size - kept:,} entries of {one.origin}, up to {one.size:,}" for one in lost)
+            what = f"given up: {what}" if what else "it is not known whether anything was lost"
+            self.report.remarks.append(
+                f"The ledger was recovered at {kept:,} entries; {what}. Entry {kept} states it and why: {reason}"
+            )
+
+    def _given_up(self, head: Head, place: str, left_out: list[int], since: int) -> None:
+        """A head that was given up: one of the continuations has to state it, or a larger one of the same name."""
+        lost = [one for kept in left_out if kept in self.stated for one in self.stated[kept][0]]
+        if any(one == head or (one.origin == head.origin and one.size > head.size) for one in lost):
+            return
+        if min(left_out) < since:
+            self.report.remarks.append(
+                f"{place} signs {head.size:,} entries of {head.origin}, which was recovered at {min(left_out):,}; what became of them is "
+                "stated before this bundle's beginning and could not be compared."
+            )
+        else:
+            self.report.problem(
+                f"The ledger {head.origin} had {head.size:,} signed entries ({place}), and what continues it does not say what "
+                "became of them."
+            )
+
+
+# The three commands.
+
+
+def check_bundle(file: BinaryIO, keys: list[Key], held: Held) -> tuple[Report, Head | None]:
+    """Check a bundle against the keys and the checkpoints that the caller holds."""
     report = Report()
     try:
         return report, _check_bundle(Tar(file), keys, held, report)
@@ -502,107 +496,74 @@ def check_bundle(file: BinaryIO, keys: list[Key], held: list[tuple[str, str]]) -
         return report, None
 
 
-def _check_bundle(tar: Tar, keys: list[Key], held: list[tuple[str, str]], report: Report) -> Head | None:
+def _check_bundle(tar: Tar, keys: list[Key], held: Held, report: Report) -> Head | None:
     heads = Heads(keys, report)
-    head = heads.add(tar.read("checkpoint", LONGEST_LINE).decode("utf-8", "replace"), "The checkpoint of the bundle")
+    head = heads.add(tar.checkpoint(), "The checkpoint of the bundle")
     if head is None:
         return None
-    since, heads.own = _since(tar, head), epoch(head.origin)[1]
+    tree = Tree(tar, since := tar.since(head.size), head.size)
     if (head.size - since) * (HASH + 2) > tar.size:
         raise Broken(f"it is too small to hold {head.size - since:,} entries")
     for place, note in held:
         heads.add(note, place)
-    anchors = sorted(name for name in tar.places if name.startswith("anchors/") and name != "anchors/receipts.jsonl")
-    for name in ["checkpoints.jsonl", *anchors]:
-        heads.add_lines(tar, name)
-    expected = set(tile_names(head.size, since))
-    found = {name for name in tar.places if name.startswith("tile/")}
-    for what, names in (
-        ("is missing from the bundle", expected - found),
-        ("does not belong to its tree", found - expected),
-    ):
-        for name in sorted(names)[:MOST_PROBLEMS]:
-            report.problem(f"{name} {what}.")
+    for name in sorted(tar.places):
+        if name == "checkpoints.jsonl" or (name.startswith("anchors/") and name != "anchors/receipts.jsonl"):
+            for number, line in tar.lines(name):
+                heads.add(str(line.get("note")), f"Line {number} of {name}", line.get("size"))
+    expected, found = set(tree.names()), {name for name in tar.places if name.startswith("tile/")}
+    for name in sorted(expected ^ found)[:MOST_PROBLEMS]:
+        report.problem(f"{name} {'is missing from the bundle' if name in expected else 'does not belong to its tree'}.")
     if expected - found:
         return head
-    entries = Entries(heads, tar.lines("disclosures.jsonl"), complete=since == 0)
-    _walk(tar, since, head.size, heads, entries)
-    entries.end()
-    heads.reach(head.size)
-    heads.account(since)
-    _facts(report, head, since, heads, entries, len(held))
-    return head
-
-
-def _since(tar: Tar, head: Head) -> int:
-    try:
-        said = json.loads(tar.read("bundle.json", 10_000))
-        since = said["since"]
-        if said["format"] != "countersign.ledger-bundle@v1" or type(since) is not int or not 0 <= since <= head.size:
-            raise ValueError
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Broken("bundle.json does not say where the bundle begins") from error
-    return since
-
-
-def _walk(tar: Tar, since: int, size: int, heads: Heads, entries: Entries) -> None:
-    """Hash every entry from `since` to `size`; compare all tiles on the way, and the root at every signed size."""
-    report, levels, level = heads.report, list[list[bytes]](), 0
-    while since >> 8 * level:
-        n, width = divmod(since >> 8 * level, WIDTH)
-        tile = tar.read(tile_name(str(level), n, _width(level, n, size)), WIDTH * HASH) if width else b""
-        levels.append([tile[at : at + HASH] for at in range(0, width * HASH, HASH)])
-        level += 1
-    tree = Tree(since, levels)
-    if since and since not in heads.signed:
+    sizes = {one.size for one in heads.places}
+    if since and since not in sizes:
         report.problem(f"The bundle begins after {since:,} entries, but nothing in it signs exactly those.")
-    heads.meet(tree)
-    for n in range(since // WIDTH, -(-size // WIDTH)):
-        width = _width(0, n, size)
-        name = tile_name("entries", n, width)
-        payloads = decode_entries(tar.read(name, WIDTH * (LARGEST_ENTRY + 2)), name, width)
-        hashes = [leaf_hash(payload) for payload in payloads]
-        # The tile of a bundle's first entries begins before `since`, so it is compared with the entries themselves.
-        _compare(tar, report, tile_name("0", n, width), b"".join(hashes))
-        for seq in range(max(since, n * WIDTH), n * WIDTH + width):
-            entries.read(seq, payloads[seq % WIDTH])
-            for level, number, tile in tree.add(hashes[seq % WIDTH]):
-                if level:
-                    _compare(tar, report, tile_name(str(level), number), tile)
-            if tree.size in heads.signed:
-                heads.meet(tree)
-    for level, hashes in enumerate(tree.levels):
-        if level and hashes:
-            _compare(tar, report, tile_name(str(level), size >> 8 * (level + 1), len(hashes)), b"".join(hashes))
-
-
-def _width(level: int, n: int, size: int) -> int:
-    return min(WIDTH, (size >> 8 * level) - n * WIDTH)
-
-
-def _compare(tar: Tar, report: Report, name: str, computed: bytes) -> None:
-    if tar.read(name, WIDTH * HASH) != computed:
-        report.problem(f"{name} is not what the entries give.")
-
-
-def _facts(report: Report, head: Head, since: int, heads: Heads, entries: Entries, held: int) -> None:
-    met = sum(1 for size in heads.signed if since <= size <= head.size)
+    entries = Entries(heads, tar.lines("disclosures.jsonl"), complete=since == 0)
+    tree.check(report, entries)
+    entries.end()
+    heads.settle(tree, epoch(head.origin)[1])
+    met, early = sum(since <= size <= head.size for size in sizes), sum(size < since for size in sizes)
     report.facts += [
         f"{head.size - since:,} entries of {head.origin} were read, from number {since:,} on; the root over {head.size:,} "
         f"is {head.root.hex()}.",
         f"Every tile, {met:,} signed sizes, {len(entries.numbers):,} writers' numbering, the clock and {entries.opened:,} "
         "disclosures were compared.",
     ]
-    if early := sum(1 for size in heads.signed if size < since):
+    if early:
         report.facts.append(f"{early:,} signed sizes lie before the bundle's beginning and could not be compared.")
     if not held:
         report.facts.append(
             "No checkpoint of your own was compared (--held). Keep this one: without it, whoever has the log's key could "
             "show you another ledger next time."
         )
+    return head
 
 
-def check_receipt(data: bytes, keys: list[Key], held: list[tuple[str, str]]) -> tuple[Report, bytes]:
+def compare(one: BinaryIO, other: BinaryIO, keys: list[Key], held: Held) -> Report:
+    """Check two bundles, and that the later one continues the earlier one, or states what became of it."""
+    report = Report()
+    try:
+        both = [(open_checkpoint(note, keys), note, file) for file in (one, other) for note in [Tar(file).checkpoint()]]
+        both.sort(key=lambda bundle: (epoch(bundle[0].origin)[1], bundle[0].size))
+        (head, note, file), (later, _, later_file) = both
+        since = Tar(later_file).since(later.size)
+    except Broken as problem:
+        report.problem(f"The bundles cannot be compared: {problem}.")
+        return report
+    alone, _ = check_bundle(file, keys, held)
+    report, _ = check_bundle(later_file, keys, [*held, ("The checkpoint of the other bundle", note)])
+    report.problems = list(dict.fromkeys(alone.problems + report.problems))
+    if since > head.size:
+        report.problem(
+            f"The larger bundle begins after the {head.size:,} entries of the smaller one: they cannot be compared."
+        )
+    same = head.origin == later.origin
+    verb = "larger bundle continues the smaller" if same else "later bundle accounts for the earlier"
+    report.facts.append(f"The {verb} one's {head.size:,} entries.")
+    return report
+
+
+def check_receipt(data: bytes, keys: list[Key], held: Held) -> tuple[Report, bytes]:
     """Check a receipt (C2SP tlog-proof with the entry as extra data); the entry's bytes."""
     report, payload = Report(), b""
     try:
@@ -613,11 +574,10 @@ def check_receipt(data: bytes, keys: list[Key], held: list[tuple[str, str]]) -> 
                 "this is no receipt: it does not begin with c2sp.org/tlog-proof@v1 and the entry as extra data"
             )
         payload, proof = unbase64(lines[1][6:]), [unbase64(line) for line in lines[3:]]
-        if not re.fullmatch(r"index (0|[1-9][0-9]{0,18})", lines[2], re.ASCII) or any(
-            len(one) != HASH for one in proof
-        ):
+        index = re.fullmatch(f"index ({NUMBER.pattern})", lines[2], re.ASCII)
+        if index is None or any(len(one) != HASH for one in proof):
             raise Broken("its index or its proof cannot be read")
-        heads, seq = Heads(keys, report), int(lines[2][6:])
+        heads, seq = Heads(keys, report), int(index[1])
         head = heads.add(checkpoint, "The receipt's checkpoint")
         if head is None:
             return report, payload
@@ -625,7 +585,7 @@ def check_receipt(data: bytes, keys: list[Key], held: list[tuple[str, str]]) -> 
             raise Broken("its proof does not lead from the entry to the root that was signed")
         for place, note in held:
             heads.add(note, place)
-        if len({one.root for one in heads.signed[head.size]}) > 1:
+        if any(one.size == head.size and one.root != head.root for one in heads.places):
             raise Broken(f"another root than the one that you hold is signed over {head.size:,} entries")
         report.facts.append(
             f"This is entry {seq} of the {head.size:,} that {head.origin} signed, root {head.root.hex()}."
@@ -635,46 +595,18 @@ def check_receipt(data: bytes, keys: list[Key], held: list[tuple[str, str]]) -> 
     return report, payload
 
 
-def compare(older: BinaryIO, newer: BinaryIO, keys: list[Key], held: list[tuple[str, str]]) -> Report:
-    """Check two bundles, and that the later one continues the earlier one, or states what became of it."""
-    checked = [(*check_bundle(file, keys, held), file) for file in (older, newer)]
-    checked.sort(key=lambda one: (epoch(one[1].origin)[1], one[1].size) if one[1] else (-1, -1))
-    (report, head, file), (later, later_head, later_file) = checked
-    report.problems += later.problems
-    if head is None or later_head is None:
-        return report
-    file.seek(0)
-    note = Tar(file).read("checkpoint", LONGEST_LINE).decode("utf-8", "replace")
-    together, _ = check_bundle(later_file, keys, [*held, ("The checkpoint of the other bundle", note)])
-    report.problems += [sentence for sentence in together.problems if sentence not in report.problems]
-    if _since(Tar(later_file), later_head) > head.size:
-        report.problem(
-            f"The larger bundle begins after the {head.size:,} entries of the smaller one: they cannot be compared."
-        )
-    verb = (
-        "larger bundle continues the smaller"
-        if head.origin == later_head.origin
-        else "later bundle accounts for the earlier"
-    )
-    report.facts = [*together.facts, f"The {verb} one's {head.size:,} entries."]
-    report.remarks = together.remarks
-    return report
-
-
-def read_held(paths: list[str]) -> list[tuple[str, str]]:
+def read_held(paths: list[str]) -> Held:
     """The checkpoints in files that the caller holds: a note each, or JSON lines with notes."""
-    held = []
+    held: Held = []
     for path in paths:
         with open(path, encoding="utf-8") as file:
             text = file.read()
-        if not text.startswith("{"):
+        if text.startswith("{"):
+            for number, line in enumerate(text.splitlines(), 1):
+                note = json_object(line.encode(), f"line {number} of {path}").get("note")
+                held.append((f"Line {number} of what you hold in {path}", str(note)))
+        else:
             held.append((f"What you hold in {path}", text))
-            continue
-        for number, line in enumerate(text.split("\n"), 1):
-            try:
-                held += [(f"Line {number} of what you hold in {path}", json.loads(line)["note"])] if line else []
-            except (ValueError, KeyError, TypeError) as error:
-                raise Broken(f"line {number} of {path} is no checkpoint") from error
     return held
 
 
@@ -685,12 +617,9 @@ def main(arguments: list[str]) -> int:
     for word, count in (("bundle", 1), ("compare", 2), ("receipt", 1)):
         command = commands.add_parser(word)
         command.add_argument("files", nargs=count, metavar="FILE")
-        command.add_argument(
-            "--key", action="append", required=True, metavar="KEY", help="the log's public key; repeatable"
-        )
+        command.add_argument("--key", action="append", required=True, help="the log's public key; repeatable")
         command.add_argument("--held", action="append", default=[], metavar="FILE", help="checkpoints that you kept")
-    said = parser.parse_args(arguments)
-    payload = b""
+    said, payload = parser.parse_args(arguments), b""
     try:
         keys, held = [parse_key(key) for key in said.key], read_held(said.held)
         files = [open(path, "rb") for path in said.files]  # noqa: SIM115 - closed by the process's end
@@ -704,8 +633,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"Nothing was checked: {error}.\n")
         return 2
     found = ["IT DOES NOT HOLD.", *report.problems] if report.problems else ["It holds.", *report.facts]
-    for line in [*found, *report.remarks]:
-        sys.stdout.write(f"{line}\n")
+    sys.stdout.write("\n".join([*found, *report.remarks]) + "\n")
     if payload and not report.problems:
         sys.stdout.write(payload.decode("utf-8", "backslashreplace") + "\n")
     return 1 if report.problems else 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from django.conf import settings
 
-from audit.anchors.protocol import Options, build, tell_apart
+from audit.anchors.protocol import Options, build_all, tell_apart
 from audit.streaming.http import HttpDestination
 from audit.streaming.protocol import Destination
 from audit.streaming.syslog import SyslogDestination
@@ -20,7 +20,6 @@ _KINDS: Final[dict[str, Callable[[str, Options], Destination]]] = {
 
 def configured() -> list[Destination]:
     """The destinations; raises `SinkMisconfigured`. The name is the kind where none is given."""
-    entries: Sequence[Options] = settings.AUDIT_STREAMS
-    found = [build(options, "stream", _KINDS) for options in entries]
+    found = build_all(settings.AUDIT_STREAMS, "COUNTERSIGN_AUDIT_STREAMS", "stream", _KINDS)
     tell_apart([one.name for one in found], "stream")
     return found

@@ -28,6 +28,7 @@ class Proven:
     leaf: str
     size: int = 0
     root: str = ""
+    checkpoint: str = ""
     steps: tuple[Step, ...] = ()
     drawing: Drawing | None = None
     problem: str = ""
@@ -38,7 +39,7 @@ def entry(request: LedgerRequest, seq: int) -> HttpResponse:
     """An entry by its number in the ledger."""
     permit(request, Action.LEDGER_VIEW)
     payload = stored_payload(seq)
-    one = queries.read(seq)
+    one = queries.opened(seq, payload)
     context = {
         "seq": seq,
         "one": one,
@@ -66,10 +67,10 @@ def proven(seq: int, payload: bytes) -> Proven:
     """Prove the entry now."""
     leaf = leaf_hash(payload).hex()
     try:
-        receipt = issue_receipt(seq)
+        receipt = issue_receipt(seq, payload=payload)
         head = keys.open_ours(receipt.checkpoint)
     except (NotProvable, NoteRefused, KeyRefused) as error:
         return Proven(leaf, problem=str(error))
     climbed = proofs.steps(payload, seq, head.size, receipt.proof)
     drawn = proofs.drawing(seq, leaf, climbed, head.size)
-    return Proven(leaf, head.size, head.root.hex(), tuple(climbed), drawn)
+    return Proven(leaf, head.size, head.root.hex(), receipt.checkpoint, tuple(climbed), drawn)

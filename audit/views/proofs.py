@@ -13,7 +13,7 @@ from audit.events import Action
 from audit.journal import JournalDamaged
 from audit.keys import KeyRefused
 from audit.receipts import NotProvable, issue_receipt
-from audit.views.access import LedgerRequest, permit
+from audit.views.access import LedgerRequest, Reader, permit
 from audit.views.log import log_context
 from foundation.refusals import NotFound, Unavailable
 
@@ -35,8 +35,13 @@ def verify(request: LedgerRequest) -> HttpResponse:
 def bundle(request: LedgerRequest) -> HttpResponseBase:
     """The whole ledger as one tar for checking it without us, personal data left out; that it was taken is recorded first."""
     permit(request, Action.LEDGER_EXPORT)
+    return sent_bundle(by=request.principal)
+
+
+def sent_bundle(*, by: Reader, since: int = 0) -> StreamingHttpResponse:
+    """Record that the bundle is taken, then send it while it is read; raises `Unavailable` where there is none to be had."""
     try:
-        found = export_bundle(by=request.principal)
+        found = export_bundle(by=by, since=since)
     except (NotExportable, KeyRefused) as error:
         raise Unavailable(str(error), code="ledger-cannot-be-exported") from error
     response = StreamingHttpResponse(found.chunks, content_type="application/x-tar")

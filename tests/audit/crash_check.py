@@ -19,11 +19,13 @@ def main() -> None:
     django.setup()
     from audit import store
     from audit.entries import Entry
+    from audit.events import Action
     from audit.tiles import TILE_WIDTH
 
     size = store.stored_size()
     payloads = (payload for n in range(-(-size // TILE_WIDTH)) for payload in store.read_bundle(n))
-    there = Counter(Entry.parse(payload).obj_id for payload in payloads)
+    entries = map(Entry.parse, payloads)
+    there = Counter(entry.obj_id for entry in entries if entry.action != Action.KEY_CREATE)
     told = dict[str, tuple[str, int]]()
     for path in sorted(Path(settings.AUDIT_STATE_FILE).parent.glob("told-*")):
         for line in path.read_text().splitlines():

@@ -305,7 +305,7 @@ def test_the_witness_command_needs_a_witness(ledger: Sequencer) -> None:
     [
         ([{"sink": "pigeon"}], "there is no sink 'pigeon'"),
         ([{}], "there is no sink ''"),
-        ([{"sink": "git"}], "lacks repository"),
+        ([{"sink": "git"}], "sink 1 of 1 in COUNTERSIGN_ANCHORS: it lacks repository"),
         ([{"sink": "s3"}], "lacks bucket"),
         ([{"sink": "rfc3161", "url": "http://tsa"}], "lacks roots"),
         ([{"sink": "witness"}], "lacks url, key"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+
 import pytest
 from rest_framework.test import APIClient
 
@@ -10,10 +13,12 @@ from audit import keys
 from audit.merkle import leaf_hash, verify_inclusion
 from audit.queries import Filter, entries
 from audit.sequencer import Sequencer
+from audit.standalone.verify import check_bundle, parse_key
 from audit.store import read_entry
 from tests.audit.conftest import happen
 
 ENTRIES = "/api/v1/audit/entries/"
+BUNDLE = "/api/v1/audit/bundle.tar"
 
 
 @pytest.fixture
@@ -24,7 +29,7 @@ def auditor(dave: User) -> APIClient:
     return client
 
 
-@pytest.mark.parametrize("path", [ENTRIES, f"{ENTRIES}17/", "/api/v1/audit/checkpoint/"])
+@pytest.mark.parametrize("path", [ENTRIES, f"{ENTRIES}17/", "/api/v1/audit/checkpoint/", BUNDLE])
 def test_it_is_for_auditors_and_other_attempts_are_recorded(ledger: Sequencer, alice: User, path: str) -> None:
     client = APIClient()
     nobody = client.get(path)
@@ -123,3 +128,33 @@ def test_the_newest_checkpoint_is_told(ledger: Sequencer, auditor: APIClient) ->
 
 def test_an_entry_that_there_is_not_is_said(ledger: Sequencer, auditor: APIClient) -> None:
     assert auditor.get(f"{ENTRIES}4711/").status_code == 404
+
+
+def test_the_offline_bundle_is_the_pages_and_one_entry(ledger: Sequencer, auditor: APIClient) -> None:
+    before = len(entries(Filter(action="ledger.")))
+
+    answer = auditor.get(BUNDLE, HTTP_ACCEPT="application/x-tar")
+
+    tar = b"".join(answer.streaming_content)
+    report, head = check_bundle(io.BytesIO(tar), [parse_key(str(keys.trusted_verifiers()[0]))], [])
+    assert (report.problems, head and head.size) == ([], 600)
+    assert answer["Content-Type"] == "application/x-tar"
+    assert answer["Content-Disposition"] == 'attachment; filename="ledger-600.tar"'
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        assert "disclosures.jsonl" not in archive.getnames()
+    (recorded, *_) = found = entries(Filter(action="ledger."))
+    assert (recorded.entry.action, len(found)) == ("ledger.export", before + 1)
+    assert recorded.entry.after["since"] == 0
+
+
+def test_the_offline_bundle_begins_where_it_is_asked_to(ledger: Sequencer, auditor: APIClient) -> None:
+    new = auditor.get(BUNDLE, {"since": "400"})
+    unsigned, unread = auditor.get(BUNDLE, {"since": "401"}), auditor.get(BUNDLE, {"since": "-1"})
+
+    report, _ = check_bundle(
+        io.BytesIO(b"".join(new.streaming_content)), [parse_key(str(keys.trusted_verifiers()[0]))], []
+    )
+    assert report.problems == []
+    assert "200 entries" in report.facts[0]
+    assert (unsigned.status_code, unread.status_code) == (503, 400)
+    assert "No checkpoint signs exactly the first 401 entries" in unsigned.json()["detail"]

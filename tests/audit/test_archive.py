@@ -435,3 +435,18 @@ def test_killed_at_any_point_it_is_run_again_and_nothing_is_lost(tmp_path: Path)
         assert done.returncode == -signal.SIGKILL, done.stderr
 
     assert "left 1 3 1\n" in python(tmp_path, "tests.audit.archive_killed", "left")
+
+
+def test_status_says_what_is_archived_and_which_file_is_not_there(ledger: Sequencer) -> None:
+    before = audit("status")
+    archived()
+    after = audit("status")
+    file_of(1).unlink()
+
+    assert "archived" not in before
+    assert f"Entries up to 512 were archived in {archive.folder()}." in after
+    with pytest.raises(CommandError, match=r"Missing from the archive .*: tile/entries/001.zst\."):
+        audit("status")
+    shutil.rmtree(archive.folder())
+    with pytest.raises(CommandError, match=r"tile/entries/000.zst and 1 more\."):
+        audit("status")

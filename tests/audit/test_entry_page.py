@@ -6,7 +6,9 @@ import html
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from audit.events import Action, Actor, Obj
 from audit.merkle import inclusion_proof, leaf_hash, root_of
 from audit.models import Private
 from audit.places import known_kinds, place_of
-from audit.queries import Filter, entries
+from audit.queries import Filter, decode, entries
 from audit.sequencer import Sequencer
 from audit.store import read_entry
 from audit.tiles import TileNodes
@@ -172,3 +174,27 @@ def test_a_service_and_the_installation_have_activity_too(sequencer: Sequencer, 
     sequencer.tick()
 
     assert "ledger-watch" in auditor.get(reverse("audit:activity", args=["ledger-watch"])).content.decode()
+
+
+def test_the_list_and_the_page_say_in_words_what_happened(ledger: Sequencer, auditor: Client) -> None:
+    sentence = Action.MODEL_UPDATE.sentence
+
+    assert sentence in auditor.get(reverse("audit:log")).content.decode()
+    assert sentence in shown(auditor, 300)
+
+
+def test_an_action_of_another_release_has_no_words(ledger: Sequencer) -> None:
+    payload = read_entry(300)
+    assert payload is not None
+
+    found = decode(300, payload.replace(b"model.update", b"model.teleport"))
+
+    assert found is not None
+    assert found.sentence == ""
+
+
+def test_the_page_reads_the_entrys_bundle_once(ledger: Sequencer, auditor: Client) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        shown(auditor, 300)
+
+    assert sum("FROM audit_bundle WHERE n >= 1 AND n < 2" in one["sql"] for one in captured) == 1

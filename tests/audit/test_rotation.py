@@ -7,6 +7,7 @@ from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
+import orjson
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
@@ -25,6 +26,7 @@ from audit.sequencer import Sequencer
 from audit.verification import verify
 from tests.audit.conftest import ALICE, CREDIT, happen
 from tests.audit.test_attacks import all_entries, codes, edited, rewrite_everything
+from tests.audit.test_command import audit
 
 
 def newest_note() -> str:
@@ -237,3 +239,37 @@ def test_the_public_key_that_is_printed_is_the_whole_key(ledger: Sequencer) -> N
     signer: Signer = keys.load_log_key()
 
     assert b64encode(b"\x01" + signer.verifier.public_key).decode() in str(signer.verifier)
+
+
+# The first key.
+
+
+def test_making_the_keys_is_the_ledgers_first_entry(db: None) -> None:
+    audit("init")
+    audit("init")
+    happen(2)
+    sequencer = Sequencer(keys.load_log_key())
+    sequencer.start()
+
+    assert sequencer.tick() == 3
+
+    (first,) = entries_of(Action.KEY_CREATE)
+    (key,) = keys.trusted_verifiers()
+    assert IndexRow.objects.get(action=Action.KEY_CREATE).seq == 0
+    assert first.obj_id == key.key_id.hex()
+    assert first.after == {"key": str(key), "mac_key": "1"}
+    assert verify(deep=True).problems == ()
+
+
+def test_a_ledger_from_before_stays_as_it_is(ledger: Sequencer) -> None:
+    audit("init")
+
+    assert Pending.objects.count() == 0
+
+
+def test_what_happened_before_the_ledger_began_does_not_keep_the_first_key_off_the_record(db: None) -> None:
+    happen(1)
+    audit("init")
+
+    actions = [orjson.loads(bytes(row.payload))["action"] for row in Pending.objects.order_by("id")]
+    assert actions == ["model.update", "key.create"]

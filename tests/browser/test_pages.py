@@ -269,6 +269,7 @@ NOT_PAGES: Final = {
     "api-docs": "drawn by Swagger UI, which is not ours",
     "reports:certificate_pdf": "a download",
     "reports:review_pack": "a download",
+    "reports:as_of_pdf": "a download",
     "reports:export": "a download",
     "reports:attention_export": "a download",
     "reports:quality_export": "a download",

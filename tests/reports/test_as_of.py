@@ -25,12 +25,14 @@ from audit.models import Pending
 from audit.queries import Filter, entries
 from audit.receipts import forget_tiles, verify_receipt
 from audit.sequencer import Sequencer
-from foundation.canonical import canonical
+from foundation.canonical import canonical, sha256_hex
 from foundation.refusals import Conflict, Forbidden, Unavailable
 from registry.models import RegisteredModel, Stage
+from reports import pdf
 from reports.as_of import Access, Line, cited
 from reports.as_of_answer import ask, encode
 from reports.as_of_ledger import settled
+from reports.pdf import pdf_of
 from reviews.models import Review
 from reviews.promotion import promote
 from reviews.revocation import revoke
@@ -401,6 +403,7 @@ def test_the_page_tells_the_answer_in_words_and_links_to_its_entries(
     assert "Rita Fernandes" in text
     assert f'href="/audit/{page.context["found"]["authority"]["moved"]["entry"]}/"' in text
     assert "/api/v1/as-of?model=credit&amp;stage=production&amp;at=" in text
+    assert client_for(dave).get(page.context["paper"])["Content-Type"] == "application/pdf"
 
 
 def test_the_api_answers_in_the_same_bytes_for_the_same_moment_in_another_zone(
@@ -425,3 +428,57 @@ def test_the_api_wants_a_zone_and_an_auditor(
 
     assert (naive.status_code, outsider.status_code) == (400, 403)
     assert "with its zone" in naive.json()["detail"]
+
+
+PAPER = "/reports/as-of/answer.pdf"
+
+
+def paper(client: Client, model: RegisteredModel, at: datetime) -> bytes:
+    response = client.get(PAPER, {"model": model.name, "stage": "production", "at": f"{at:%Y-%m-%dT%H:%M:%S}"})
+    assert response["Content-Type"] == "application/pdf"
+    return response.content
+
+
+def test_the_answer_on_paper_has_the_same_bytes_whoever_is_called_what_and_names_its_json(
+    asked: datetime,
+    clock: Clock,
+    from_the_beginning: Sequencer,
+    model: RegisteredModel,
+    production: Stage,
+    rita: User,
+    dave: User,
+    client_for: Callable[[User], Client],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    printed: list[str] = []
+
+    def keep(html: str) -> bytes:
+        printed.append(html)
+        return pdf_of(html)
+
+    monkeypatch.setattr(pdf, "pdf_of", keep)
+    first = paper(client_for(dave), model, asked)
+    User.objects.filter(pk=rita.pk).update(first_name="Someone", last_name="Else")
+    settle(clock, from_the_beginning)
+    second = paper(client_for(dave), model, asked)
+
+    assert first == second
+    found = question(model, production, asked, dave)
+    assert sha256_hex(encode(found)) in printed[0]
+    assert f"person:{rita.uuid}" in printed[0]
+    assert "Fernandes" not in printed[0]
+    assert all(one["leaf"] in printed[0] for one in found["receipts"])
+
+
+def test_the_paper_is_for_auditors_and_every_one_is_one_question_on_record(
+    asked: datetime, model: RegisteredModel, alice: User, dave: User, client_for: Callable[[User], Client]
+) -> None:
+    before = len(entries(Filter(actors=(str(dave.uuid),))))
+
+    paper(client_for(dave), model, asked)
+    refused = client_for(alice).get(PAPER, {"model": model.name, "stage": "production", "at": "2026-01-01T00:00:00"})
+    unclear = client_for(dave).get(PAPER, {"model": model.name, "stage": "production", "at": "soon"})
+
+    assert (refused.status_code, unclear.status_code) == (403, 400)
+    taken = entries(Filter(actors=(str(dave.uuid),)))
+    assert (len(taken), taken[0].entry.action) == (before + 1, "as_of.ask")
