@@ -27,6 +27,7 @@ METRICS: Final = {
     "recall": "share of positives that are found",
     "selection_rate": "share of positive decisions",
 }
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 ENOUGH_TO_FLIP: Final = 200
 INTERSECTION: Final = " × "
 """How evidence names two attributes together: `race × age`."""

@@ -15,12 +15,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 from access.permissions import Permission, permit, visible_to
 from access.principal import Principal
 from access.requests import principal_of
-from foundation.readable import readable_json
 from foundation.refusals import Conflict, Forbidden, NotFound, Refusal
 from registry import queries as registry
-from registry.models import ModelVersion, RegisteredModel, Stage
+from registry.models import RegisteredModel, Stage
 from reviews import within
-from reviews.bounds import Bounds, parse
+from reviews.bounds import parse
 from reviews.envelope_forms import ProposeForm, SignEnvelopeForm
 from reviews.envelopes import (
     may_sign,
@@ -97,7 +96,8 @@ def propose_page(request: HttpRequest, name: str) -> HttpResponse:
             code="no-base",
             link=reverse("reviews:model", args=[model.name]),
         )
-    form = ProposeForm(request.POST or None, initial=_initial(base, stage))
+    until = (timezone.now() + timedelta(days=DEFAULT_DAYS)).date()
+    form = ProposeForm(request.POST or None, start=suggested(base, stage), initial={"until": until})
     status = 200
     if request.method == "POST":
         status = 400
@@ -120,12 +120,6 @@ def propose_page(request: HttpRequest, name: str) -> HttpResponse:
                 return redirect(_page(model, stage))
     context = {"form": form, "model": model, "stage": stage, "base": base}
     return render(request, "reviews/envelope_propose.html", context, status=status)
-
-
-def _initial(base: ModelVersion, stage: Stage) -> dict[str, Any]:
-    bounds: Bounds | None = suggested(base, stage)
-    until = (timezone.now() + timedelta(days=DEFAULT_DAYS)).date()
-    return {"text": readable_json(bounds.as_dict()) if bounds else "", "until": until}
 
 
 @require_http_methods(["GET", "POST"])
