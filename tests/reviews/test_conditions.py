@@ -42,7 +42,8 @@ from reviews.subjects import frozen
 from tests.conftest import as_
 from tests.databases import without_triggers
 from tests.reviews.conditional import allow_conditions, condition, only_finding, sign_with, signed_with
-from tests.reviews.conftest import MakeCandidate, ask, proof_of, sign
+from tests.reviews.conftest import MakeCandidate, ask, attach, join, proof_of, sign
+from tests.reviews.evidence import metrics
 from tests.reviews.test_lapses import entries
 from tests.sealing import resealed
 
@@ -146,10 +147,23 @@ class TestSigning:
         assert set(refused.value.errors) == {f"conditions[0].{field}"}
         assert not review.current_round.sign_offs.exists()
 
-    def test_the_last_day_that_the_policy_allows_is_allowed(self, review: Review, alice: User, bob: User) -> None:
-        sign_with(review, "validator", bob, condition(alice, days=29.99))
+    def test_the_last_moment_that_the_policy_allows_is_allowed_and_now_is_not(
+        self, review: Review, alice: User, bob: User
+    ) -> None:
+        with time_machine.travel(timezone.now(), tick=False):
+            with pytest.raises(Invalid, match="a due date within 30 days"):
+                sign_with(review, "validator", bob, condition(alice, days=0))
+            sign_with(review, "validator", bob, condition(alice, days=30))
 
         assert Finding.objects.count() == 1
+
+    def test_a_thread_of_another_review_is_none(
+        self, review: Review, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User
+    ) -> None:
+        thread = open_thread(ask(make_candidate(), production, alice), "Explain the gap.", by=as_(carol))
+
+        with pytest.raises(Invalid, match="no such thread"):
+            sign_with(review, "validator", bob, condition(alice, thread=str(thread.uuid)))
 
     def test_the_owner_is_an_active_person(self, review: Review, alice: User, bob: User) -> None:
         User.objects.filter(pk=alice.pk).update(is_active=False)
@@ -239,6 +253,20 @@ class TestSettling:
         open_round(review, by=as_(alice))
 
         assert only_finding().state == "withdrawn"
+
+    def test_conditions_go_with_a_signature_that_the_approval_does_not_rest_on(
+        self, review: Review, alice: User, bob: User, carol: User, dave: User
+    ) -> None:
+        sign_with(review, "validator", bob, condition(alice))
+        attach(review.version, "metrics", metrics(0.86), by=alice)
+        join(dave, "Model validation")
+
+        sign(review, "validator", dave)
+        sign(review, "risk", carol)
+
+        assert review.current_round.state == Round.State.APPROVED
+        assert only_finding().state == "withdrawn"
+        assert "does not rest on" in only_finding().events.latest("pk").body
 
     def test_conditions_of_an_approval_stay_when_another_version_is_decided(
         self,

@@ -1,3 +1,4 @@
+import copy
 from datetime import timedelta
 
 import pytest
@@ -335,6 +336,40 @@ def test_stale_signature_never_counts_until_given_anew(review: Review, bob: User
 
     assert review.current_round.state == Round.State.APPROVED
     assert SignOff.objects.filter(withdrawn_at=None).count() == 2
+
+
+def test_round_keeps_the_subject_and_the_gates_of_its_newest_signature(
+    review: Review, bob: User, alice: User, carol: User
+) -> None:
+    sign(review, "validator", bob)
+    attach(review.version, "metrics", metrics(auc=0.86), by=alice)
+
+    sign(review, "risk", carol)
+
+    round_ = review.current_round
+    now = {one.gate.key: one.measured for one in examine(review.version, review.stage).gates}
+    assert round_.state == Round.State.OPEN
+    assert round_.subject_digest == current_subject(round_).digest
+    assert dict(round_.gate_results.values_list("key", "measured")) == now
+
+
+def test_round_keeps_the_subject_that_it_was_approved_on_when_an_objection_goes_away(
+    candidate: ModelVersion, production: Stage, alice: User, bob: User, carol: User, dave: User, erin: User
+) -> None:
+    content = copy.deepcopy(PolicyVersion.objects.get(policy__name="production-tier-1").content)
+    content["slots"][1]["answers_for"].remove("card")
+    publish("production-tier-1", content, author=make_author(erin), signer=make_signer(dave))
+    review = ask(candidate, production, alice)
+    asked = sign(review, "risk", carol, decision="request_changes", reason="Explain the age gap.")
+    sign(review, "risk", dave)
+    sign(review, "validator", bob)
+    registry_actions.revise_card(candidate, CARD | {"limitations": "Not for anyone under 18, ever."}, by=as_(alice))
+
+    withdraw_sign_off(asked, reason="It is explained.", by=as_(carol))
+
+    round_ = review.current_round
+    assert round_.state == Round.State.APPROVED
+    assert round_.subject_digest == current_subject(round_).digest
 
 
 def test_tags_and_description_are_outside_the_subject(review: Review, bob: User, alice: User) -> None:

@@ -13,7 +13,7 @@ from access.principal import Principal
 from foundation.refusals import Conflict, Forbidden
 from notices.models import Notification
 from reviews import clock
-from reviews.actions import withdraw_review
+from reviews.actions import withdraw_review, withdraw_sign_off
 from reviews.evaluation import examine
 from reviews.models import PolicyVersion, Review, Round
 from reviews.rulebook import rules_of
@@ -46,6 +46,20 @@ def test_nothing_is_signed_under_rules_that_are_not_in_force(
 
     assert refused.value.code == "policy-changed"
     assert "policy-changed" in {one.key for one in examine(review.version, review.stage).unmet}
+
+
+def test_nothing_is_approved_under_them_when_an_objection_goes_away(
+    review: Review, bob: User, carol: User, dave: User, erin: User
+) -> None:
+    asked = sign(review, "risk", carol, decision="request_changes", reason="Explain the age gap.")
+    sign(review, "risk", make_signer(dave))
+    sign(review, "validator", bob)
+    text = {**copy.deepcopy(shipped_policies()["production-tier-1"]), "valid_months": 6}
+    publish("production-tier-1", text, author=make_author(erin), signer=dave)
+
+    withdraw_sign_off(asked, reason="It is explained.", by=as_(carol))
+
+    assert review.current_round.state == Round.State.OPEN
 
 
 def test_the_clock_opens_the_next_round_under_the_new_rules(
