@@ -5,9 +5,11 @@ from __future__ import annotations
 import hmac
 import json
 import re
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -28,7 +30,7 @@ from audit.alerts import alerts
 from audit.anchors.protocol import SinkMisconfigured
 from audit.events import Action, Actor, Obj, Outcome
 from audit.models import StreamState
-from audit.queries import read
+from audit.queries import opened
 from audit.sequencer import Sequencer
 from audit.store import read_entry
 from audit.streaming import streamer
@@ -38,6 +40,7 @@ from audit.streaming.streamer import Streamer, resume, send
 from audit.streaming.syslog import SyslogDestination, message
 from tests.audit.conftest import happen
 from tests.audit.test_attacks import store_garbage
+from tests.audit.test_crash import ROOT, environment, python
 
 
 @dataclass
@@ -239,7 +242,7 @@ def test_an_entry_that_cannot_be_read_parks_the_stream(ledger: Sequencer, receiv
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"stream": "http"}, "lacks url"),
+        ({"stream": "http"}, "stream 1 of 1 in COUNTERSIGN_AUDIT_STREAMS: it lacks url"),
         ({"stream": "http", "url": "http://siem.example.org/"}, "https://"),
         ({"stream": "http", "url": "file:///etc/passwd"}, "https://|names a host"),
         ({"stream": "http", "url": "https://u:p@siem.example.org/"}, "no user or password"),
@@ -387,7 +390,7 @@ def test_nothing_in_an_entry_ends_a_message_or_leaves_its_field(sequencer: Seque
         after={"note": "one\r\ntwo"},
     )
     sequencer.tick()
-    one = read(0)
+    one = opened(0, read_entry(0) or b"")
     assert one is not None
 
     text = message(one, "origin with space/ledger")
@@ -448,3 +451,34 @@ def test_two_processes_move_the_position_once(ledger: Sequencer, receiver: Recei
     streamer._delivered(stale, 256)
 
     assert standing().position == 512
+
+
+# Killed.
+
+KILLS = [("looked", 1), ("taken", 1), ("taken", 2), ("committed", 1), ("taken", 1)]
+
+
+@pytest.mark.story
+@pytest.mark.django_db(transaction=True)
+def test_a_streamer_that_is_killed_loses_nothing_and_repeats_only_what_was_not_committed(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    def stream(point: str, times: int) -> int:
+        words = [sys.executable, "-m", "tests.audit.stream_killed", point, str(times), receiver.url]
+        done = subprocess.run(words, env=environment(tmp_path), cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode in {0, -signal.SIGKILL}, done.stderr
+        return done.returncode
+
+    python(tmp_path, "django", "migrate", "audit", "-v0")
+    python(tmp_path, "tests.audit.stream_killed", "fill", "1", receiver.url)
+
+    killed = [stream(point, times) for point, times in KILLS]
+    finished = stream("none", 1)
+
+    runs = [[event["id"] for event in json.loads(body)] for _, body in receiver.requests]
+    everything = [f"countersign.test/crash/{seq}" for seq in range(700)]
+    first, second, third = everything[:256], everything[256:512], everything[512:]
+    assert (killed, finished) == ([-signal.SIGKILL] * len(KILLS), 0)
+    # Taken and not committed: sent again, whole, under the same ids. Committed or never sent: once.
+    assert runs == [first, first, second, second, third, third]
+    assert list(dict.fromkeys(id_ for run in runs for id_ in run)) == everything
