@@ -69,6 +69,10 @@ class Environment(BaseSettings):
     max_file_bytes: int = 2 * 1024**3
     max_version_bytes: int = 4 * 1024**3
     max_version_files: int = 500
+    accel_prefix: str = Field(
+        default="",
+        description="an internal location of nginx that is var/artifacts/sha256/ (X-Accel-Redirect); empty: this process sends files",
+    )
     log_level: str = "INFO"
     trusted_proxies: int = Field(default=0, description="number of reverse proxies whose X-Forwarded-For is believed")
 

@@ -219,6 +219,7 @@ CACHES = {
 }
 ARTIFACT_DIR = VAR_DIR / "artifacts"
 DATASET_DIR = VAR_DIR / "datasets"
+ACCEL_PREFIX = ENV.accel_prefix
 MAX_FILE_BYTES = ENV.max_file_bytes
 MAX_VERSION_BYTES = ENV.max_version_bytes
 MAX_VERSION_FILES = ENV.max_version_files

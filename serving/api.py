@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
-from django.http import FileResponse, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.urls import reverse
+from django.conf import settings
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
@@ -16,15 +16,26 @@ from rest_framework.views import APIView
 
 from access.permissions import Permission, permit
 from access.principal import Principal
-from audit.actions import append_alone
-from audit.events import Action
-from foundation.dsse import envelope_digest
 from foundation.refusals import NotFound
+from registry.manifest import ManifestFile
 from serving.actions import pause_deployment, permit_worker, report_status, resume_deployment
 from serving.attestations import current_status, release_attestation
+from serving.byte_ranges import choose, is_held
 from serving.ledger_headers import ledger_headers
 from serving.models import Deployment
-from serving.pulls import Pull, PulledFile, PulledTar, allowed, find_file, tar_size
+from serving.pull_documents import pull_document, standing
+from serving.pulls import (
+    CHUNK_BYTES,
+    Pull,
+    PulledFile,
+    PulledTar,
+    allowed,
+    check_stored,
+    find_blob,
+    find_file,
+    record_proof,
+    tar_size,
+)
 from serving.queries import Resolved, assigned, attested, deployments_visible_to, find_deployment
 
 VERDICT_SECONDS: Final = 1
@@ -34,39 +45,60 @@ PURPOSE: Final = OpenApiParameter(
 STAGE: Final = OpenApiParameter(
     "stage", str, description="ask for an approval for this stage; without it, any stage's counts"
 )
+IF_NONE_MATCH: Final = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="the ETag of what is held: 304 while it is the newest"
+)
+RANGE: Final = OpenApiParameter(
+    "Range", str, OpenApiParameter.HEADER, description="`bytes=0-99`, several with commas (RFC 9110, section 14)"
+)
+IF_RANGE: Final = OpenApiParameter(
+    "If-Range", str, OpenApiParameter.HEADER, description="the ETag of what is held in part: all of it where it differs"
+)
+BYTES_PARAMETERS: Final = [PURPOSE, RANGE, IF_RANGE, IF_NONE_MATCH]
+PULL_RESPONSES: Final = {200: OpenApiTypes.OBJECT, 304: None}
+BYTES_RESPONSES: Final = {200: OpenApiTypes.BINARY, 206: OpenApiTypes.BINARY, 304: None, 412: None, 416: None}
 
 
 class AliasView(APIView):
     """What an alias stands for."""
 
-    @extend_schema(operation_id="resolve_alias", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="resolve_alias", parameters=[IF_NONE_MATCH], responses=PULL_RESPONSES)
     def get(self, request: Request, name: str, alias: str) -> HttpResponseBase:
-        """The approved version behind an alias: digest, files with their addresses, until when it is approved.
+        """The approved version behind an alias, with the proof: digest, files with their addresses, attestation, ledger.
 
         An alias of a stage resolves only while the approval is in force; a free alias only to a version that has one.
         """
-        resolved = allowed(name, alias=alias, by=_by(request))
-        etag = f'"{resolved.version.digest[:32]}-{envelope_digest(resolved.release)[:16]}"'
-        headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-        if request.headers.get("If-None-Match") == etag:
-            return HttpResponse(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
-        return Response(_resolved(resolved, alias), headers=headers)
+        return _document(request, allowed(name, alias=alias, by=_by(request)), alias)
+
+
+class VersionView(APIView):
+    """An approved version by its number."""
+
+    @extend_schema(operation_id="resolve_version", parameters=[STAGE, IF_NONE_MATCH], responses=PULL_RESPONSES)
+    def get(self, request: Request, name: str, number: int) -> HttpResponseBase:
+        """The same document as for an alias, while an approval of the version is in force."""
+        stage = request.query_params.get("stage", "")
+        return _document(request, allowed(name, version=number, stage_name=stage, by=_by(request)))
 
 
 class FileView(APIView):
     """One file of an approved version."""
 
-    @extend_schema(operation_id="pull_file", parameters=[PURPOSE], responses=OpenApiTypes.BINARY)
+    @extend_schema(operation_id="pull_file", parameters=BYTES_PARAMETERS, responses=BYTES_RESPONSES)
     def get(self, request: Request, name: str, number: int, path: str) -> HttpResponseBase:
-        """The bytes, with their SHA-256 as ETag and as Repr-Digest (RFC 9530)."""
+        """The bytes, with their SHA-256 as ETag and as Repr-Digest (RFC 9530); all of them, or the ranges that were asked for."""
         resolved = allowed(name, version=number, by=_by(request))
-        file = find_file(resolved.version, path)
-        headers = _download_headers(file.path.rsplit("/", 1)[-1], file.sha256)
-        if request.headers.get("If-None-Match") == headers["ETag"]:
-            return HttpResponse(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
-        headers["Content-Length"] = str(file.size)
-        pulled = PulledFile(_pull(request, resolved, path), file)
-        return FileResponse(pulled, headers=headers | ledger_headers(pulled.receipt))
+        return _send(request, resolved, find_file(resolved.version, path))
+
+
+class BlobView(APIView):
+    """One file of an approved version, by its digest."""
+
+    @extend_schema(operation_id="pull_blob", parameters=BYTES_PARAMETERS, responses=BYTES_RESPONSES)
+    def get(self, request: Request, name: str, number: int, sha256: str) -> HttpResponseBase:
+        """As by its path. The digest is what the signed manifest says, so a client knows what it has when it arrives."""
+        resolved = allowed(name, version=number, by=_by(request))
+        return _send(request, resolved, find_blob(resolved.version, sha256))
 
 
 class DownloadView(APIView):
@@ -96,12 +128,7 @@ class AttestationView(APIView):
         """
         resolved = attested(name, version=number, stage_name=request.query_params.get("stage", ""), by=_by(request))
         attestation = release_attestation(resolved.version, resolved.stage, resolved.release)
-        receipt = append_alone(
-            Action.VERSION_ATTEST,
-            by=_by(request),
-            obj=resolved.version.ledger_ref(),
-            after={"stage": resolved.stage.name, "release": envelope_digest(resolved.release)},
-        )
+        receipt = record_proof(resolved, by=_by(request))
         return Response(attestation, headers={"Cache-Control": "private, no-cache"} | ledger_headers(receipt))
 
 
@@ -218,8 +245,48 @@ def _by(request: Request) -> Principal:
     return principal
 
 
-def _pull(request: Request, resolved: Resolved, path: str) -> Pull:
-    return Pull(resolved.version, path, _by(request), request.headers.get("X-Purpose", ""))
+def _pull(request: Request, resolved: Resolved, path: str, range_: str = "") -> Pull:
+    return Pull(resolved.version, path, _by(request), request.headers.get("X-Purpose", ""), range_)
+
+
+def _document(request: Request, resolved: Resolved, alias: str = "") -> HttpResponseBase:
+    """The pull document, or 304 for who holds it; on record before it leaves."""
+    now = standing(resolved)
+    held = is_held(now.etag, request.headers.get("If-None-Match", ""))
+    document = None if held else pull_document(now, alias)
+    receipt = record_proof(resolved, by=_by(request), alias=alias, held=held)
+    headers = {"ETag": now.etag, "Cache-Control": "private, no-cache"} | ledger_headers(receipt)
+    if document is None:
+        return HttpResponse(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    return Response(document, headers=headers)
+
+
+def _send(request: Request, resolved: Resolved, file: ManifestFile) -> HttpResponseBase:
+    """What of the file was asked for, by whoever sends it best: this process, or the proxy in front of it."""
+    headers = _download_headers(file.path.rsplit("/", 1)[-1], file.sha256)
+    chosen = choose(file.size, headers["ETag"], request.headers, request.method or "")
+    pull = _pull(request, resolved, file.path, chosen.range)
+    headers |= chosen.headers
+    if request.method == "HEAD" or not chosen.sends:
+        check_stored(file)
+        receipt = pull.record_read(request.method or "", chosen.status)
+        return HttpResponse(status=chosen.status, headers=headers | ledger_headers(receipt))
+    if settings.ACCEL_PREFIX and "Range" not in request.headers:
+        check_stored(file)
+        del headers["Content-Length"]  # the proxy sets it when it has opened the file
+        headers["X-Accel-Redirect"] = f"{settings.ACCEL_PREFIX.rstrip('/')}/{file.sha256[:2]}/{file.sha256}"
+        return HttpResponse(headers=headers | ledger_headers(pull.record("handed_over", file.size)))
+    return OnItsWay(PulledFile(pull, file, chosen), chosen.status, headers)
+
+
+class OnItsWay(StreamingHttpResponse):
+    """A file that a server may send with `sendfile`, and this process in parts where it cannot."""
+
+    block_size: Final = CHUNK_BYTES
+
+    def __init__(self, pulled: PulledFile, status_code: int, headers: dict[str, str]) -> None:
+        super().__init__(pulled, status=status_code, headers=headers | ledger_headers(pulled.receipt))
+        self.file_to_stream = pulled
 
 
 def _reason(request: Request) -> str:
@@ -236,26 +303,6 @@ def _download_headers(filename: str, sha256: str) -> dict[str, str]:
         "ETag": f'"{sha256}"',
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:",
         "Cache-Control": "private, no-cache",
-    }
-
-
-def _resolved(resolved: Resolved, alias: str) -> dict[str, Any]:
-    version = resolved.version
-    here = {"name": version.model.name, "number": version.number}
-    return {
-        "model": version.model.name,
-        "alias": alias,
-        "version": version.number,
-        "stage": resolved.stage.name,
-        "digest": version.digest,
-        "size": version.size_bytes,
-        "approved_until": resolved.approval.valid_until,
-        "files": [
-            file.row() | {"url": reverse("serving-api:file", kwargs=here | {"path": file.path})}
-            for file in version.files
-        ],
-        "download": reverse("serving-api:download", kwargs=here),
-        "attestation": f"{reverse('serving-api:attestation', kwargs=here)}?stage={resolved.stage.name}",
     }
 
 

@@ -8,6 +8,8 @@ app_name = "serving-api"
 
 urlpatterns = [
     path("models/<str:name>/aliases/<str:alias>", api.AliasView.as_view(), name="alias"),
+    path("models/<str:name>/versions/<int:number>", api.VersionView.as_view(), name="version"),
+    path("models/<str:name>/versions/<int:number>/blobs/<str:sha256>", api.BlobView.as_view(), name="blob"),
     path("models/<str:name>/versions/<int:number>/files/<path:path>", api.FileView.as_view(), name="file"),
     path("models/<str:name>/versions/<int:number>/download", api.DownloadView.as_view(), name="download"),
     path("models/<str:name>/versions/<int:number>/attestation", api.AttestationView.as_view(), name="attestation"),

@@ -65,17 +65,22 @@ def release_attestation(version: ModelVersion, stage: Stage, release: Mapping[st
 
 
 def current_status() -> Envelope:
+    """The status snapshot that stands, as the registry signed it."""
+    envelope: Envelope = current_snapshot().envelope
+    return envelope
+
+
+def current_snapshot() -> StatusSnapshot:
     """The status snapshot that stands: signed anew when something was revoked since, or after ten minutes; good for an hour."""
     now, revoked = timezone.now(), _revoked()
     latest = StatusSnapshot.objects.order_by("-counter").first()
     if latest and latest.revoked_digest == digest_of(revoked) and now < latest.issued_at + RENEW_AFTER:
-        envelope: Envelope = latest.envelope
-        return envelope
+        return latest
     return _issue_status()
 
 
 @transaction.atomic
-def _issue_status() -> Envelope:
+def _issue_status() -> StatusSnapshot:
     # The counter's row is locked before the revocations are read: a snapshot with a higher number never knows of fewer.
     counter = StatusCounter.next()
     now, revoked = timezone.now(), _revoked()
@@ -92,11 +97,11 @@ def _issue_status() -> Envelope:
         ),
         registry_signer(),
     )
-    StatusSnapshot.objects.create(
+    snapshot = StatusSnapshot.objects.create(
         counter=counter, envelope=envelope, revoked_digest=digest_of(revoked), issued_at=now, expires_at=expires
     )
     StatusSnapshot.objects.filter(counter__lt=counter).delete()
-    return envelope
+    return snapshot
 
 
 def _revoked() -> list[str]:

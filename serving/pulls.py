@@ -5,19 +5,23 @@ The approval is asked for again at every request, so an address that was good ye
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from access.principal import Principal
 from audit.actions import Receipt, append_alone
 from audit.events import Action, Obj, Outcome
+from foundation.dsse import envelope_digest
 from foundation.refusals import Conflict, Forbidden, NotFound, Unavailable
 from registry.manifest import ManifestFile
 from registry.models import ModelVersion
 from registry.store import ArtifactStore
+from serving.byte_ranges import Chosen, Span
 from serving.queries import Resolved, resolve
 
 CHUNK_BYTES: Final = 1024**2
@@ -25,15 +29,22 @@ CHUNK_BYTES: Final = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """One fetch by one caller: of `path`, or of everything when it is empty. `purpose` is what the caller declared."""
+    """One fetch by one caller: of `path`, or of everything when it is empty. `purpose` is what the caller declared.
+
+    `range` is what of the file was asked for, as `bytes=0-99,200-299`; empty for all of it.
+    """
 
     version: ModelVersion
     path: str
     by: Principal
     purpose: str = ""
+    range: str = ""
 
     def record(self, step: str, size: int = 0) -> Receipt:
-        """Put a step on record: `begun`, `completed`, or `broken_off` with the bytes that left until then."""
+        """Put a step on record: `begun`, `completed`, or `broken_off` with the bytes that left until then.
+
+        `handed_over`: the proxy in front sends the bytes, and nobody here sees how many of them arrive.
+        """
         return append_alone(
             Action.VERSION_PULL,
             by=self.by,
@@ -45,7 +56,17 @@ class Pull:
                 "bytes": size,
                 "digest": self.version.digest,
                 "purpose": self.purpose[:200],
+                **({"range": self.range} if self.range else {}),
             },
+        )
+
+    def record_read(self, method: str, status: int) -> Receipt:
+        """Put on record that the file was asked about and no byte of it left: a HEAD, or a copy that was confirmed or refused."""
+        return append_alone(
+            Action.VERSION_VIEW,
+            by=self.by,
+            obj=self.version.ledger_ref(),
+            after={"path": self.path, "method": method, "answer": str(int(status)), "digest": self.version.digest},
         )
 
 
@@ -68,6 +89,21 @@ def allowed(
         raise
 
 
+def record_proof(resolved: Resolved, *, by: Principal, alias: str = "", held: bool = False) -> Receipt:
+    """Put on record that `by` took the proof that a version is approved, or was told that the one they hold is the newest (`held`)."""
+    return append_alone(
+        Action.VERSION_ATTEST,
+        by=by,
+        obj=resolved.version.ledger_ref(),
+        after={
+            "stage": resolved.stage.name,
+            "release": envelope_digest(resolved.release),
+            **({"alias": alias} if alias else {}),
+            **({"held": True} if held else {}),
+        },
+    )
+
+
 def find_file(version: ModelVersion, path: str) -> ManifestFile:
     """The file of the version's manifest with exactly this path; nothing else can be asked for."""
     file = version.file(path)
@@ -76,21 +112,69 @@ def find_file(version: ModelVersion, path: str) -> ManifestFile:
     return file
 
 
-class PulledFile:
-    """One file on its way to a caller; closing it puts on record how much of it left."""
+def find_blob(version: ModelVersion, sha256: str) -> ManifestFile:
+    """The first file of the version's manifest with this digest; the bytes are the same under each of its names."""
+    file = next((one for one in version.files if one.sha256 == sha256), None)
+    if file is None:
+        raise NotFound(
+            f"{version.model.name} version {version.number} has no file with the SHA-256 {sha256[:64]}.",
+            code="file-unknown",
+        )
+    return file
 
-    def __init__(self, pull: Pull, file: ManifestFile, store: ArtifactStore | None = None) -> None:
-        self._pull, self._file = pull, file
+
+def check_stored(file: ManifestFile, store: ArtifactStore | None = None) -> None:
+    """Return when the file's bytes are there in their size; raises `Unavailable`."""
+    if (store or ArtifactStore()).size(file.sha256) != file.size:
+        raise Unavailable(
+            f"The stored bytes of {file.path} are missing or damaged; nothing of it is handed out. Ask an administrator to restore "
+            "them from a backup.",
+            code="artifact-damaged",
+        )
+
+
+class PulledFile:
+    """One file, or some ranges of it, on its way to a caller; closing it puts on record how much of the file left.
+
+    Where one stretch of the file is the whole body, a server may send it past `read` with `sendfile`: it then says by `seek` how
+    far it came (as `socket.sendfile` does).
+    """
+
+    def __init__(
+        self, pull: Pull, file: ManifestFile, chosen: Chosen | None = None, store: ArtifactStore | None = None
+    ) -> None:
+        self._pull = pull
+        self._chosen = chosen or Chosen(HTTPStatus.OK, (Span(0, file.size - 1),) if file.size else (), file.size)
         self._stream = _open(store or ArtifactStore(), file)
+        self._parts = self._chosen.spans if self._chosen.boundary else ()
+        self._span = Span(0, -1) if self._parts else next(iter(self._chosen.spans), Span(0, -1))
+        self._stream.seek(self._span.first)
+        self._next = 0
+        self._left = self._span.length
         self._sent = 0
         self._closed = False
         self.receipt = pull.record("begun")
 
     def read(self, size: int = CHUNK_BYTES) -> bytes:
-        """Up to `size` bytes; nothing at the end."""
-        chunk = self._stream.read(size)
+        """Up to `size` bytes of the body, or the head of one of its parts; nothing at the end."""
+        if not self._left:
+            return self._next_part()
+        chunk = self._stream.read(min(size, self._left))
+        self._left -= len(chunk)
         self._sent += len(chunk)
         return chunk
+
+    def fileno(self) -> int:
+        """The open file, positioned at the first byte of the body; only where the body is one stretch of it."""
+        if self._parts:
+            raise io.UnsupportedOperation("A body of several parts is not one stretch of a file.")
+        return self._stream.fileno()
+
+    def seek(self, position: int) -> int:
+        """Say that everything of the file before `position` has left, without `read`."""
+        self._sent = position - self._span.first
+        self._left = self._span.length - self._sent
+        return self._stream.seek(position)
 
     def close(self) -> None:
         """Let go of the file and record the end of the pull, once."""
@@ -98,7 +182,7 @@ class PulledFile:
             return
         self._closed = True
         self._stream.close()
-        self._pull.record("completed" if self._sent == self._file.size else "broken_off", self._sent)
+        self._pull.record("completed" if self._sent == self._chosen.file_bytes else "broken_off", self._sent)
 
     def __enter__(self) -> Self:
         return self
@@ -111,6 +195,18 @@ class PulledFile:
     def __iter__(self) -> Iterator[bytes]:
         while chunk := self.read():
             yield chunk
+
+    def _next_part(self) -> bytes:
+        """Go on to the next part of a body of several, and give what stands before it, or at the end."""
+        self._next += 1
+        if not self._parts or self._next > len(self._parts) + 1:
+            return b""
+        if self._next > len(self._parts):
+            return self._chosen.end
+        self._span = self._parts[self._next - 1]
+        self._stream.seek(self._span.first)
+        self._left = self._span.length
+        return self._chosen.part(self._span)
 
 
 class PulledTar:
@@ -166,10 +262,5 @@ def _padded(size: int) -> int:
 
 
 def _open(store: ArtifactStore, file: ManifestFile) -> BinaryIO:
-    if store.size(file.sha256) != file.size:
-        raise Unavailable(
-            f"The stored bytes of {file.path} are missing or damaged; nothing of it is handed out. Ask an administrator to restore "
-            "them from a backup.",
-            code="artifact-damaged",
-        )
+    check_stored(file, store)
     return store.open(file.sha256)
