@@ -7,13 +7,16 @@ from base64 import b64decode
 from datetime import datetime, timedelta
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from access.models import User
 from audit.models import Pending
 from foundation.refusals import Conflict
 from notices.models import Notification
+from registry.actions import set_alias
 from registry.models import Alias, ModelVersion, Stage
+from reviews.actions import request_review
 from reviews.clock import CLOCK
 from reviews.lapses import lapse
 from reviews.models import Approval, Lapse, Review
@@ -23,7 +26,7 @@ from reviews.revocation import revoke
 from serving.attestations import current_status
 from serving.verification import version_id
 from tests.conftest import as_
-from tests.reviews.conftest import MakeApproved, ask, proof_of
+from tests.reviews.conftest import MakeApproved, MakeCandidate, approve, ask, proof_of, sign
 
 pytestmark = pytest.mark.django_db
 
@@ -98,6 +101,54 @@ def test_alias_of_another_version_stays(
 
     assert Alias.objects.get(stage=production).version == second
     assert ModelVersion.objects.get(pk=standing.version_id).state == ModelVersion.State.EXPIRED
+
+
+@pytest.fixture
+def renewed(standing: Approval, alice: User, bob: User, carol: User) -> Approval:
+    """A second approval of the same version for the same stage, by which it holds it since."""
+    soon = standing.valid_until - timedelta(days=40)
+    with time_machine.travel(soon, tick=False):
+        approve(request_review(standing.version, standing.stage, why="Anew.", by=as_(alice)), bob, carol)
+    return Approval.objects.latest("pk")
+
+
+def test_alias_goes_with_the_approval_by_which_it_is_held(
+    standing: Approval, renewed: Approval, production: Stage
+) -> None:
+    over = renewed.pulls_until
+    end(standing, over)
+    before = Alias.objects.filter(stage=production).exists()
+    end(renewed, over)
+
+    assert (before, Alias.objects.filter(stage=production).exists()) == (True, False)
+
+
+def test_alias_stays_while_an_earlier_approval_of_it_is_in_force(
+    standing: Approval, renewed: Approval, production: Stage
+) -> None:
+    now = renewed.approved_at + timedelta(days=1)
+    with time_machine.travel(now, tick=False):
+        end(renewed, now)
+
+    assert approval_in_force(standing.version, production, now) == standing
+    assert Alias.objects.get(stage=production).version == standing.version
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["which it holds", "which another version holds"])
+def test_version_stays_live_by_another_stage_alone(
+    standing: Approval, make_candidate: MakeCandidate, alice: User, bob: User, rita: User, stays: bool
+) -> None:
+    version, staging = standing.version, Stage.objects.get(name="staging")
+    set_alias(version.model, "fallback", version, by=as_(alice))
+    for one in (version, make_candidate(auc=0.86)):
+        sign(ask(one, staging, alice), "reviewer", bob)
+        if stays is (one == version):
+            promote(one, staging, by=as_(rita))
+
+    end(standing)
+
+    live = ModelVersion.objects.get(pk=version.pk).state == ModelVersion.State.LIVE
+    assert live is stays
 
 
 def test_revoked_approval_cannot_lapse(standing: Approval, carol: User) -> None:

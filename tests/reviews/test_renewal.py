@@ -16,14 +16,16 @@ from notices.models import Notification
 from registry.models import Alias, ModelVersion, Promotion, Stage
 from registry.releases import read_release
 from reviews.actions import request_review, withdraw_review
+from reviews.break_glass import ask as ask_ahead
+from reviews.break_glass import second
 from reviews.clock import CLOCK, tick
 from reviews.models import Approval, Grace, Lapse, PolicyVersion, Reminder, Review
 from reviews.promotion import champion_before, promote, roll_back
 from reviews.proof import why_unsound
 from reviews.queries import approval_in_force
-from reviews.renewal import end_grace, give_grace, recertify, remind
+from reviews.renewal import end_grace, give_grace, recertifications, recertify, remind, reminders
 from tests.conftest import as_
-from tests.reviews.conftest import MakeApproved, approve, attach, proof_of
+from tests.reviews.conftest import MakeApproved, MakeCandidate, approve, ask, attach, proof_of
 from tests.reviews.evidence import metrics
 from tests.reviews.publishing import make_author, publish
 from tests.reviews.test_lapses import entries
@@ -141,6 +143,13 @@ class TestPullsAfterTheEnd:
 
         assert (between, live(longer.version, production)) == (True, False)
 
+    def test_nobody_is_reminded_or_asked_anew_once_it_has_ended(self, longer: Approval) -> None:
+        assert reminders(longer.valid_until - SECOND)
+        assert recertifications(longer.valid_until - SECOND)
+
+        assert not reminders(longer.valid_until)
+        assert not recertifications(longer.valid_until)
+
     def test_rows_do_not_make_pulls_longer(self, longer: Approval, production: Stage) -> None:
         signed = longer.pulls_until
         Approval.objects.filter(pk=longer.pk).update(pulls_until=signed + timedelta(days=90))
@@ -200,6 +209,14 @@ class TestReminders:
 
         assert (early, self.days()) == ([], [7])
 
+    def test_clock_has_nothing_to_do_before_the_first_day_and_after_it_was_told(self, standing: Approval) -> None:
+        first = standing.valid_until - timedelta(days=60)
+
+        assert not reminders(first - SECOND)
+        assert reminders(first)
+        at(first)
+        assert not reminders(first)
+
     def test_only_those_who_may_ask_for_a_review_remind_of_it(self, standing: Approval, root: User) -> None:
         with pytest.raises(Forbidden, match="request_review"):
             remind(standing, 30, standing.valid_until - timedelta(days=30), by=as_(root))
@@ -242,6 +259,61 @@ class TestRecertification:
 
         assert Review.objects.filter(renews=standing).count() == 1
         assert recertify(standing, first, by=CLOCK) is None
+
+    def test_clock_has_nothing_to_do_once_it_was_opened(self, standing: Approval, alice: User) -> None:
+        first = standing.valid_until - timedelta(days=60)
+        assert recertifications(first)
+        at(first)
+        assert not recertifications(first)
+        with time_machine.travel(first, tick=False):
+            withdraw_review(Review.objects.get(renews=standing), by=as_(alice))
+
+        assert not recertifications(first)
+
+    @pytest.mark.parametrize("days", [20, 60])
+    def test_approval_that_is_no_longer_than_the_reminding_is_not_renewed_at_once(
+        self, standing: Approval, days: int
+    ) -> None:
+        end = standing.approved_at + timedelta(days=days)
+        Approval.objects.filter(pk=standing.pk).update(valid_until=end, pulls_until=end)
+
+        assert not recertifications(standing.approved_at + timedelta(days=1))
+
+    def test_what_no_policy_asks_for_any_more_is_not_renewed(
+        self, standing: Approval, put_in_force: PutInForce
+    ) -> None:
+        put_in_force(applies_to={"stage": "production", "tiers": [3]})
+
+        assert not recertifications(standing.valid_until - timedelta(days=60))
+
+    def test_what_is_live_ahead_of_its_review_is_neither_reminded_of_nor_renewed(
+        self,
+        make_candidate: MakeCandidate,
+        production: Stage,
+        put_in_force: PutInForce,
+        alice: User,
+        carol: User,
+        rita: User,
+    ) -> None:
+        ahead = PolicyVersion.objects.get(policy__name="production-tier-1").content["break_glass"]
+        put_in_force(remind_days=[1], break_glass=ahead | {"hours": 48})
+        review = ask(make_candidate(), production, alice)
+        case = ask_ahead(
+            review.version,
+            production,
+            reason="outage",
+            text="The live version refuses everybody.",
+            hours=48,
+            reauthentication=proof_of(rita),
+            by=as_(rita),
+        )
+        second(case, reauthentication=proof_of(carol), by=as_(carol))
+        withdraw_review(review, by=as_(alice))
+        moment = Approval.objects.get().valid_until - timedelta(days=1)
+
+        assert live(review.version, production)
+        assert not reminders(moment)
+        assert not recertifications(moment)
 
     def test_anybody_who_may_request_reviews_may_do_it_from_then_on(
         self, standing: Approval, production: Stage, alice: User
