@@ -49,7 +49,7 @@ def told(what: str) -> Iterator[None]:
 
 def trouble(error: OSError, what: str) -> LocalTrouble:
     """The sentence for a failure of this machine's disk."""
-    where = f" ({error.filename})" if error.filename else ""
+    where = f" ({error.filename})" if error.filename and str(error.filename) not in what else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LocalTrouble(
             f"There is no space left to {what}{where}. Free some, or point XDG_CACHE_HOME and the target at another disk; what was "
@@ -61,6 +61,8 @@ def trouble(error: OSError, what: str) -> LocalTrouble:
             f"You may not {what}{where}: {error.strerror}. Choose another folder or ask for the right to write there.",
             reason="permission",
         )
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        return LocalTrouble(f"Something else is in the way to {what}{where}: {error.strerror}.", reason="in-the-way")
     return LocalTrouble(f"This machine could not {what}{where}: {error.strerror or error}.", reason="local")
 
 

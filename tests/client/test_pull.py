@@ -368,17 +368,30 @@ def test_a_refreshed_folder_has_the_newest_proof(registry: Registry, stand_in: S
     assert countersign.verify(tmp_path / "model").release.status.counter == 20
 
 
-def test_no_space_is_told_with_what_to_do(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("countersign.registry.Cache.copy", _full)
+@pytest.mark.parametrize("full", ["cache", "target"])
+def test_no_space_is_told_with_what_to_do(
+    stand_in: StandIn, key_file: Path, home: Path, tmp_path: Path, full: str
+) -> None:
+    """On a real file system that is full: a small one is mounted in a name space of its own."""
+    stand_in.files = big()
+    places = {"cache": home / "XDG_CACHE_HOME", "target": tmp_path / "target"}
+    places[full].mkdir(parents=True)
+    mounted = f'mount -t tmpfs -o size=400k none "{places[full]}" && '
+    if subprocess.run(["unshare", "-rm", "sh", "-c", f"{mounted}true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    command = (
+        f'"{sys.executable}" -m countersign pull credit@production "{places["target"]}/model"; echo "code $?"; ls -A'
+    )
 
-    with pytest.raises(LocalTrouble, match="no space left"):
-        registry.pull("credit@production", tmp_path / "model")
+    ended = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", f"{mounted}{command} {places['target']}"],
+        env=os.environ
+        | {"COUNTERSIGN_URL": stand_in.url, "COUNTERSIGN_TOKEN": TOKEN, "COUNTERSIGN_KEY": str(key_file)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
-    assert not (tmp_path / "model").exists()
-
-
-def _full(*_: object) -> bool:
-    from countersign import places
-
-    with places.told("write the model"):
-        raise OSError(28, "No space left on device")
+    assert "no space left" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout.split("code ")[1].split() == ["5"]
