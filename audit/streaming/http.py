@@ -1,21 +1,18 @@
 """A destination over HTTP: one POST for each batch, as JSON lines or as a CloudEvents batch (CloudEvents 1.0.2, HTTP binding, 3.3).
 
-The address is the settings' own. It is https with the certificate checked (http to the loopback alone), holds no credentials, is asked
-without a proxy, and redirects are not followed: whoever answers cannot send the entries elsewhere.
+The address is the settings' own, so it may lead into the installation's own network. It is https with the certificate checked (http to
+the loopback alone), holds no credentials, is asked without a proxy, and redirects are not followed (`foundation.outgoing`): whoever
+answers cannot send the entries elsewhere.
 """
 
 from __future__ import annotations
 
 import hmac
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import ip_address
 from typing import Final
-
-import httpx
 
 from audit import keys
 from audit.anchors.protocol import Options, SinkMisconfigured, required
@@ -23,10 +20,10 @@ from audit.formats import cloud_event, json_line
 from audit.formats.cloudevents import event_id
 from audit.queries import LoggedEntry
 from audit.streaming.protocol import Parked, TryAgain
+from foundation.outgoing import BadAddress, NoAnswer, checked_url, post
 
-TIMEOUT_SECONDS: Final = 15.0
-LONGEST_WAIT_SECONDS: Final = 3_600.0
 _LATER: Final = frozenset({408, 429})
+_ELSEWHERE: Final = range(300, 400)
 
 
 def _lines(batch: Sequence[LoggedEntry]) -> bytes:
@@ -69,26 +66,18 @@ class HttpDestination:
         content_type, encode = _FORMATS[self.format]
         body = encode(batch)
         try:
-            answer = self._post(body, self._headers(content_type, body, batch))
-        except (httpx.HTTPError, ssl.SSLError, OSError) as error:
-            raise TryAgain(f"it does not answer: {type(error).__name__} {error}".strip()) from error
-        if answer.is_success:
+            answer = post(self.url, body, self._headers(content_type, body, batch), reach=None, ca=self.ca)
+        except (NoAnswer, BadAddress) as error:
+            raise TryAgain(f"it does not answer: {error}") from error
+        if answer.accepted:
             return
-        if answer.status_code in _LATER or answer.is_server_error:
-            raise TryAgain(f"it answered {answer.status_code}", _retry_after(answer))
-        if answer.is_redirect:
+        if answer.status in _LATER or answer.status >= 500:
+            raise TryAgain(f"it answered {answer.status}", answer.retry_after)
+        if answer.status in _ELSEWHERE:
             raise Parked(
-                f"it answered {answer.status_code} and would send the entries elsewhere: name the address that takes them"
+                f"it answered {answer.status} and would send the entries elsewhere: name the address that takes them"
             )
-        raise Parked(f"it refuses the batch with {answer.status_code}")
-
-    def _post(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
-        trusted = ssl.create_default_context(cafile=self.ca or None)
-        with (
-            httpx.Client(verify=trusted, trust_env=False, follow_redirects=False, timeout=TIMEOUT_SECONDS) as client,
-            client.stream("POST", self.url, content=body, headers=headers) as answer,
-        ):
-            return answer  # its body is not read: nothing in it is believed
+        raise Parked(f"it refuses the batch with {answer.status}")
 
     def _headers(self, content_type: str, body: bytes, batch: Sequence[LoggedEntry]) -> dict[str, str]:
         origin = keys.origin()
@@ -105,24 +94,6 @@ class HttpDestination:
 
 def _check(name: str, url: str) -> None:
     try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise SinkMisconfigured(f"url of the stream {name}: {error}") from error
-    if not address.host or address.userinfo:
-        raise SinkMisconfigured(f"url of the stream {name} names a host and no user or password: use token or hmac_key")
-    if address.scheme != "https" and not (address.scheme == "http" and is_loopback(address.host)):
-        raise SinkMisconfigured(f"url of the stream {name} begins with https:// (http:// only on this machine)")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _retry_after(answer: httpx.Response) -> float:
-    """The seconds that the receiver asks for; 0 for none or a date."""
-    text = answer.headers.get("Retry-After", "")
-    return min(float(text), LONGEST_WAIT_SECONDS) if text.isdecimal() and text.isascii() else 0.0
+        checked_url(url)
+    except BadAddress as error:
+        raise SinkMisconfigured(f"url of the stream {name} {error}") from error

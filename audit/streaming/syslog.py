@@ -19,8 +19,8 @@ from audit.anchors.protocol import Options, SinkMisconfigured, required
 from audit.events import Outcome
 from audit.formats.cloudevents import event_id
 from audit.queries import LoggedEntry
-from audit.streaming.http import is_loopback
 from audit.streaming.protocol import Parked, TryAgain
+from foundation.outgoing import is_loopback
 
 TIMEOUT_SECONDS: Final = 15.0
 LOG_AUDIT: Final = 13
