@@ -216,7 +216,7 @@ def test_a_stranger_needs_the_key_and_nothing_else(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "stranger"))
 
     assert countersign.verify(folder, key=key_file).release.model == "credit"
-    with pytest.raises(Misused, match="--key registry.pub"):
+    with pytest.raises(Misused, match=r"--key registry\.pub"):
         countersign.verify(folder)
 
 

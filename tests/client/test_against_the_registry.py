@@ -1,0 +1,179 @@
+"""The client against the registry itself: what it pulls, registers and asks, over HTTP, with its proofs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.test import override_settings
+from pytest_django.live_server_helper import LiveServer
+
+import countersign
+from access.models import User
+from audit.entries import Entry
+from audit.queries import Filter, entries
+from audit.sequencer import Sequencer
+from countersign import NotProven, Refused, Registry
+from countersign.cli import main
+from jobs.models import Job
+from jobs.work import perform
+from registry.models import ModelVersion, RegisteredModel
+from tests.audit.conftest import happen, ledger_of_its_own, sequencer
+from tests.reviews.conftest import candidate, make_candidate
+from tests.serving.conftest import registrar_token, released, withdraw_approval
+from tests.serving.tiny_models import tiny
+
+__all__ = ["candidate", "ledger_of_its_own", "make_candidate", "registrar_token", "released", "sequencer"]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def signed(sequencer: Sequencer, released: ModelVersion) -> ModelVersion:
+    """Version 1 of `credit`, live, and the ledger signed up to its promotion."""
+    sequencer.tick()
+    return released
+
+
+@pytest.fixture
+def open_registry(live_server: LiveServer, scorer_token: str) -> Registry:
+    """The registry, its keys trusted as it shows them."""
+    return Registry(live_server.url, token=scorer_token, trust_on_first_use=True)
+
+
+def pulls() -> list[Entry]:
+    return [one for one in entries(Filter(action="version.pull")) if one.outcome == "ok"]
+
+
+def test_a_version_is_pulled_with_the_proof_of_its_people_and_its_promotion(
+    open_registry: Registry, signed: ModelVersion, tmp_path: Path
+) -> None:
+    found = open_registry.pull("credit@champion", tmp_path / "model", purpose="nightly scoring")
+
+    assert (found.release.version, found.release.digest) == (1, signed.digest)
+    assert found.entry is not None
+    assert len(found.release.sign_offs) == 2
+    assert {path.relative_to(tmp_path / "model").as_posix() for path in (tmp_path / "model").rglob("*") if path.is_file()} == {
+        ".countersign/pull.json",
+        *(file.path for file in signed.files),
+    }
+    assert countersign.verify(tmp_path / "model").release.digest == signed.digest
+
+
+def test_the_ledger_is_held_to_what_it_showed_before(
+    open_registry: Registry, signed: ModelVersion, sequencer: Sequencer, tmp_path: Path
+) -> None:
+    open_registry.pull("credit@champion", tmp_path / "model")
+    before = open_registry.seen().head
+    happen(40)
+    sequencer.tick()
+
+    found = open_registry.pull("credit/1", tmp_path / "model", stage="production")
+
+    assert before is not None
+    assert found.ledger_size is not None
+    assert found.ledger_size > before.tree.size + 39
+
+
+def test_a_revoked_version_is_refused_online_and_by_what_was_kept(
+    open_registry: Registry, signed: ModelVersion, carol: User, tmp_path: Path
+) -> None:
+    open_registry.pull("credit@champion", tmp_path / "model")
+    withdraw_approval(signed, carol)
+
+    with pytest.raises(Refused) as refusal:
+        open_registry.pull("credit/1", tmp_path / "model")
+    with pytest.raises(Refused):
+        open_registry.refresh(tmp_path / "model")
+
+    assert refusal.value.reason == "revoked"
+
+
+def test_a_version_without_signatures_is_refused_with_what_is_missing(
+    open_registry: Registry, candidate: ModelVersion, tmp_path: Path
+) -> None:
+    open_registry.seen()
+
+    with pytest.raises(Refused) as refusal:
+        open_registry.pull("credit/1", tmp_path / "model")
+
+    assert refusal.value.status == 409
+    assert refusal.value.unmet
+    assert "/models/credit/v/1/" in refusal.value.link
+
+
+def test_why_tells_what_stands_in_the_way(
+    live_server: LiveServer,
+    scorer_token: str,
+    candidate: ModelVersion,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COUNTERSIGN_URL", live_server.url)
+    monkeypatch.setenv("COUNTERSIGN_TOKEN", scorer_token)
+
+    code = main(["why", "credit", "--stage", "production"])
+
+    said = capsys.readouterr().out
+    assert code == 3
+    assert "credit cannot go to production yet" in said
+    assert f"{live_server.url}/models/credit/v/1/" in said or "http" in said
+
+
+def test_why_is_silent_for_what_is_live(open_registry: Registry, signed: ModelVersion) -> None:
+    assert [one.title for one in open_registry.why("credit@champion") if one.blocks] == []
+
+
+def test_a_folder_is_registered_and_admitted(
+    live_server: LiveServer, registrar_token: str, model: RegisteredModel, tmp_path: Path
+) -> None:
+    for path, content in tiny().items():
+        (tmp_path / "model" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "model" / path).write_bytes(content)
+    with Registry(live_server.url, token=registrar_token) as registry:
+        version = registry.register("credit", tmp_path / "model", description="By the client.", wait_seconds=0)
+        for uuid in Job.objects.filter(state=Job.State.QUEUED).values_list("uuid", flat=True):
+            perform(uuid, worker="tests")
+        found = registry.version(f"credit/{version['number']}")
+
+    assert found["state"] == "registered"
+    assert found["description"] == "By the client."
+    assert {file["path"] for file in found["files"]} == set(tiny())
+
+
+def test_a_folder_with_a_link_is_not_sent(live_server: LiveServer, registrar_token: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "MLmodel").symlink_to("/etc/hostname")
+
+    with Registry(live_server.url, token=registrar_token) as registry, pytest.raises(countersign.Misused, match="is a link"):
+        registry.register("credit", tmp_path / "model")
+
+
+def test_what_admission_refuses_is_told(
+    live_server: LiveServer, registrar_token: str, model: RegisteredModel, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "evil.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with Registry(live_server.url, token=registrar_token) as registry:
+        version = registry.register("credit", tmp_path / "model", wait_seconds=0)
+        for uuid in Job.objects.filter(state=Job.State.QUEUED).values_list("uuid", flat=True):
+            perform(uuid, worker="tests")
+
+        with pytest.raises(Refused, match="was refused at admission"):
+            countersign.registry.uploads.await_admission(registry._session, "credit", version["number"], seconds=5)
+
+
+def test_another_registry_under_the_same_address_is_noticed(
+    open_registry: Registry, signed: ModelVersion, tmp_path: Path
+) -> None:
+    open_registry.pull("credit@champion", tmp_path / "model")
+    other = tmp_path / "secrets" / "other.pem"
+    from foundation.keys import create_key, registry_signer
+
+    other.parent.mkdir(exist_ok=True)
+    create_key(other)
+    with override_settings(REGISTRY_KEY_FILE=other):
+        registry_signer.cache_clear() if hasattr(registry_signer, "cache_clear") else None
+
+        with pytest.raises(NotProven):
+            open_registry.pull("credit@champion", tmp_path / "model")
