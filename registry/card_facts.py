@@ -117,7 +117,8 @@ def _fairness(content: Content) -> Iterable[str]:
         yield f"- Too small to judge: {', '.join(small)}"
     done = content.get("mitigation") or {}
     if done.get("method", "none") != "none":
-        yield f"- Mitigation: {_plain(done['method'])}, for {', '.join(_plain(one) for one in done.get('attributes') or [])}"
+        helped = ", ".join(_plain(one) for one in done.get("attributes") or [])
+        yield f"- Mitigation: {_plain(done['method'])}{f', for {helped}' if helped else ''}"
 
 
 def _estimate(found: Any) -> str:

@@ -176,6 +176,7 @@ class _Data(msgspec.Struct):
     columns: list[str] = []
     features: list[str] = []
     protected: list[str] = []
+    held_back: list[str] = []
     schema: list[dict[str, Any]] = []
     target: str | None = None
 

@@ -520,6 +520,8 @@ def test_values_of_the_wrong_type_do_not_stop_the_sequencer(sequencer: Sequencer
 
     assert sequencer.tick() == 1
     assert reasons() == ["forged"]
+    kept = Quarantined.objects.get()
+    assert (bytes(kept.payload), bytes(kept.private)) == (b"text in place of bytes", b"17")
 
 
 # Attacks on the guards.

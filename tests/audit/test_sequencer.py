@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
 from audit import keys, store
@@ -13,7 +14,7 @@ from audit import sequencer as sequencing
 from audit.actions import append, wait_until_sequenced
 from audit.anchors.configured import anchor_journal, state_journal
 from audit.entries import Entry
-from audit.events import Action
+from audit.events import Action, Actor
 from audit.intake import Row
 from audit.leader import LEADER_LOCK
 from audit.merkle import leaf_hash
@@ -47,6 +48,42 @@ def test_a_tick_signs_what_it_logged(sequencer: Sequencer) -> None:
 def test_a_tick_without_entries_signs_nothing(sequencer: Sequencer) -> None:
     assert sequencer.tick() == 0
     assert Checkpoint.objects.count() == 1
+
+
+def test_a_tick_without_entries_writes_nothing_at_all(sequencer: Sequencer) -> None:
+    happen()
+    sequencer.tick()
+
+    assert sequencer.tick() == 0
+    assert not Anchor.objects.exists()
+
+
+def test_a_tick_asks_only_for_the_checkpoint_that_the_last_one_put_outside(
+    sequencer: Sequencer,
+) -> None:
+    for _ in range(4):
+        happen()
+        sequencer.tick()
+    happen()
+
+    with CaptureQueriesContext(connection) as captured:
+        sequencer.tick()
+
+    (asked,) = [
+        query["sql"] for query in captured if query["sql"].startswith("SELECT") and "audit_anchor" in query["sql"]
+    ]
+    assert "IN (4)" in asked
+    assert list(Anchor.objects.order_by("size").values_list("size", flat=True)) == [1, 2, 3, 4]
+
+
+def test_an_entry_without_private_data_has_none_stored_beside_it(sequencer: Sequencer) -> None:
+    happen(by=Actor(kind="system", id="operator", via="command"))
+    happen()
+
+    sequencer.tick()
+
+    assert list(IndexRow.objects.order_by("seq").values_list("seq", flat=True)) == [0, 1]
+    assert list(Private.objects.values_list("seq", flat=True)) == [1]
 
 
 def test_the_index_and_the_private_data_stand_beside_each_entry(sequencer: Sequencer) -> None:
@@ -109,6 +146,17 @@ def test_two_sequencers_follow_each_other(sequencer: Sequencer) -> None:
 
     assert sequencer.head.size == 400
     assert verify(deep=True).ok
+
+
+def test_a_sequencer_that_finds_the_database_emptied_under_it_does_not_sign(ledger: Sequencer) -> None:
+    from tests.audit.test_attacks import drop_every_row
+
+    drop_every_row()
+    happen()
+
+    with pytest.raises(RefusesToSign, match="knows a ledger of 600 entries"):
+        ledger.tick()
+    assert not Checkpoint.objects.exists()
 
 
 def test_what_a_rolled_back_action_recorded_is_not_logged(sequencer: Sequencer) -> None:

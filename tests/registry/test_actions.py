@@ -474,12 +474,17 @@ class TestTags:
 
         assert not version.tags.exists()
 
-    @pytest.mark.parametrize(("key", "value"), [("", "x"), ("k" * 251, "x"), ("k", "x" * 5001)])
+    @pytest.mark.parametrize(("key", "value"), [("", "x"), (" ", "x"), ("k" * 251, "x"), ("k", "x" * 5001)])
     def test_tags_have_limits(self, version, alice, key, value):
         with pytest.raises(Invalid):
             actions.set_model_tag(version.model, key, value, by=as_(alice))
         with pytest.raises(Invalid):
             actions.set_version_tag(version, key, value, by=as_(alice))
+
+    @pytest.mark.parametrize(("key", "value"), [("k" * 250, "x"), ("k", "x" * 5000), ("k", "")])
+    def test_a_tag_may_be_as_long_as_its_limits_say(self, version, alice, key, value):
+        assert actions.set_model_tag(version.model, key, value, by=as_(alice)).value == value
+        assert actions.set_version_tag(version, key, value, by=as_(alice)).value == value
 
 
 def test_a_refused_attempt_is_recorded(model, bob):

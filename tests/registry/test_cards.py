@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from access.models import User
-from foundation.refusals import Conflict, Forbidden, NotFound
+from foundation.refusals import Conflict, Forbidden, Invalid, NotFound
 from foundation.text import safe_html
 from registry import cards
 from registry.actions import add_evidence, restore_card, revise_card
@@ -26,6 +26,7 @@ from tests.conftest import MakeVersion, as_, as_worker
 from tests.reviews.evidence import evidence
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ESTIMATE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 500}
 
 
 @dataclass
@@ -58,6 +59,81 @@ def test_evidence_fills_data_evaluation_and_ethics() -> None:
     assert "age, 65 and over: 50.0 points (95% interval 49.0 to 51.0)" in found["ethics"].text
     assert "Too small to judge: age: unknown" in found["ethics"].text
     assert found["owner"].text == "Alice"
+
+
+def test_each_block_says_all_that_the_evidence_says() -> None:
+    data = evidence()["data"] | {"held_back": ["sex"]}
+    metrics = {"holdout": {"rows": 5_000}, "cutoff": 0.5, "metrics": {"auc": ESTIMATE, "brier": 0.15}}
+    fairness = {
+        "worst": {"attribute": "age", "group": "65 and over", "equal_opportunity_gap": ESTIMATE},
+        "worst_intersection": {
+            "attribute": "sex × age",
+            "group": "female, 16",
+            "equal_opportunity_gap": {"value": 0.7},
+        },
+        "attributes": {
+            "age": {"groups": [{"group": "16", "sufficient": True}, {"group": "unknown", "sufficient": False}]},
+            "sex": {"groups": [{"group": "other", "sufficient": False}, {"group": "male"}]},
+        },
+        "mitigation": {"method": "reweighing", "attributes": ["sex", "age"]},
+    }
+
+    found = blocks(rows(data=data, metrics=metrics, fairness=fairness), owner="", intended_use="")
+
+    assert found["data"].text.splitlines() == [
+        "- Dataset: employment, version 1, 20,000 rows",
+        "- Learned from: 2015, 15,000 rows",
+        "- Tested on: 2016, 5,000 rows",
+        "- Protected attributes: sex, age",
+        "- Held back from the model: sex",
+    ]
+    assert found["evaluation"].text.splitlines() == [
+        "- Judged on 5,000 held-out rows",
+        "- AUC: 0.500 (95% interval 0.400 to 0.600)",
+        "- Brier score: 0.150",
+        "- Decision: positive from a score of 0.500 on",
+    ]
+    assert found["ethics"].text.splitlines() == [
+        "- Widest equal-opportunity gap: age, 65 and over: 50.0 points (95% interval 40.0 to 60.0)",
+        "- By two attributes: sex × age, female, 16: 70.0 points",
+        "- Too small to judge: age: unknown, sex: other",
+        "- Mitigation: reweighing, for sex, age",
+    ]
+
+
+@pytest.mark.parametrize(
+    "unsaid",
+    [
+        {"data": {}, "metrics": {}, "fairness": {}},
+        {"metrics": {"holdout": None, "cutoff": None}, "fairness": {"worst": None, "worst_intersection": None}},
+        {"fairness": {"mitigation": None, "attributes": {"age": {}, "sex": {"groups": []}}}},
+        {"fairness": {"mitigation": {"method": "none"}}},
+        {"metrics": {"metrics": {"auc": None, "brier": {"value": None, "low": 0.1, "high": 0.2}, "ece": "low"}}},
+        {"fairness": {"worst": {"attribute": "age", "equal_opportunity_gap": {"value": None, "low": 0.1}}}},
+        {"metrics": {"holdout": {"rows": True}, "cutoff": True}, "data": {"train_rows": True}},
+    ],
+)
+def test_what_a_producer_did_not_say_is_not_written(unsaid: dict[str, Any]) -> None:
+    assert blocks({kind: Row(content) for kind, content in unsaid.items()}, owner="", intended_use=" ") == {}
+
+
+@pytest.mark.parametrize("ends", [{}, {"low": 0.8}, {"high": 0.9}, {"low": None, "high": None}])
+def test_an_estimate_without_both_ends_stands_without_an_interval(ends: dict[str, Any]) -> None:
+    found = blocks({"metrics": Row({"metrics": {"auc": {"value": 0.85} | ends}})}, owner="", intended_use="")
+
+    assert found["evaluation"].text == "- AUC: 0.850"
+
+
+def test_a_dataset_whose_rows_were_not_counted_is_named_alone() -> None:
+    found = blocks({"data": Row({"dataset": "employment"})}, owner="", intended_use="")
+
+    assert found["data"].text == "- Dataset: employment, version ?"
+
+
+def test_a_mitigation_that_names_no_attributes_is_still_named() -> None:
+    found = blocks({"fairness": Row({"mitigation": {"method": "reweighing"}})}, owner="", intended_use="")
+
+    assert found["ethics"].text == "- Mitigation: reweighing"
 
 
 def test_sections_without_evidence_have_no_block() -> None:
@@ -101,6 +177,80 @@ def test_words_are_dated_by_the_revision_that_last_changed_them() -> None:
     block = Block("owner", "x", ("data",), NOON + timedelta(days=1))
     assert is_newer(block, written["owner"])
     assert not is_newer(block, written["data"])
+
+
+def test_words_kept_in_later_revisions_keep_their_date() -> None:
+    revisions = [
+        Revision({"data": "b", "owner": "B"}, NOON + timedelta(days=2)),
+        Revision({"data": "b", "owner": "A"}, NOON + timedelta(days=1)),
+        Revision({"data": "a", "owner": "A"}, NOON),
+    ]
+
+    assert cards.last_written(revisions) == {"data": NOON + timedelta(days=1), "owner": NOON + timedelta(days=2)}
+
+
+def test_evidence_is_newer_only_than_words_that_were_written_before_it() -> None:
+    block = Block("data", "x", ("data",), NOON)
+
+    assert is_newer(block, NOON - timedelta(seconds=1))
+    assert not is_newer(block, NOON)
+    assert not is_newer(block, None)
+    assert not is_newer(Block("owner", "x", ()), NOON)
+
+
+@pytest.mark.parametrize(
+    ("section", "text", "enough"),
+    [
+        ("data", "x" * 20, True),
+        ("data", "x" * 19, False),
+        ("data", "x" * 19 + " \n", False),
+        ("owner", "A", True),
+        ("owner", " ", False),
+        ("owner", "", False),
+    ],
+)
+def test_a_section_says_something_from_twenty_characters_on_and_the_owner_from_one(
+    section: str, text: str, enough: bool
+) -> None:
+    sections = dict.fromkeys(cards.KEYS, "x" * 20) | {section: text}
+
+    assert [one.key for one in cards.missing(sections)] == ([] if enough else [section])
+    assert cards.completeness(sections) == (1 if enough else 7 / 8)
+
+
+def test_an_empty_card_is_complete_to_nothing() -> None:
+    assert [section.key for section in cards.missing({})] == list(cards.KEYS)
+    assert cards.completeness({}) == 0
+
+
+def test_a_section_may_be_as_long_as_it_says_and_no_longer() -> None:
+    assert cards.checked({"data": "x" * 20_000}) == {"data": "x" * 20_000}
+    with pytest.raises(Invalid, match="at most 20,000 characters; this one has 20,001"):
+        cards.checked({"data": "x" * 20_001})
+
+
+def test_every_flaw_of_a_card_is_named_at_once() -> None:
+    with pytest.raises(Invalid) as refused:
+        cards.checked({"praise": "x", "owner": 5, "data": "All of it."})
+
+    assert refused.value.errors == {
+        "praise": f"There is no such section; the sections are {', '.join(cards.KEYS)}.",
+        "owner": "A section is text in Markdown.",
+    }
+    assert all(error in refused.value.detail for error in refused.value.errors.values())
+
+
+def test_a_line_of_which_one_word_changed_is_one_line_removed_and_one_added() -> None:
+    ((section, lines),) = cards.difference(
+        {"data": "one\nyear 2015", "owner": "A"}, {"data": "one\nyear 2016", "owner": "A"}
+    )
+
+    assert section.key == "data"
+    assert [(line.kind, line.text) for line in lines] == [
+        ("same", "one"),
+        ("removed", "year 2015"),
+        ("added", "year 2016"),
+    ]
 
 
 @pytest.mark.django_db

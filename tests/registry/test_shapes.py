@@ -33,6 +33,7 @@ def test_a_producer_may_add_fields_of_its_own() -> None:
         ("curves", {"score_histogram": {"edges": [0.0], "counts": [1.0]}}, "one edge more"),
         ("fairness", {"attributes": {"sex": 5}}, "$.attributes[...]"),
         ("data", {"train_years": 2020}, "$.train_years"),
+        ("data", {"held_back": 5}, "$.held_back"),
         ("comparison", {"decision_flips": "many"}, "$.decision_flips"),
     ],
 )

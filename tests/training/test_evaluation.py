@@ -12,7 +12,8 @@ from sklearn import metrics as sk
 from datasets.schema import TableSchema
 from foundation.canonical import canonical
 from tests.datasets.frames import loans, schema
-from training.evaluation import Holdout, compare, evaluate
+from training.evaluation import Holdout, compare, evaluate, summary
+from training.fairness import intersect
 from training.measures import Ranked, resample
 
 
@@ -74,6 +75,44 @@ def test_every_point_of_the_precision_recall_curve_can_be_reached() -> None:
     assert curve[-1][0] == 1.0
 
 
+def test_the_precision_recall_curve_is_of_the_smallest_selection_that_reaches_each_recall() -> None:
+    label, score = np.array([1, 0, 1, 1, 0, 0.0]), np.array([0.9, 0.8, 0.7, 0.7, 0.3, 0.1])
+
+    curve = evaluate(Holdout(label, score, {}, {}), cutoff=0.5, seed=0, resamples=5)["curves"]["pr"]
+
+    assert len(curve) == 101
+    assert {precision for recall, precision in curve if recall <= 1 / 3} == {1.0}
+    assert {precision for recall, precision in curve if recall > 1 / 3} == {0.75}
+
+
+@pytest.mark.parametrize(("label", "pr"), [([0.0, 0.0], 0), ([1.0, 1.0], 101)])
+def test_a_single_class_has_no_roc_curve_and_without_positives_no_precision_either(label: list[float], pr: int) -> None:
+    curves = evaluate(Holdout(np.array(label), np.array([0.2, 0.7]), {}, {}), cutoff=0.5, seed=0, resamples=5)["curves"]
+
+    assert curves["roc"] == []
+    assert len(curves["pr"]) == pr
+
+
+def test_the_histogram_of_scores_has_forty_bins_that_hold_every_row() -> None:
+    rows = Holdout(np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.51, 1.0]), {}, {})
+
+    histogram = evaluate(rows, cutoff=0.5, seed=0, resamples=5)["curves"]["score_histogram"]
+
+    assert (len(histogram["edges"]), histogram["edges"][0], histogram["edges"][-1]) == (41, 0.0, 1.0)
+    assert {place: count for place, count in enumerate(histogram["counts"]) if count} == {0: 1, 20: 1, 39: 1}
+
+
+def test_a_score_right_at_the_cut_off_counts_as_positive_in_the_confusion() -> None:
+    rows = Holdout(np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.5, 0.5, 0.4, 0.4]), {}, {})
+
+    assert evaluate(rows, cutoff=0.5, seed=0, resamples=5)["metrics"]["confusion"] == {
+        "tp": 1,
+        "fp": 1,
+        "fn": 1,
+        "tn": 1,
+    }
+
+
 def test_calibration_bins_hold_every_row_once_with_rising_predictions() -> None:
     rows = holdout()
 
@@ -119,6 +158,50 @@ def test_decision_flips_are_counted_by_direction_and_group() -> None:
     assert found["decision_flips"]["to_negative"] == int((~mine & before).sum())
     by_sex = [row for row in found["flips_by_group"] if row["attribute"] == "sex"]
     assert sum(row["to_positive"] for row in by_sex) == found["decision_flips"]["to_positive"]
+    assert sum(row["to_negative"] for row in by_sex) == found["decision_flips"]["to_negative"]
+    assert {row["attribute"] for row in found["flips_by_group"]} == {"sex", "age"}
+
+
+def test_a_score_right_at_its_own_cut_off_is_a_positive_decision_on_either_side() -> None:
+    rows = Holdout(np.array([1.0, 0.0, 1.0]), np.array([0.5, 0.4, 0.6]), {}, {})
+
+    found = compare(rows, [0.6, 0.7, 0.5], cutoff=0.5, other_cutoff=0.7, seed=0, resamples=5)["decision_flips"]
+
+    assert found == {"rows": 3, "changed": 3, "to_positive": 2, "to_negative": 1, "to_right": 3}
+
+
+def test_the_gaps_of_two_models_are_not_compared_where_one_of_them_cannot_be_judged() -> None:
+    label = np.tile(np.r_[np.ones(60), np.zeros(340)], 4)
+    groups = {"quarter": np.repeat(["a", "b", "c", "d"], 400).astype(object)}
+    score = np.random.default_rng(3).random(1_600)
+    exact, noisy = Holdout(label, label, groups, {}), Holdout(label, score, groups, {})
+    how = {"cutoff": 0.5, "other_cutoff": 0.5, "seed": 0, "resamples": 50}
+
+    assert compare(exact, label, **how)["worst_gap_difference"]["value"] == 0.0
+    assert compare(exact, score, **how)["worst_gap_difference"] is None
+    assert compare(noisy, label, **how)["worst_gap_difference"] is None
+
+
+def test_a_summary_says_what_the_report_says() -> None:
+    report = evaluate(holdout(), cutoff=0.5, seed=0, resamples=20)
+
+    found = summary(holdout(), cutoff=0.5, seed=0, resamples=20)
+
+    worst = report["fairness"]["worst"]
+    assert found == {
+        "cutoff": 0.5,
+        **{name: report["metrics"]["metrics"][name] for name in ("auc", "accuracy", "selection_rate")},
+        "worst_gap": worst["equal_opportunity_gap"],
+        "worst_group": f"{worst['attribute']}: {worst['group']}",
+    }
+
+
+def test_a_summary_without_anybody_to_judge_names_no_group() -> None:
+    rows = holdout(100)
+
+    found = summary(Holdout(rows.label, rows.score, {}, {}), cutoff=0.5, seed=0, resamples=5)
+
+    assert (found["worst_gap"], found["worst_group"]) == (None, "")
 
 
 @pytest.mark.parametrize("cutoff", [0.0, 1.0, -1.0])
@@ -222,3 +305,31 @@ def test_intersections_are_judged_by_intervals_that_hold_together() -> None:
     assert worst["equal_opportunity_gap"]["value"] == max(
         abs(group["equal_opportunity_gap"]["value"]) for group in groups
     )
+
+
+@pytest.mark.parametrize(("unfair", "is_real"), [(0.0, False), (0.4, True)])
+def test_the_worst_intersections_interval_is_the_simultaneous_one_of_its_size(unfair: float, is_real: bool) -> None:
+    rng = np.random.default_rng(2)
+    sex, age = (rng.choice(names, 6_000).astype(object) for names in (["f", "m"], ["old", "young"]))
+    label = rng.integers(0, 2, 6_000).astype(float)
+    score = np.clip(rng.random(6_000) - unfair * ((sex == "f") & (age == "old")), 0, 1)
+    rows = Holdout(label, score, {"sex": sex, "age": age, "sex × age": intersect(sex, age)}, {})
+
+    content = evaluate(rows, cutoff=0.5, seed=0, resamples=100)["fairness"]
+
+    worst = content["worst_intersection"]
+    found = worst["equal_opportunity_gap"]
+    (group,) = (one for one in content["intersections"]["sex × age"]["groups"] if one["group"] == worst["group"])
+    gap, reach = group["equal_opportunity_gap"], (group["simultaneous"]["high"] - group["simultaneous"]["low"]) / 2
+    assert found["value"] == abs(gap["value"])
+    assert found["high"] == pytest.approx(found["value"] + reach, abs=2e-6)
+    assert found["low"] == pytest.approx(max(0.0, found["value"] - reach), abs=2e-6)
+    assert (found["low"] > 0) is is_real
+    assert content["intersections"]["sex × age"]["worst_group"] == worst["group"]
+
+
+def test_an_attribute_without_a_group_to_judge_names_no_worst_one() -> None:
+    content = evaluate(holdout(100), cutoff=0.5, seed=0, resamples=5)["fairness"]
+
+    assert [one["worst_group"] for one in content["attributes"].values()] == [None, None]
+    assert (content["worst"], content["worst_intersection"]) == (None, None)

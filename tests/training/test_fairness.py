@@ -13,7 +13,7 @@ from fairlearn.metrics import (
 )
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from training.fairness import FairnessResult, fairness, intersect, simultaneous
+from training.fairness import FairnessResult, fairness, intersect, simultaneous, worst_of
 from training.measures import Ranked
 
 
@@ -53,6 +53,7 @@ def test_rates_by_group_are_fairlearns() -> None:
             assert getattr(result, metric).value == pytest.approx(frame.by_group.loc[name, metric])
         assert result.n == (group == name).sum()
         assert result.positives == label[group == name].sum()
+        assert (result.tpr.n, result.fpr.n) == (result.positives, result.n - result.positives)
         assert result.auc.value == pytest.approx(roc_auc_score(label[group == name], score[group == name]))
 
 
@@ -114,6 +115,46 @@ def test_few_positives_or_a_wide_interval_are_insufficient_too() -> None:
     assert found["rest"].sufficient
 
 
+def test_a_group_is_judged_from_200_people_and_50_positive_outcomes_on() -> None:
+    sizes = {"enough": (200, 50), "people": (199, 60), "positives": (300, 49)}
+    group = np.concatenate([np.full(n, name) for name, (n, _) in sizes.items()]).astype(object)
+    label = np.concatenate([np.r_[np.ones(positives), np.zeros(n - positives)] for n, positives in sizes.values()])
+
+    found = {one.group: one.why_insufficient for one in judged(label, label, group).attributes[0].groups}
+
+    assert found == {
+        "enough": "",
+        "people": "199 people are fewer than 200",
+        "positives": "49 positive outcomes are fewer than 50",
+    }
+
+
+def test_an_interval_may_be_as_wide_as_the_limit_and_no_wider(monkeypatch: pytest.MonkeyPatch) -> None:
+    label, score, group = people()
+    gap = judged(label, score, group).attributes[0].groups[1].equal_opportunity_gap
+    assert gap.low is not None
+    assert gap.high is not None
+    width = gap.high - gap.low
+
+    monkeypatch.setattr("training.fairness.MAX_WIDTH", width)
+    at_the_limit = judged(label, score, group).attributes[0].groups[1]
+    monkeypatch.setattr("training.fairness.MAX_WIDTH", width - 0.001)
+    beyond = judged(label, score, group).attributes[0].groups[1]
+
+    assert at_the_limit.sufficient
+    assert f"the interval of the gap is {width:.2f} wide" in beyond.why_insufficient
+
+
+def test_a_gap_without_an_interval_is_not_judged() -> None:
+    label, score, group = people()
+    ranked, order = Ranked.of(label, score)
+
+    (result,) = fairness(ranked, {"group": group[order]}, 0.5, seed=0, resamples=1).attributes
+
+    assert result.groups[0].why_insufficient == "the interval of the gap is undefined"
+    assert result.worst is None
+
+
 def test_nobody_to_judge_is_said_and_not_a_crash() -> None:
     label, score = np.array([1.0, 0.0, 1.0]), np.array([0.9, 0.1, 0.2])
 
@@ -122,6 +163,8 @@ def test_nobody_to_judge_is_said_and_not_a_crash() -> None:
     assert result.worst is None
     assert result.worst_gap.value is None
     assert result.groups[1].tpr.value is None
+    assert result.worst_draws.shape == (100,)
+    assert np.isnan(result.worst_draws).all()
 
 
 def test_intersections_name_both_groups() -> None:
@@ -163,3 +206,80 @@ def test_another_models_decisions_are_judged_on_the_same_rows() -> None:
         rows = (group == result.group) & (label == 1)
         assert result.tpr.value == pytest.approx((other >= 0.5)[rows].mean())
         assert result.auc.value is None
+
+
+def test_a_score_right_at_the_cut_off_is_selected() -> None:
+    label, score, group = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0.5, 0.4, 0.5, 0.6]), np.array(["a"] * 4, object)
+
+    result = judged(label, score, group).attributes[0].groups[0]
+
+    assert (result.selection_rate.value, result.tpr.value, result.fpr.value) == (0.75, 0.5, 1.0)
+
+
+def test_attributes_judged_together_are_judged_as_each_alone() -> None:
+    label, score, group = people()
+    ranked, order = Ranked.of(label, score)
+    half = np.where(np.arange(len(label)) % 2, "odd", "even").astype(object)
+    groups = {"group": group[order], "half": half[order], "all": np.full(len(label), "everybody", dtype=object)}
+
+    together = fairness(ranked, groups, 0.5, seed=0, resamples=30)
+
+    for result in together.attributes:
+        alone = fairness(ranked, {result.attribute: groups[result.attribute]}, 0.5, seed=0, resamples=30).attributes[0]
+        assert result.groups == alone.groups
+        assert (result.worst, result.worst_gap) == (alone.worst, alone.worst_gap)
+
+
+@pytest.mark.parametrize(("resamples", "areas", "measured"), [(30, 10, 10), (10, 30, 10), (10, 0, 0)])
+def test_the_area_is_measured_on_the_first_resamples_and_never_on_more_than_there_are(
+    resamples: int, areas: int, measured: int
+) -> None:
+    label, score, group = people(2_000)
+    ranked, order = Ranked.of(label, score)
+    groups = {"group": group[order]}
+
+    found = fairness(ranked, groups, 0.5, seed=0, resamples=resamples, areas=areas).attributes[0]
+
+    expected = fairness(ranked, groups, 0.5, seed=0, resamples=10, areas=measured).attributes[0]
+    assert [one.auc for one in found.groups] == [one.auc for one in expected.groups]
+    assert (found.groups[0].auc.low is None) is (measured == 0)
+
+
+def test_simultaneous_intervals_are_the_gap_plus_and_minus_the_same_number_of_standard_errors() -> None:
+    label, score, group = people()
+    result = judged(label, score, group).attributes[0]
+
+    together, factor, judged_groups = simultaneous([result])
+
+    gaps = {one.group: one.equal_opportunity_gap.value for one in result.groups if one.sufficient}
+    draws = {name: result.gap_draws[:, place] for place, name in enumerate(["a", "b"])}
+    errors = {name: float(np.std(values, ddof=1)) for name, values in draws.items()}
+    widest = [max(abs(draws[name][row] - gaps[name]) / errors[name] for name in gaps) for row in range(100)]
+    assert judged_groups == len(gaps) == 2
+    assert factor == pytest.approx(np.quantile(widest, 0.95))
+    for name, gap in gaps.items():
+        assert gap is not None
+        assert together["group", name] == pytest.approx((gap - factor * errors[name], gap + factor * errors[name]))
+
+
+def test_gaps_that_no_resample_changes_have_intervals_without_width() -> None:
+    label, _, group = people()
+
+    together, factor, _ = simultaneous(judged(label, label, group).attributes)
+
+    assert factor == 0.0
+    assert together == {("group", "a"): (0.0, 0.0), ("group", "b"): (0.0, 0.0)}
+
+
+def test_the_worst_attribute_is_the_one_with_the_widest_gap_among_those_that_can_be_judged() -> None:
+    label, score, group = people()
+    ranked, order = Ranked.of(label, score)
+    half = np.where(np.arange(len(label)) % 2, "odd", "even").astype(object)
+    groups = {"half": half[order], "group": group[order]}
+    narrow, wide = fairness(ranked, groups, 0.5, seed=0, resamples=50, areas=0).attributes
+    small = judged(label[:100], score[:100], group[:100]).attributes[0]
+
+    assert worst_of([narrow, wide]) is wide
+    assert worst_of([wide, small, narrow]) is wide
+    assert worst_of([small]) is None
+    assert worst_of([]) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,12 +123,46 @@ def test_one_class_only_gives_no_auc_and_no_crash() -> None:
 
 def test_an_estimate_lies_inside_its_interval() -> None:
     assert estimate(0.5, np.array([0.6, 0.7, 0.8]), 3).low == 0.5
+    assert estimate(0.9, np.array([0.6, 0.7, 0.8]), 3).high == 0.9
     assert estimate(0.5, np.array([np.nan, np.nan, 0.5]), 3) == Estimate(0.5, None, None, 3)
 
 
+def test_an_estimate_is_written_with_six_digits_and_nothing_where_it_is_undefined() -> None:
+    assert Estimate(1 / 3, None, 2 / 3, 5).as_dict() == {"value": 0.333333, "low": None, "high": 0.666667, "n": 5}
+
+
 @pytest.mark.parametrize(
-    ("label", "score"), [([], []), ([1, 0], [0.5]), ([2, 0], [0.1, 0.2]), ([1, 0], [1.5, 0.2]), ([1, 0], [np.nan, 0.2])]
+    ("draws", "has_interval"),
+    [
+        ([0.4, 0.6], True),
+        ([0.4], False),
+        ([0.4, np.nan], False),
+        ([0.4, 0.6, np.nan, np.nan], True),
+        ([0.4, 0.6, np.nan, np.nan, np.nan, np.inf], False),
+    ],
 )
-def test_unusable_rows_are_refused(label: list[float], score: list[float]) -> None:
+def test_an_interval_needs_two_defined_draws_and_half_of_them_all(draws: list[float], has_interval: bool) -> None:
+    found = estimate(0.5, np.array(draws), 7)
+
+    assert (found.value, found.n) == (0.5, 7)
+    if has_interval:
+        assert (found.low, found.high) == (pytest.approx(0.405), pytest.approx(0.595))
+    else:
+        assert (found.low, found.high) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("label", "score"),
+    [
+        ([], []),
+        ([1, 0], [0.5]),
+        ([[1, 0]], [[0.5, 0.2]]),
+        ([2, 0], [0.1, 0.2]),
+        ([1, 0], [1.5, 0.2]),
+        ([1, 0], [-0.1, 0.2]),
+        ([1, 0], [np.nan, 0.2]),
+    ],
+)
+def test_unusable_rows_are_refused(label: list[Any], score: list[Any]) -> None:
     with pytest.raises(ValueError, match=r"Labels|labels"):
         Ranked.of(label, score)
