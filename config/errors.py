@@ -43,4 +43,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
             status=500,
         )
         return refusal_response(request, refusal)
-    return HttpResponse(render_to_string("errors/500.html", {"reference": reference}), status=500)
+    again = request.get_full_path() if request.method == "GET" else ""
+    return HttpResponse(render_to_string("errors/500.html", {"reference": reference, "again": again}), status=500)
