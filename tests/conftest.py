@@ -6,7 +6,7 @@ alice trains and submits, bob and carol review, dave audits, erin administers ac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -84,9 +84,11 @@ def _quick_passwords_and_plain_static(settings: Settings, tmp_path: Path) -> Non
 
 
 @pytest.fixture(autouse=True)
-def _every_action_is_on_record_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _every_action_is_on_record_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     """Whatever the test is about."""
-    once.watch(monkeypatch)
+    done = once.watch(monkeypatch)
+    yield
+    once.check_deeds(request.node.nodeid, done)
 
 
 @pytest.fixture(autouse=True)

@@ -1,28 +1,71 @@
-"""Watches every action in every test: what changes the database is on record, and the same thing is not on record twice.
+"""Watches every action and every request in every test: what changes the database is on record, and the same is not on record twice.
 
-So the whole test-suite holds each `@governed` action to its entry, whoever calls it.
+So the whole test-suite holds each `@governed` action to its entry, whoever calls it, and each address that changes something, whoever
+asks for it. A test that `tests.flows.deeds` names for an address also has to ask for it with something that is accepted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pytest
 from django.db import connection, transaction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from audit import governed
 from audit.events import Outcome
-from audit.tally import tallied
+from audit.tally import Written, tallied
+from config import recording
+from tests.flows.deeds import DEEDS
 
 QUIET: Final[frozenset[str]] = frozenset()
 """Actions that may change something without an entry, each with its reason beside it."""
 
 
-def watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on an outermost action fails that changed something and appended nothing, or appended the same twice."""
+UNRECORDED: Final[Mapping[str, str]] = {
+    "POST api/v1/serving/deployments/<slug:name>/heartbeat": "many times a minute, and what changes for good is recorded",
+}
+"""What may change something without an entry, each with its reason."""
+
+Deed = tuple[str, str]
+"""The method and the pattern of an address at which something was done."""
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[Deed]:
+    """From now on an outermost action or a request fails that changed something and appended nothing, or appended the same twice.
+
+    Returns a list that grows with every request that was accepted and is on record.
+    """
+    done: list[Deed] = []
+    answer = recording.OnRecord.__call__
+
+    def watched(self: recording.OnRecord, request: HttpRequest) -> HttpResponseBase:
+        with tallied() as written:
+            before = _changes()
+            response = answer(self, request)
+            changed = _changes() != before
+        match = request.resolver_match
+        if match is not None and request.method not in recording.READING and response.status_code < 400:
+            deed = f"{request.method} {match.route}"
+            entries = _once(written, deed)
+            assert entries or not changed or deed in UNRECORDED, f"{deed} changed the database and appended nothing"
+            if entries:
+                done.append((str(request.method), match.route))
+        return response
+
     monkeypatch.setattr(governed, "_in_one_transaction", _watched)
+    monkeypatch.setattr(recording.OnRecord, "__call__", watched)
+    return done
+
+
+def check_deeds(test: str, done: list[Deed]) -> None:
+    """Fail where `test` (its node id) is the one that `tests.flows.deeds` names for an address, and did nothing there."""
+    theirs = {deed for deed, name in DEEDS.items() if name == test.partition("[")[0]}
+    missing = theirs - {f"{method} {route}" for method, route in done}
+    assert not missing, f"{test} is to do what is asked for at {sorted(missing)}, and did not"
 
 
 def _watched(act: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -32,11 +75,17 @@ def _watched(act: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         result = act(*args, **kwargs)
         changed = _changes() != before
     if ".<locals>" not in name and not name.startswith("tests."):
-        done = Counter((one.action, one.obj, repr(one.changed)) for one in written if one.outcome is Outcome.OK)
+        done = _once(written, name)
         assert done or not changed or name in QUIET, f"{name} changed the database and appended nothing"
-        twice = [entry for entry, times in done.items() if times > 1]
-        assert not twice, f"{name} appended twice: {twice}"
     return result
+
+
+def _once(written: list[Written], name: str) -> bool:
+    """Whether something that succeeded is on record; fails where the same is twice."""
+    done = Counter((one.action, one.obj, repr(one.changed)) for one in written if one.outcome is Outcome.OK)
+    twice = [entry for entry, times in done.items() if times > 1]
+    assert not twice, f"{name} appended twice: {twice}"
+    return bool(done)
 
 
 def _changes() -> int:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import OperationalError
 from django.http.response import HttpResponseBase
@@ -20,6 +21,7 @@ from access.principal import Principal
 from audit.events import Action
 from audit.models import Pending
 from config.reads import NOT_READS, READS, REFUSED_AS, beginning_of, read_at
+from tests.flows.deeds import BY_THE_ACTION_ALONE, CHANGES_NOTHING, DEEDS
 from tests.flows.routes import address, templates
 from tests.flows.test_routes import METHODS, newcomer, send, text_of, world
 from tests.reviews.conftest import candidate, make_candidate
@@ -140,6 +142,31 @@ def test_a_certificate_an_account_and_the_admin_are_on_record_when_they_are_read
 
         assert response.status_code == 200, path
         assert brief(entries) == [(action, "ok")]
+
+
+def test_every_address_that_changes_something_has_a_test_that_does_so(
+    world: Mapping[str, object], client_for: Callable[[User], Client]
+) -> None:
+    """The fixture `_every_action_is_on_record_once` holds each of those tests to a request that is accepted and on record."""
+    client, changing = client_for(newcomer()), set()
+
+    for route in ROUTES:
+        if route.startswith("admin/"):
+            continue  # it changes nothing: tests/access/test_admin.py
+        for method in METHODS[1:]:
+            if send(client, method, address(route, world)).status_code != 405:
+                changing.add(f"{method.upper()} {route}")
+
+    named = [*DEEDS, *CHANGES_NOTHING, *BY_THE_ACTION_ALONE]
+    assert changing == set(named)
+    assert len(named) == len(set(named))
+
+
+@pytest.mark.parametrize("test", sorted(set(DEEDS.values())))
+def test_the_tests_that_change_something_are_there(test: str) -> None:
+    path, name = test.partition("::")[0], test.rpartition("::")[2]
+
+    assert f"def {name}(" in (settings.BASE_DIR / path).read_text()
 
 
 def test_what_is_refused_is_on_record_once(world: Mapping[str, object], client_for: Callable[[User], Client]) -> None:

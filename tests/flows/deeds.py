@@ -1,0 +1,221 @@
+"""Which test does what is asked for at each address that changes something, so that every one is held to its entry in the ledger.
+
+A test that is named here fails where it asks for nothing there that is accepted and on record (see `tests.once`), and the walk over
+all addresses fails for one that is named nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+CHANGES_NOTHING: Final[Mapping[str, str]] = {
+    "POST api/v1/policies/check/": "reads an expression and says what is wrong with it",
+    "POST policies/check/": "the same for the editor",
+    "POST api/v1/serving/authorize": "says whether a caller may score; what was scored is recorded by the worker in groups",
+    "POST verify/": "checks what somebody brings along and keeps nothing of it",
+    "POST healthz": "answers any method and keeps nothing",
+    "PUT healthz": "answers any method and keeps nothing",
+    "PATCH healthz": "answers any method and keeps nothing",
+    "DELETE healthz": "answers any method and keeps nothing",
+    "POST metrics": "answers any method and keeps nothing",
+    "PUT metrics": "answers any method and keeps nothing",
+    "PATCH metrics": "answers any method and keeps nothing",
+    "DELETE metrics": "answers any method and keeps nothing",
+    "POST readyz": "answers any method and keeps nothing",
+    "PUT readyz": "answers any method and keeps nothing",
+    "PATCH readyz": "answers any method and keeps nothing",
+    "DELETE readyz": "answers any method and keeps nothing",
+}
+"""What takes a body, or any method, and changes nothing; each with its reason."""
+
+BY_THE_ACTION_ALONE: Final = frozenset(
+    {
+        "POST api/v1/break-glass/<uuid:uuid>/answer/",
+        "POST api/v1/comments/<int:pk>/edit/",
+        "POST api/v1/delegations/<uuid:uuid>/end/",
+        "POST api/v1/envelopes/<uuid:uuid>/signatures/",
+        "POST api/v1/envelopes/<uuid:uuid>/withdraw/",
+        "POST api/v1/exceptions/<uuid:uuid>/withdraw/",
+        "POST api/v1/findings/<uuid:uuid>/answer/",
+        "POST api/v1/findings/<uuid:uuid>/close/",
+        "POST api/v1/findings/<uuid:uuid>/comments/",
+        "POST api/v1/findings/<uuid:uuid>/extend/",
+        "POST api/v1/findings/<uuid:uuid>/return/",
+        "POST api/v1/findings/<uuid:uuid>/withdraw/",
+        "POST api/v1/models/<str:name>/envelopes/",
+        "POST api/v1/models/<str:name>/rollback/",
+        "POST api/v1/models/<str:name>/versions/<int:number>/break-glass/",
+        "POST api/v1/models/<str:name>/versions/<int:number>/card/restore/",
+        "POST api/v1/models/<str:name>/versions/<int:number>/compare/",
+        "POST api/v1/models/<str:name>/versions/<int:number>/findings/",
+        "POST api/v1/monitoring/<slug:name>/alerts/<int:pk>/retrain",
+        "POST api/v1/reviews/<uuid:uuid>/exceptions/",
+        "POST api/v1/reviews/<uuid:uuid>/rounds/",
+        "POST api/v1/reviews/<uuid:uuid>/sign-again/",
+        "POST api/v1/reviews/<uuid:uuid>/threads/",
+        "POST api/v1/reviews/<uuid:uuid>/withdraw/",
+        "POST api/v1/sign-offs/<uuid:uuid>/dismiss/",
+        "POST api/v1/sign-offs/<uuid:uuid>/withdraw/",
+        "POST api/v1/threads/<uuid:uuid>/reopen/",
+        "POST api/v1/threads/<uuid:uuid>/replies/",
+        "POST api/v1/threads/<uuid:uuid>/resolve/",
+        "POST break-glass/<uuid:uuid>/",
+        "POST datasets/<slug:name>/recipes/new/",
+        "POST envelopes/<uuid:uuid>/sign/",
+        "POST envelopes/<uuid:uuid>/withdraw/",
+        "POST me/keys/",
+        "POST models/<str:name>/v/<int:number>/break-glass/",
+        "POST models/<str:name>/v/<int:number>/compare-again/",
+        "POST models/<str:name>/v/<int:number>/sign-again/",
+        "POST monitoring/<slug:name>/alerts/<int:pk>/retrain/",
+    }
+)
+"""What no test asks for with a body that is accepted: the action below it is held to its entry wherever a test calls it, the address
+is not. One that gets such a test moves to the table below; nothing is added here."""
+
+_BY_FILE: Final[Mapping[str, Mapping[str, str]]] = {
+    "tests/access/test_api.py": {
+        "POST api/v1/service-accounts/<uuid:uuid>/tokens/": "test_a_token_is_issued_once_with_the_fields_that_may_be_set",
+        "POST api/v1/tokens/<str:prefix>/revoke/": "test_a_session_changes_nothing_through_the_api_without_a_csrf_token",
+    },
+    "tests/access/test_views.py": {
+        "POST people/<uuid:uuid>/active/": "test_deactivating_asks_first",
+        "POST people/<uuid:uuid>/groups/": "test_roles_and_groups_change_by_plain_posts",
+        "POST people/<uuid:uuid>/roles/": "test_roles_and_groups_change_by_plain_posts",
+        "POST people/new/": "test_a_person_is_created_with_the_fields_of_the_form_and_no_other",
+        "POST service-accounts/<uuid:uuid>/active/": "test_a_service_account_is_deactivated_only_when_confirmed",
+        "POST service-accounts/<uuid:uuid>/roles/": "test_a_service_account_gets_a_role_and_a_token_whose_secret_is_shown_once",
+        "POST service-accounts/<uuid:uuid>/tokens/": "test_a_service_account_gets_a_role_and_a_token_whose_secret_is_shown_once",
+        "POST service-accounts/<uuid:uuid>/tokens/<str:prefix>/revoke/": "test_revoking_asks_first",
+        "POST service-accounts/new/": "test_a_service_account_gets_a_role_and_a_token_whose_secret_is_shown_once",
+    },
+    "tests/audit/test_views.py": {"POST audit/verify/": "test_verify_now_shows_the_result_and_records_it"},
+    "tests/datasets/test_views.py": {
+        "POST api/v1/datasets/": "test_the_api_registers_uploads_profiles_and_adds_recipes",
+        "POST api/v1/datasets/<slug:name>/recipes/": "test_the_api_registers_uploads_profiles_and_adds_recipes",
+        "POST api/v1/datasets/<slug:name>/versions/": "test_the_api_registers_uploads_profiles_and_adds_recipes",
+        "POST datasets/<slug:name>/upload/": "test_from_registering_to_a_profile_by_plain_forms",
+        "POST datasets/new/": "test_from_registering_to_a_profile_by_plain_forms",
+    },
+    "tests/flows/test_ledger_alarm.py": {
+        "POST audit/integrity/": "test_a_risk_officer_answers_for_it_and_promotion_goes_on"
+    },
+    "tests/monitoring/test_views.py": {
+        "POST api/v1/monitoring/<slug:name>/alerts/<int:pk>/acknowledge": "test_the_api_acknowledges_and_changes_limits",
+        "POST api/v1/monitoring/<slug:name>/evaluate": "test_the_api_acknowledges_and_changes_limits",
+        "POST api/v1/monitoring/<slug:name>/outcomes": "test_a_service_feeds_outcomes_and_learns_what_was_unknown",
+        "PATCH api/v1/monitoring/<slug:name>/thresholds": "test_the_api_acknowledges_and_changes_limits",
+        "POST monitoring/<slug:name>/alerts/<int:pk>/acknowledge/": "test_an_alert_is_acknowledged_on_the_page",
+        "POST monitoring/<slug:name>/evaluate/": "test_evaluate_now_is_work_for_a_worker",
+        "POST monitoring/<slug:name>/outcomes/": "test_a_file_of_outcomes_is_fed_on_the_page",
+        "POST monitoring/<slug:name>/thresholds/": "test_limits_are_saved_by_those_who_care_and_wrong_ones_explained",
+    },
+    "tests/notices/test_api.py": {
+        "POST api/v1/notifications/<uuid:uuid>/read/": "test_marks_one_or_all_as_read",
+        "PUT api/v1/notifications/preference/": "test_a_preference_is_read_and_kept",
+        "POST api/v1/notifications/read/": "test_marks_one_or_all_as_read",
+    },
+    "tests/notices/test_views.py": {
+        "POST me/mail/": "test_mail_is_chosen_on_ones_own_page",
+        "POST me/mail/test/": "test_a_test_mail_is_asked_for_on_ones_own_page",
+        "POST notifications/<uuid:uuid>/read/": "test_one_or_all_are_marked_as_read",
+        "POST notifications/read/": "test_one_or_all_are_marked_as_read",
+    },
+    "tests/registry/test_api.py": {
+        "POST api/v1/models/": "TestModels::test_a_model_is_created",
+        "PATCH api/v1/models/<str:name>/": "TestModels::test_a_model_is_changed_but_not_renamed_or_given_away",
+        "PUT api/v1/models/<str:name>/aliases/<str:alias>/": "TestRest::test_a_free_alias_is_set_listed_and_deleted",
+        "DELETE api/v1/models/<str:name>/aliases/<str:alias>/": "TestRest::test_a_free_alias_is_set_listed_and_deleted",
+        "PUT api/v1/models/<str:name>/tags/<str:key>/": "TestRest::test_tags_are_set_and_taken_off",
+        "DELETE api/v1/models/<str:name>/tags/<str:key>/": "TestRest::test_tags_are_set_and_taken_off",
+        "POST api/v1/models/<str:name>/versions/": "TestRegistering::test_files_are_registered_and_wait_for_the_scan",
+        "PATCH api/v1/models/<str:name>/versions/<int:number>/": "TestRegistering::test_only_the_description_of_a_version_changes",
+        "POST api/v1/models/<str:name>/versions/<int:number>/card/": "TestRest::test_the_card_is_revised_and_read",
+        "POST api/v1/models/<str:name>/versions/<int:number>/evidence/": "TestRest::test_evidence_is_added_and_read",
+        "PUT api/v1/models/<str:name>/versions/<int:number>/tags/<str:key>/": "TestRest::test_tags_are_set_and_taken_off",
+        "DELETE api/v1/models/<str:name>/versions/<int:number>/tags/<str:key>/": "TestRest::test_tags_are_set_and_taken_off",
+    },
+    "tests/registry/test_pages.py": {
+        "POST models/<str:name>/access/": "test_an_owner_gives_one_person_access_to_one_model_and_takes_it_back",
+        "POST models/<str:name>/access/withdraw/": "test_an_owner_gives_one_person_access_to_one_model_and_takes_it_back",
+        "POST models/<str:name>/aliases/": "test_a_free_alias_is_set_and_deleted_from_the_page",
+        "POST models/<str:name>/v/<int:number>/card/": "test_the_card_is_written_and_its_difference_shown",
+        "POST models/new/": "test_a_model_is_registered_from_the_form",
+    },
+    "tests/reviews/test_api.py": {
+        "POST api/v1/models/<str:name>/promotions/": "test_whole_way_over_the_api",
+        "POST api/v1/models/<str:name>/revocations/": "test_revocation_over_the_api",
+        "POST api/v1/policies/": "test_policy_is_drafted_rehearsed_proposed_and_signed",
+        "POST api/v1/policies/<slug:name>/<int:number>/propose/": "test_policy_is_drafted_rehearsed_proposed_and_signed",
+        "POST api/v1/policies/<slug:name>/<int:number>/rehearsals/": "test_policy_is_drafted_rehearsed_proposed_and_signed",
+        "POST api/v1/policies/<slug:name>/<int:number>/signatures/": "test_policy_is_drafted_rehearsed_proposed_and_signed",
+        "POST api/v1/policies/<slug:name>/<int:number>/take-back/": "test_proposed_policy_is_taken_back",
+        "POST api/v1/reviews/": "test_whole_way_over_the_api",
+        "POST api/v1/reviews/<uuid:uuid>/sign-offs/": "test_whole_way_over_the_api",
+    },
+    "tests/reviews/test_envelope_pages.py": {
+        "POST models/<str:name>/envelope/propose/": "test_the_page_proposes_without_any_script"
+    },
+    "tests/reviews/test_findings.py": {
+        "POST findings/<uuid:uuid>/<slug:step>/": "TestPages::test_raised_answered_and_closed_by_plain_forms",
+        "POST findings/<uuid:uuid>/extend/": "TestPages::test_a_later_date_is_signed_on_its_page",
+        "POST models/<str:name>/v/<int:number>/findings/new/": "TestPages::test_raised_answered_and_closed_by_plain_forms",
+    },
+    "tests/reviews/test_pages.py": {
+        "POST models/<str:name>/rollback/": "test_rollback_and_revocation_by_form",
+        "POST models/<str:name>/v/<int:number>/comment/": "test_comments_are_shown_safely",
+        "POST models/<str:name>/v/<int:number>/new-round/": "test_new_round_and_withdrawal_by_form",
+        "POST models/<str:name>/v/<int:number>/promote/": "test_promotion_by_form",
+        "POST models/<str:name>/v/<int:number>/read/": "test_sections_are_marked_as_read_and_ask_again_when_they_change",
+        "POST models/<str:name>/v/<int:number>/request-review/": "test_request_page_says_what_is_asked_and_opens_the_review",
+        "POST models/<str:name>/v/<int:number>/revoke/": "test_rollback_and_revocation_by_form",
+        "POST models/<str:name>/v/<int:number>/sign-offs/<uuid:uuid>/dismiss/": "test_dismissing_and_taking_back_by_form",
+        "POST models/<str:name>/v/<int:number>/sign-offs/<uuid:uuid>/withdraw/": "test_dismissing_and_taking_back_by_form",
+        "POST models/<str:name>/v/<int:number>/sign/": "test_signing_as_a_plain_post",
+        "POST models/<str:name>/v/<int:number>/withdraw-review/": "test_new_round_and_withdrawal_by_form",
+    },
+    "tests/reviews/test_policy_pages.py": {
+        "POST policies/<slug:name>/edit/": "TestPublication::test_written_proposed_rehearsed_signed",
+        "POST policies/<slug:name>/v/<int:number>/propose/": "TestPublication::test_written_proposed_rehearsed_signed",
+        "POST policies/<slug:name>/v/<int:number>/rehearsal/": "TestPublication::test_rehearsed_anew",
+        "POST policies/<slug:name>/v/<int:number>/sign/": "TestPublication::test_written_proposed_rehearsed_signed",
+        "POST policies/<slug:name>/v/<int:number>/take-back/": "TestPublication::test_author_takes_it_back",
+        "POST policies/new/": "TestEditor::test_form_and_text_are_the_same_policy",
+        "POST policies/packs/<slug:key>/<slug:name>/adopt/": "TestPacks::test_adopting_saves_a_draft_and_puts_nothing_in_force",
+    },
+    "tests/reviews/test_standing_in_pages.py": {
+        "POST api/v1/delegations/": "test_over_the_api_somebody_signs_for_somebody",
+        "POST me/delegations/": "test_a_delegation_is_given_and_ended_on_the_page",
+        "POST me/delegations/<uuid:uuid>/end/": "test_a_delegation_is_given_and_ended_on_the_page",
+        "POST models/<str:name>/v/<int:number>/exception/": "test_a_gate_is_excepted_on_its_page",
+        "POST models/<str:name>/v/<int:number>/exceptions/<uuid:uuid>/withdraw/": "test_a_gate_is_excepted_on_its_page",
+    },
+    "tests/reviews/test_threads.py": {
+        "POST comments/<int:pk>/edit/": "TestPages::test_everything_works_as_plain_forms",
+        "POST threads/<uuid:uuid>/reply/": "TestPages::test_everything_works_as_plain_forms",
+        "POST threads/<uuid:uuid>/resolve/": "TestPages::test_everything_works_as_plain_forms",
+    },
+    "tests/serving/test_api.py": {
+        "POST api/v1/serving/deployments/<slug:name>/heartbeat": "test_a_worker_reports_and_learns_what_to_serve",
+        "POST api/v1/serving/deployments/<slug:name>/pause": "test_the_kill_switch_over_the_api",
+        "POST api/v1/serving/deployments/<slug:name>/resume": "test_the_kill_switch_over_the_api",
+    },
+    "tests/serving/test_views.py": {
+        "POST deployments/<slug:name>/pause/": "test_the_kill_switch_asks_for_a_reason_and_shows_it",
+        "POST deployments/new/": "test_a_deployment_is_set_up_with_a_form",
+    },
+    "tests/training/test_views.py": {
+        "POST api/v1/training/": "test_the_api_starts_follows_and_cancels",
+        "POST api/v1/training/<uuid:uuid>/cancel/": "test_the_api_starts_follows_and_cancels",
+        "POST api/v1/training/<uuid:uuid>/retry/": "test_the_api_starts_follows_and_cancels",
+        "POST training/<uuid:uuid>/cancel/": "test_cancel_and_retry_are_buttons_that_post",
+        "POST training/<uuid:uuid>/retry/": "test_cancel_and_retry_are_buttons_that_post",
+        "POST training/new/": "test_a_training_is_asked_for_by_a_plain_form",
+    },
+}
+
+DEEDS: Final[Mapping[str, str]] = {
+    deed: f"{path}::{name}" for path, named in _BY_FILE.items() for deed, name in named.items()
+}
+"""By method and pattern of the address, the test that does it."""
