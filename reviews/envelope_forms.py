@@ -89,9 +89,10 @@ class ProposeForm(forms.Form):
         },
     )
 
-    def __init__(self, *args: Any, start: Bounds | None, **kwargs: Any) -> None:
-        first = {**_initial(start), **kwargs.pop("initial", {})} if start else kwargs.pop("initial", {})
-        super().__init__(*args, initial=first, **kwargs)
+    def __init__(
+        self, data: Mapping[str, Any] | None = None, *, start: Bounds | None, initial: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(data, initial={**(_initial(start) if start else {}), **(initial or {})})
         self._settings = dict(start.settings) if start else {}
         for name, setting in self._settings.items():
             self._add_setting(name, setting)

@@ -19,6 +19,7 @@ from access.models import RefusedAttempts, User
 from access.permissions import Permission
 from access.tasks import record_attempts
 from access.token_format import NewToken
+from audit.actions import NotAppended
 from audit.events import Action
 from tests.access.ledger import disclosed, entries, outcomes, public_bytes
 from tests.conftest import as_
@@ -146,7 +147,7 @@ def test_many_addresses_fill_the_ledger_no_faster_than_a_few(
 
 def test_where_the_attempt_cannot_be_recorded_it_is_refused_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object, **kwargs: object) -> None:
-        raise attempts.NotAppended("no")
+        raise NotAppended("no")
 
     monkeypatch.setattr(attempts, "append", full)
 

@@ -120,7 +120,7 @@ def test_what_cannot_be_signed_is_said_beside_its_field(changes: dict[str, str],
 
     assert not form.is_valid()
     assert list(form.errors) == [field]
-    assert sentence in " ".join(form.errors[field])
+    assert sentence in str(form.errors[field])
 
 
 @pytest.mark.django_db
