@@ -506,10 +506,10 @@ def _check_bundle(tar: Tar, keys: list[Key], held: Held, report: Report) -> Head
         raise Broken(f"it is too small to hold {head.size - since:,} entries")
     for place, note in held:
         heads.add(note, place)
-    for name in sorted(tar.places):
-        if name == "checkpoints.jsonl" or (name.startswith("anchors/") and name != "anchors/receipts.jsonl"):
-            for number, line in tar.lines(name):
-                heads.add(str(line.get("note")), f"Line {number} of {name}", line.get("size"))
+    anchors = sorted(name for name in tar.places if name.startswith("anchors/") and name != "anchors/receipts.jsonl")
+    for name in ["checkpoints.jsonl", *anchors]:
+        for number, line in tar.lines(name):
+            heads.add(str(line.get("note")), f"Line {number} of {name}", line.get("size"))
     expected, found = set(tree.names()), {name for name in tar.places if name.startswith("tile/")}
     for name in sorted(expected ^ found)[:MOST_PROBLEMS]:
         report.problem(f"{name} {'is missing from the bundle' if name in expected else 'does not belong to its tree'}.")
