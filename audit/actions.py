@@ -6,6 +6,7 @@ written, the action fails with it.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -167,5 +168,21 @@ def _insert(database: BaseDatabaseWrapper, values: tuple[str, bytes, bytes, bool
 def _execute(database: BaseDatabaseWrapper, values: tuple[str, bytes, bytes, bool]) -> Any:
     if database.vendor == "sqlite":
         return database.connection.execute(_INSERT_SQLITE, values).fetchone()
-    # The driver's own cursor sends bytes as they are; Django's writes them into the statement as text.
-    return psycopg.Cursor(database.connection).execute(_INSERT, values).fetchone()
+    return _kept.cursor(database.connection).execute(_INSERT, values).fetchone()
+
+
+class _KeptCursor(threading.local):
+    """This thread's cursor of the driver's own: it sends bytes as they are, which Django's writes into the statement as text.
+
+    It is kept for as long as the thread has the same connection: to make one takes longer than the INSERT.
+    """
+
+    _cursor: psycopg.Cursor[Any] | None = None
+
+    def cursor(self, connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+        if self._cursor is None or self._cursor.connection is not connection:
+            self._cursor = psycopg.Cursor(connection)
+        return self._cursor
+
+
+_kept: Final = _KeptCursor()

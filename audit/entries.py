@@ -127,20 +127,25 @@ class Entry(msgspec.Struct, frozen=True, gc=False, rename=_FIELD_NAMES):
     def index_row(self, seq: int) -> tuple[int | str, ...]:
         """The values of `INDEX_COLUMNS` for this entry at position `seq`."""
         actor, obj = self.actor, self.obj
-        return (
+        row = (
             seq,
             self.t,
-            indexed(self.action),
-            indexed(actor.kind),
-            indexed(actor.id),
-            indexed(obj.kind),
-            indexed(obj.id),
-            indexed(obj.name),
-            indexed(self.outcome),
-            indexed(self.writer),
+            self.action,
+            actor.kind,
+            actor.id,
+            obj.kind,
+            obj.id,
+            obj.name,
+            self.outcome,
+            self.writer,
             self.n,
-            indexed(self.request_id),
+            self.request_id,
         )
+        texts = "".join((*row[2:10], row[11]))
+        # Nearly every entry's texts are short even together: then there is nothing to shorten.
+        if len(texts) <= MAX_INDEXED and "\0" not in texts:
+            return row
+        return tuple(indexed(value) if isinstance(value, str) else value for value in row)
 
 
 _DECODER: Final = msgspec.json.Decoder(Entry)

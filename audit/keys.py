@@ -9,13 +9,11 @@ who has stolen it cannot sign a later tree. The MAC key lies in the app's config
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from hashlib import sha256
-from hmac import compare_digest
-from hmac import digest as hmac_digest
+from hmac import HMAC, compare_digest
 from pathlib import Path
 from typing import Final
 
@@ -223,9 +221,7 @@ def mac(payload: bytes) -> str:
 
 def mac_is_ours(payload: bytes, claimed: str) -> bool:
     """Whether the app wrote this payload: under its MAC key, or under an old one that is still accepted."""
-    key_id = claimed.partition(":")[0]
-    key = settings.AUDIT_MAC_KEY if key_id == settings.AUDIT_MAC_KEY_ID else old_mac_keys().get(key_id)
-    return key is not None and compare_digest(_mac(key_id, key, payload).encode(), claimed.encode())
+    return mac_check()(payload, claimed)
 
 
 def old_mac_keys() -> dict[str, bytes]:
@@ -234,5 +230,25 @@ def old_mac_keys() -> dict[str, bytes]:
     return keys
 
 
+def mac_check() -> Callable[[bytes, str], bool]:
+    """As `mac_is_ours`, for many payloads in a row: the settings are read once."""
+    accepted = {**old_mac_keys(), settings.AUDIT_MAC_KEY_ID: settings.AUDIT_MAC_KEY}
+
+    def is_ours(payload: bytes, claimed: str) -> bool:
+        key_id = claimed.partition(":")[0]
+        key = accepted.get(key_id)
+        return key is not None and compare_digest(_mac(key_id, key, payload).encode(), claimed.encode())
+
+    return is_ours
+
+
 def _mac(key_id: str, key: bytes, payload: bytes) -> str:
-    return f"{key_id}:{hmac_digest(key, payload, sha256).hex()}"
+    code = _begun(key).copy()
+    code.update(payload)
+    return f"{key_id}:{code.hexdigest()}"
+
+
+@lru_cache(maxsize=8)
+def _begun(key: bytes) -> HMAC:
+    """The code of an empty payload, to go on from: the key's own blocks are hashed once."""
+    return HMAC(key, digestmod="sha256")

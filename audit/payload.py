@@ -7,7 +7,7 @@ against each other).
 """
 
 from binascii import b2a_base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from os import urandom
@@ -94,8 +94,7 @@ def conceal(private: Mapping[str, str]) -> tuple[list[Json], bytes]:
     ]
     if not rows:
         return [], b""
-    digests: list[Json] = [*sorted([_base64url(sha256(row).digest()) for row in rows])]
-    return digests, b"[" + b",".join(rows) + b"]"
+    return [*_digests(rows)], b"[" + b",".join(rows) + b"]"
 
 
 def digests_of(stored: bytes) -> list[str]:
@@ -103,9 +102,15 @@ def digests_of(stored: bytes) -> list[str]:
     if not stored:
         return []
     try:
-        return sorted([_base64url(sha256(row).digest()) for row in _ROWS.decode(stored)])
+        return _digests(_ROWS.decode(stored))
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a list of disclosures: {error}") from error
+
+
+def _digests(rows: Iterable[bytes | msgspec.Raw]) -> list[str]:
+    """The sorted digests of rows, encoded in one go: with a zero byte behind it each takes 44 characters, of which 43 are its own."""
+    text = _base64url(b"".join([sha256(row).digest() + b"\0" for row in rows]))
+    return sorted([text[start : start + 43] for start in range(0, len(text), 44)])
 
 
 def decode_disclosures(stored: bytes) -> list[Disclosure]:

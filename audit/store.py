@@ -7,20 +7,22 @@ What comes from the database is not believed here: callers compare it with signe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 import zstandard
 from django.db import connection
-from django.db.models import Max, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import Max
 
 from audit.archive import Stored, archived_bundles
-from audit.merkle import HASH_BYTES, leaf_hash, root_of
-from audit.models import Bundle, Checkpoint, Tile
-from audit.tiles import MAX_BUNDLE_BYTES, TILE_WIDTH, BrokenBundle, decode_bundle, encode_bundle
+from audit.merkle import root_of
+from audit.models import Bundle, Checkpoint
+from audit.tiles import MAX_BUNDLE_BYTES, TILE_WIDTH, BrokenBundle, decode_bundle, encode_bundle, leaf_hashes
 
 _LEVEL: Final = 3
 _BUNDLES: Final = "SELECT n, w, entries FROM audit_bundle WHERE n >= %s AND n < %s ORDER BY n, w"
+_HASHES: Final = "SELECT hashes FROM audit_tile WHERE level = %s AND n >= %s AND n < %s ORDER BY n"
+_ROOTS: Final = "SELECT root FROM audit_tile WHERE level = %s AND n >= %s AND n < %s ORDER BY n"
 _TILES: Final = "SELECT n, hashes, root FROM audit_tile WHERE level = %s AND n >= %s AND n < %s"
 
 
@@ -48,17 +50,15 @@ def decompress(stored: Stored) -> list[bytes]:
 
 def stored_bundles(bundles: range) -> dict[int, Stored]:
     """The widest stored form of each of these bundles, in one statement, and another where some are archived."""
-    with connection.cursor() as cursor:
-        cursor.execute(_BUNDLES, [bundles.start, bundles.stop])
-        found: dict[int, Stored] = {n: bytes(entries) for n, _, entries in cursor.fetchall()}
+    rows = fetch_bytes(_BUNDLES, [bundles.start, bundles.stop])
+    found: dict[int, Stored] = {n: bytes(entries) for n, _, entries in rows}
     return found if len(found) == len(bundles) else archived_bundles(bundles) | found
 
 
 def stored_tiles(level: int, tiles: range) -> dict[int, tuple[bytes, bytes | None]]:
     """The hashes of each of these tiles, and their root where it is stored beside them, in one statement."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TILES, [level, tiles.start, tiles.stop])
-        return {n: (bytes(hashes), None if root is None else bytes(root)) for n, hashes, root in cursor.fetchall()}
+    rows = fetch_bytes(_TILES, [level, tiles.start, tiles.stop])
+    return {n: (bytes(hashes), None if root is None else bytes(root)) for n, hashes, root in rows}
 
 
 def read_bundle(n: int) -> list[bytes]:
@@ -76,25 +76,32 @@ def read_entry(seq: int) -> bytes | None:
 
 def read_tile(level: int, n: int) -> bytes:
     """The hashes of a tile: as stored where it is full, else derived from the bundle or from the roots of the full tiles below it."""
-    known = Tile.objects.annotate(known=Coalesce("root", "hashes")).values_list("known", flat=True)
-    return _full_tile(level, n) or _derived_tile(level, n, known)
+    return _full_tile(level, n) or (level and _roots_below(level, n)) or _derived_tile(level, n)
 
 
 def recomputed_tile(level: int, n: int) -> bytes:
     """As `read_tile`, but a root that is stored beside a tile is not believed: its hashes are hashed again."""
-    return _full_tile(level, n) or _derived_tile(level, n, Tile.objects.values_list("hashes", flat=True))
+    return _full_tile(level, n) or _derived_tile(level, n)
 
 
 def _full_tile(level: int, n: int) -> bytes:
-    return bytes(Tile.objects.filter(level=level, n=n).values_list("hashes", flat=True).first() or b"")
+    return b"".join(bytes(hashes) for (hashes,) in fetch_bytes(_HASHES, [level, n, n + 1]))
 
 
-def _derived_tile(level: int, n: int, below: QuerySet[Tile, bytes | memoryview[int]]) -> bytes:
-    if level == 0:
-        return b"".join(leaf_hash(entry) for entry in read_bundle(n))
+def _roots_below(level: int, n: int) -> bytes:
+    """The roots of the full tiles below, as they are stored; nothing where one has none, being from before roots were stored."""
     first = n * TILE_WIDTH
-    found = below.filter(level=level - 1, n__gte=first, n__lt=first + TILE_WIDTH).order_by("n")
-    return b"".join(one if len(one) == HASH_BYTES else root_of(one) for one in map(bytes, found))
+    roots = [root for (root,) in fetch_bytes(_ROOTS, [level - 1, first, first + TILE_WIDTH])]
+    return b"" if None in roots else b"".join(roots)
+
+
+def _derived_tile(level: int, n: int) -> bytes:
+    if level == 0:
+        stored = stored_bundles(range(n, n + 1)).get(n)
+        return b"" if stored is None else leaf_hashes(unpack(stored))
+    first = n * TILE_WIDTH
+    found = fetch_bytes(_HASHES, [level - 1, first, first + TILE_WIDTH])
+    return b"".join([root_of(bytes(hashes)) for (hashes,) in found])
 
 
 def stored_size() -> int:
@@ -104,6 +111,21 @@ def stored_size() -> int:
         return 0
     width: int = Bundle.objects.filter(n=last).aggregate(w=Max("w"))["w"]
     return int(last) * TILE_WIDTH + width
+
+
+def fetch_bytes(statement: str, values: Sequence[int]) -> list[tuple[Any, ...]]:
+    """All rows of a statement that returns bytes: from PostgreSQL as they are, where Django's cursor has them written as text.
+
+    Where statements are logged or wrapped, it goes the ordinary way and is seen.
+    """
+    if connection.vendor != "postgresql" or connection.queries_logged or connection.execute_wrappers:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor[tuple[Any, ...]](connection.connection) as cursor:
+        return cursor.execute(statement, values, binary=True).fetchall()
 
 
 def insert_many(table: str, columns: Sequence[str], rows: Sequence[tuple[int | str | bytes, ...]]) -> None:

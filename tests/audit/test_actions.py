@@ -136,3 +136,13 @@ def test_every_action_is_a_noun_and_a_verb() -> None:
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*", action.value), action
         assert action.name == action.value.replace(".", "_").upper()
         assert action.noun == action.value.split(".")[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_entry_is_written_over_a_connection_that_replaced_another() -> None:
+    append_alone(Action.MODEL_CREATE, by=ALICE, obj=CREDIT)
+    if connection.vendor == "postgresql":
+        connection.close()
+    append_alone(Action.MODEL_CREATE, by=ALICE, obj=CREDIT)
+
+    assert Pending.objects.count() == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,3 +120,11 @@ def test_an_old_mac_key_is_accepted_under_its_own_id_only_and_only_while_it_is_l
     assert keys.mac_is_ours(b"payload", old)
     assert not keys.mac_is_ours(b"payload", old.replace("1:", "2:"))
     assert keys.mac(b"payload").startswith("2:")
+
+
+@pytest.mark.parametrize("key", [b"k", b"k" * 64, b"k" * 65])
+def test_a_mac_is_hmac_sha256_whatever_was_marked_before(settings: Settings, key: bytes) -> None:
+    settings.AUDIT_MAC_KEY = key
+
+    for payload in (b"first", b"second", b""):
+        assert keys.mac(payload) == f"1:{hmac.digest(key, payload, 'sha256').hex()}"

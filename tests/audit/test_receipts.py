@@ -281,3 +281,12 @@ def test_a_warm_proof_asks_the_database_nothing(ledger: Sequencer, django_assert
     assert connection.queries_log is not None
     with django_assert_num_queries(0):  # type: ignore[operator]  # pytest-django types its fixture loosely
         assert inclusion_path(300, 601) == first
+
+
+def test_a_tile_is_derived_from_stored_roots_and_from_hashes_where_a_root_is_missing(ledger: Sequencer) -> None:
+    from_roots = store.read_tile(1, 0)
+    with database_owner() as run:
+        run("UPDATE audit_tile SET root = NULL WHERE level = 0 AND n = %s", 0)
+
+    assert len(from_roots) == 64
+    assert store.read_tile(1, 0) == store.recomputed_tile(1, 0) == from_roots

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
-from audit import keys, store
+from audit import intake, keys, store
 from audit import sequencer as sequencing
 from audit.actions import append, wait_until_sequenced
 from audit.anchors.configured import anchor_journal, state_journal
@@ -336,3 +336,20 @@ def test_an_entry_that_commits_late_is_logged_late_and_not_lost() -> None:
     assert (first, sequencer.tick()) == (1, 1)
     assert [Entry.parse(payload).why for payload in store.read_bundle(0)] == ["", "slow"]
     assert verify(deep=True).ok
+
+
+def test_postgresql_takes_a_backlog_without_comparing_each_row_with_each_other(sequencer: Sequencer) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite takes the rows in two statements")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE audit_pending")
+    happen(300)
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {intake._TAKE}", [200])
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "Join" not in plan
+    assert "Loop" not in plan
+    ids = list(Pending.objects.order_by("id").values_list("id", flat=True))
+    assert [row.id for row in intake.take(200)] == ids[:200]
