@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from django.db.models import Expression, Model, Q, QuerySet
+from django.db.models import Exists, Expression, Model, OuterRef, Q, QuerySet
 from mlflow.exceptions import MlflowException
 from mlflow.prompt.constants import IS_PROMPT_TAG_KEY
 from mlflow.utils.search_utils import SearchModelUtils, SearchModelVersionUtils, SearchUtils
@@ -24,6 +24,7 @@ _M = TypeVar("_M", bound=Model)
 
 MAX_FILTER_CHARACTERS: Final = 10_000
 MAX_OFFSET: Final = 10**9
+MANY: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ VERSIONS: Final = Grammar(
     most=200_000,
 )
 
-Condition = Q | Expression
+Condition = Q | Expression | Exists
 NOTHING: Final = Q(pk__in=())
 ASKS_FOR_PROMPTS: Final = frozenset({("=", "true"), ("!=", "false")})
 _NUMERIC: Final = {"=": "exact", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
@@ -157,11 +158,16 @@ def _on_tag(comparator: str, value: str) -> Condition:
 
 
 def _has_tag(grammar: Grammar, key: str, conditions: Sequence[Condition]) -> Condition:
-    """Rows with a tag of this key for which every condition holds; found from the tags' side, which has an index."""
+    """Rows with a tag of this key for which every condition holds.
+
+    Where few tags do, the rows are looked up from them; where many do, rows are gone through in order until the page is full.
+    """
     tags = grammar.tags._default_manager.annotate(beginning=Beginning("value")).filter(key=key)
     for condition in conditions:
         tags = tags.filter(condition)
-    return Q(pk__in=tags.values(grammar.tag_of))
+    if tags[:MANY].count() < MANY:
+        return Q(pk__in=tags.values(grammar.tag_of))
+    return Exists(tags.filter(**{grammar.tag_of: OuterRef("pk")}))
 
 
 def _on_number(column: str, key: str, comparator: str, value: Any) -> Condition:

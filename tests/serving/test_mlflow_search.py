@@ -159,6 +159,15 @@ def test_versions_are_found_as_on_mlflows_own_server(stock: Any, ours: DjangoSto
     assert named(ours.search_model_versions(**asked)) == named(stock.search_model_versions(**asked))
 
 
+@pytest.mark.parametrize("question", [one for one in QUESTIONS_ON_VERSIONS if one and "tags" in one])
+def test_tags_that_many_versions_have_are_asked_the_other_way_round_and_say_the_same(
+    stock: Any, ours: DjangoStore, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.mlflow_search.MANY", 1)
+    asked: dict[str, Any] = {"filter_string": question, "max_results": 100}
+    assert named(ours.search_model_versions(**asked)) == named(stock.search_model_versions(**asked))
+
+
 @pytest.mark.parametrize("question", NOT_UNDERSTOOD)
 @pytest.mark.parametrize("search", ["search_registered_models", "search_model_versions"])
 def test_what_mlflow_refuses_to_read_is_refused(stock: Any, ours: DjangoStore, search: str, question: str) -> None:
