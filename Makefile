@@ -26,10 +26,10 @@ $(BIN)/uv:
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv) and try again."; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-$(VENV)/.base: $(BIN)/uv requirements/base.txt pyproject.toml
+$(VENV)/.base: $(BIN)/uv requirements/base.txt pyproject.toml client/pyproject.toml
 	@echo "Installing the locked dependencies …"
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/base.txt
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e . -e client
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base requirements/dev.txt

@@ -12,7 +12,7 @@ from fido2 import cbor
 
 from access import passkeys
 from access.models import Passkey
-from foundation.webauthn import BadAssertion, algorithm_of, encoded
+from countersign.proof.webauthn import BadAssertion, algorithm_of, encoded
 
 LONGEST_NAME: Final = 100
 

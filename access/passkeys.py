@@ -22,11 +22,9 @@ from access.stepup import FRESH, StatementReady, attempt, be_oneself, record
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
-from foundation.canonical import sha256_hex
-from foundation.dsse import seal, statement
-from foundation.keys import registry_signer
-from foundation.refusals import Conflict, Invalid, Refusal
-from foundation.webauthn import (
+from countersign.proof.canonical import sha256_hex
+from countersign.proof.dsse import seal, statement
+from countersign.proof.webauthn import (
     PASSKEY_TYPE,
     Assertion,
     BadAssertion,
@@ -37,6 +35,8 @@ from foundation.webauthn import (
     encoded,
     read_assertion,
 )
+from foundation.keys import registry_signer
+from foundation.refusals import Conflict, Invalid, Refusal
 
 KEPT: Final = timedelta(
     days=1

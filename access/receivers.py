@@ -15,7 +15,7 @@ from access.passkeys import enrol, retire
 from access.principal import Principal
 from audit.actions import append_alone
 from audit.events import Action, Outcome
-from foundation.webauthn import encoded
+from countersign.proof.webauthn import encoded
 
 
 @receiver(signals.authenticator_added)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Final
 
-from foundation.canonical import sha256_hex
+from countersign.proof.canonical import sha256_hex
 
 PREFIX_CHARACTERS: Final = 8
 SECRET_BYTES: Final = 32  # 43 characters of base64url: too many to guess, so one unsalted SHA-256 is enough

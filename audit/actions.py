@@ -19,11 +19,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.events import PROMPT, Action, HasActor, Obj, Outcome
 from audit.keys import mac
-from audit.merkle import leaf_hash
 from audit.models import Checkpoint, IndexRow
 from audit.payload import VERSION, Fields, conceal, difference, encode, plain
 from audit.tally import note
 from audit.writer import current
+from countersign.proof.merkle import leaf_hash
 
 _INSERT: Final = "INSERT INTO audit_pending (mac, payload, private, prompt) VALUES (%s, %s, %s, %s) RETURNING id"
 _INSERT_SQLITE: Final = _INSERT.replace("%s", "?")

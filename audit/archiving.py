@@ -25,10 +25,11 @@ from audit.archive import FileDiffers
 from audit.events import Action, HasActor
 from audit.integrity import LEDGER
 from audit.leader import lead
-from audit.merkle import HASH_BYTES, inclusion_proof, root_of, verify_inclusion
+from audit.merkle import inclusion_proof, root_of
 from audit.models import Archived, Bundle, IndexRow, Private
-from audit.note import NoteRefused, TreeHead
 from audit.tiles import TILE_WIDTH, BrokenBundle, ReadTile, TileNodes, leaf_hashes
+from countersign.proof.merkle import HASH_BYTES, verify_inclusion
+from countersign.proof.note import NoteRefused, TreeHead
 
 log = structlog.get_logger(__name__)
 

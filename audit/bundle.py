@@ -25,11 +25,11 @@ from audit.actions import append_alone
 from audit.anchors.configured import FILE_SINK, anchor_journal, state_journal
 from audit.events import Action, HasActor
 from audit.integrity import LEDGER
-from audit.merkle import HASH_BYTES
 from audit.models import Anchor, Checkpoint, Private
-from audit.note import TreeHead
 from audit.payload import decode_disclosures
 from audit.tiles import TILE_WIDTH, BrokenBundle, bundle_path, encode_bundle, tile_path
+from countersign.proof.merkle import HASH_BYTES
+from countersign.proof.note import TreeHead
 
 FORMAT: Final = "countersign.ledger-bundle@v1"
 SCRIPT: Final = Path(standalone.__file__).with_name("verify.py")

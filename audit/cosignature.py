@@ -14,7 +14,7 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from audit.note import NoteRefused
+from countersign.proof.note import NoteRefused
 
 COSIGNATURE: Final = b"\x04"
 _TIME_BYTES: Final = 8

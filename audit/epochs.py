@@ -14,8 +14,8 @@ from audit import keys, store
 from audit.entries import Entry, Malformed
 from audit.events import Action
 from audit.keys import CONTINUED, KeyRefused
-from audit.note import TreeHead
 from audit.tiles import BrokenBundle
+from countersign.proof.note import TreeHead
 
 
 @dataclass(frozen=True, slots=True)

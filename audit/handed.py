@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from audit.actions import Receipt, wait_until_sequenced
-from audit.note import TreeHead
+from countersign.proof.note import TreeHead
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from audit.models import IndexRow, Quarantined
 from audit.moments import now_us
 from audit.payload import digests_of
 from audit.store import fetch_bytes, insert_many
-from audit.tiles import MAX_ENTRY_BYTES
+from countersign.proof.receipts import MAX_ENTRY_BYTES
 
 log = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
 
-from audit.note import NoteRefused, Signer, TreeHead, Verifier, open_checkpoint
+from countersign.proof.note import NoteRefused, Signer, TreeHead, Verifier, open_checkpoint
 from foundation.keys import create_key
 
 

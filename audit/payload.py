@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import orjson
 
-from audit.tiles import MAX_ENTRY_BYTES
+from countersign.proof.receipts import MAX_ENTRY_BYTES
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 Fields: TypeAlias = Mapping[str, Json]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from audit.merkle import leaf_hash, node_hash
+from countersign.proof.merkle import leaf_hash, node_hash
 from foundation.charts import Drawing, Plot
 
 _WIDTH: Final = 360.0

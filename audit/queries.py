@@ -15,12 +15,12 @@ from audit import search, store
 from audit.entries import Entry, Malformed, indexed
 from audit.events import Action, Obj
 from audit.models import IndexRow, Pending, Private
-from audit.note import TreeHead
 from audit.payload import decode_disclosures
 from audit.places import place_of
 from audit.search import Filter as Filter
 from audit.search import microseconds
 from audit.tiles import TILE_WIDTH, BrokenBundle
+from countersign.proof.note import TreeHead
 
 log = structlog.get_logger(__name__)
 

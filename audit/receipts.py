@@ -1,16 +1,12 @@
 """Decides what somebody is handed who wants to prove later, without us, that an entry is in the ledger: a receipt.
 
-A receipt is one file in C2SP's tlog-proof format: the entry's index, its inclusion proof and a signed checkpoint, with the
-entry's exact bytes as the extra data that the format allows for what is needed to compute the leaf hash. Every receipt is
-checked before it is handed out: where the database no longer gives the root that was signed, there is none.
+Its form, and what it proves to whoever has one, stands in `countersign.proof.receipts`. Every receipt is checked before it is handed
+out: where the database no longer gives the root that was signed, there is none.
 """
 
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -19,76 +15,19 @@ from typing import Final
 from django.db import connection
 
 from audit import keys, store
-from audit.merkle import HASH_BYTES, leaf_hash, range_root, verify_inclusion
+from audit.merkle import range_root
 from audit.models import IndexRow
-from audit.note import NoteRefused, TreeHead, Verifier, open_checkpoint
-from audit.tiles import MAX_ENTRY_BYTES, TILE_WIDTH, BrokenBundle
+from audit.tiles import TILE_WIDTH, BrokenBundle
+from countersign.proof.merkle import HASH_BYTES, leaf_hash, verify_inclusion
+from countersign.proof.note import NoteRefused, TreeHead
+from countersign.proof.receipts import EntryReceipt
 
-HEADER: Final = "c2sp.org/tlog-proof@v1"
-SUFFIX: Final = ".tlog-proof"
-MAX_RECEIPT_BYTES: Final = 256 * 1024
 _CACHED_TILES: Final = 128
-_LONGEST_PROOF: Final = 63
 _STORED_TILE: Final = "SELECT hashes FROM audit_tile WHERE level = %s AND n = %s"
 
 
 class NotProvable(RuntimeError):
     """There is no receipt: the entry is not logged, or the database does not give what was signed. The sentence says which."""
-
-
-class ReceiptRefused(ValueError):
-    """The receipt is malformed or does not hold; the sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class EntryReceipt:
-    """An entry's exact bytes, its place, the hashes (32 bytes each) from its leaf to the root, and the signed checkpoint."""
-
-    seq: int
-    payload: bytes
-    proof: tuple[bytes, ...]
-    checkpoint: str
-
-    @property
-    def tlog_proof(self) -> bytes:
-        """The proof alone, for who holds the payload already."""
-        return self._encode(())
-
-    def encode(self) -> bytes:
-        """The receipt as a file: the proof with the payload as its extra data."""
-        return self._encode((f"extra {b64encode(self.payload).decode()}",))
-
-    def _encode(self, extra: tuple[str, ...]) -> bytes:
-        hashes = (b64encode(one).decode() for one in self.proof)
-        return ("\n".join((HEADER, *extra, f"index {self.seq}", *hashes)) + f"\n\n{self.checkpoint}").encode()
-
-    @classmethod
-    def parse(cls, data: bytes) -> EntryReceipt:
-        """Read a receipt; raises `ReceiptRefused` where it is malformed or carries no payload."""
-        if len(data) > MAX_RECEIPT_BYTES:
-            raise ReceiptRefused(f"a receipt is smaller than {MAX_RECEIPT_BYTES // 1024} KB")
-        try:
-            proof, separator, checkpoint = data.decode().partition("\n\n")
-        except UnicodeDecodeError as error:
-            raise ReceiptRefused("a receipt is text") from error
-        lines = proof.split("\n")
-        if not separator or lines[0] != HEADER:
-            raise ReceiptRefused(f"a receipt begins with {HEADER} and has an empty line before its checkpoint")
-        if len(lines) < 3 or not lines[1].startswith("extra "):
-            raise ReceiptRefused("the receipt carries no entry, so there is nothing that it could prove")
-        payload = _base64(lines[1].removeprefix("extra "))
-        if len(payload) > MAX_ENTRY_BYTES:
-            raise ReceiptRefused("its entry is larger than an entry of the ledger can be")
-        return cls(_index(lines[2]), payload, _hashes(lines[3:]), checkpoint)
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedReceipt:
-    """What a receipt proves: these bytes are entry `seq` of the log whose head a trusted key has signed."""
-
-    seq: int
-    payload: bytes
-    head: TreeHead
 
 
 def issue_receipt(seq: int, checkpoint: str | None = None, *, payload: bytes | None = None) -> EntryReceipt:
@@ -127,22 +66,6 @@ def find_entry(name: str) -> int:
     if seq is None:
         raise NotProvable(f"No entry {number} of writer {writer} is logged. It may still be waiting.")
     return seq
-
-
-def verify_receipt(data: bytes, verifiers: Iterable[Verifier]) -> VerifiedReceipt:
-    """What the receipt proves under these keys; the log's name is the key's own. Raises `ReceiptRefused`."""
-    receipt, trusted = EntryReceipt.parse(data), list(verifiers)
-    problem: NoteRefused | None = None
-    for origin in dict.fromkeys(verifier.name for verifier in trusted):
-        try:
-            head = open_checkpoint(receipt.checkpoint, origin, [one for one in trusted if one.name == origin])
-        except NoteRefused as error:
-            problem = problem or error
-            continue
-        if not verify_inclusion(leaf_hash(receipt.payload), receipt.seq, head.size, receipt.proof, head.root):
-            raise ReceiptRefused("its proof does not lead from the entry to the root that was signed")
-        return VerifiedReceipt(receipt.seq, receipt.payload, head)
-    raise ReceiptRefused(f"its checkpoint is not to be believed: {problem or 'no key is trusted'}")
 
 
 def inclusion_path(seq: int, size: int) -> list[bytes]:
@@ -242,25 +165,3 @@ def _newest(seq: int) -> str:
     if seq >= latest.size:
         raise NotProvable(f"Entry {seq} is not logged: the ledger holds {latest.size:,} entries.")
     return latest.note
-
-
-def _base64(text: str) -> bytes:
-    try:
-        raw = b64decode(text, validate=True)
-    except (Base64Error, ValueError) as error:
-        raise ReceiptRefused("a part of it is not base64") from error
-    return raw
-
-
-def _index(line: str) -> int:
-    found = re.fullmatch(r"index (0|[1-9][0-9]{0,18})", line, re.ASCII)
-    if found is None:
-        raise ReceiptRefused("its index is not a plain decimal number")
-    return int(found.group(1))
-
-
-def _hashes(lines: Sequence[str]) -> tuple[bytes, ...]:
-    hashes = tuple(_base64(line) for line in lines)
-    if len(hashes) > _LONGEST_PROOF or any(len(one) != HASH_BYTES for one in hashes):
-        raise ReceiptRefused("its proof is not a list of hashes")
-    return hashes

@@ -16,8 +16,9 @@ from django.db import connections
 
 from audit import store
 from audit.archive import Stored
-from audit.merkle import HASH_BYTES, root_of
+from audit.merkle import root_of
 from audit.tiles import TILE_WIDTH, BrokenBundle, leaf_hashes
+from countersign.proof.merkle import HASH_BYTES
 
 BUNDLES_AT_ONCE: Final = 64
 

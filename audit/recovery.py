@@ -21,12 +21,12 @@ from audit.events import Action, HasActor, Obj
 from audit.intake import Row
 from audit.keys import CONTINUED, PublicLine
 from audit.leader import lead
-from audit.merkle import EMPTY_ROOT, leaf_hash
 from audit.models import Pending
-from audit.note import NoteRefused, TreeHead, Verifier
 from audit.payload import Fields, Json
 from audit.sequencer import RefusesToSign, Sequencer
 from audit.tiles import right_edge
+from countersign.proof.merkle import EMPTY_ROOT, leaf_hash
+from countersign.proof.note import NoteRefused, TreeHead, Verifier
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from audit.events import Action, Actor, HasActor, Obj
 from audit.keys import KeyRefused, PublicLine
 from audit.leader import is_leader, lead
 from audit.models import IndexRow, Pending
-from audit.note import Verifier
+from countersign.proof.note import Verifier
 from foundation.keys import create_key
 
 log = structlog.get_logger(__name__)

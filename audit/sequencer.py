@@ -23,11 +23,11 @@ from audit.anchors.configured import FILE_SINK, anchor_journal, state_journal
 from audit.intake import Accepted, Row
 from audit.journal import Line
 from audit.leader import is_leader
-from audit.merkle import EMPTY_ROOT, leaf_hash
 from audit.models import Anchor, Checkpoint
 from audit.moments import now_us
-from audit.note import NoteRefused, Signer, TreeHead, sign_note
 from audit.tiles import TILE_WIDTH, FullTile, RightEdge, right_edge
+from countersign.proof.merkle import EMPTY_ROOT, leaf_hash
+from countersign.proof.note import NoteRefused, Signer, TreeHead, sign_note
 
 log = structlog.get_logger(__name__)
 

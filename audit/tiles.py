@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from audit.merkle import EMPTY_ROOT, HASH_BYTES, node_hash, root_of
+from audit.merkle import root_of
+from countersign.proof.merkle import EMPTY_ROOT, HASH_BYTES, node_hash
+from countersign.proof.receipts import MAX_ENTRY_BYTES
 
 TILE_WIDTH: Final = 256
 TILE_BYTES: Final = TILE_WIDTH * HASH_BYTES
-MAX_ENTRY_BYTES: Final = 65_535
 MAX_BUNDLE_BYTES: Final = TILE_WIDTH * (MAX_ENTRY_BYTES + 2)
 
 ReadTile = Callable[[int, int], bytes]

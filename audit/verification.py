@@ -21,12 +21,12 @@ from django.db.models import Max
 from audit import anchors, keys, store, triggers
 from audit.deep import DeepCheck
 from audit.epochs import Epochs, account_for
-from audit.merkle import HASH_BYTES
 from audit.models import Checkpoint, IndexRow, Private, Quarantined, Tile
-from audit.note import NoteRefused, TreeHead
 from audit.problems import Problem, Problems
 from audit.recount import Count, Counted, counting, wrong_tile
 from audit.tiles import TILE_WIDTH, FullTile, RightEdge, right_edge
+from countersign.proof.merkle import HASH_BYTES
+from countersign.proof.note import NoteRefused, TreeHead
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,7 @@ NOT_READS: Final[Mapping[str, str]] = {
     "api/v1/envelopes/": _DEED,
     "api/v1/exceptions/": _DEED,
     "api/v1/findings/": _LIST,
+    "api/v1/ledger/": _PUBLIC,
     "api/v1/me/": _OWN,
     "api/v1/models/": _LIST,
     _API_VERSION + "blobs/": _PULL,

@@ -11,7 +11,7 @@ from csp.constants import NONCE, NONE, SELF
 
 from config.environment import BASE_DIR, Environment, database
 from config.logging import logging_config
-from foundation.webauthn import LOOPBACK
+from countersign.proof.webauthn import LOOPBACK
 
 django_stubs_ext.monkeypatch()  # lets annotated generics such as ModelForm[Thresholds] be written at run time
 

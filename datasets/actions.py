@@ -13,6 +13,7 @@ from access.principal import Principal
 from audit.actions import append, append_alone
 from audit.events import Action, Outcome
 from audit.governed import governed
+from countersign.proof.canonical import digest_of
 from datasets import store
 from datasets.models import Dataset, DatasetProfile, DatasetVersion, Recipe
 from datasets.profile import Profile
@@ -21,7 +22,6 @@ from datasets.recipes import parse as parse_recipe
 from datasets.schema import SchemaMistakes, TableSchema, arrow_mistakes, infer
 from datasets.schema import parse as parse_schema
 from datasets.store import StoredTable
-from foundation.canonical import digest_of
 from foundation.content_store import Readable
 from foundation.refusals import Conflict, Forbidden, Invalid, Refusal
 from jobs.actions import enqueue

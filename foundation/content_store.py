@@ -19,7 +19,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import ClassVar, Final, Protocol
 
-from foundation.canonical import SHA256
+from countersign.proof.canonical import SHA256
 from foundation.refusals import Invalid, NotFound, TooLarge, Unavailable
 
 CHUNK_BYTES: Final = 1024**2

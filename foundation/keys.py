@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from django.conf import settings
 
-from foundation.dsse import Signer
+from countersign.proof.dsse import Signer
 
 
 def create_key(path: Path) -> None:

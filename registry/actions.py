@@ -24,15 +24,16 @@ from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
 from audit.payload import Json
+from countersign.proof.canonical import digest_of
+from countersign.proof.manifest import ManifestFile, manifest_digest, rows
 from datasets.models import DatasetVersion, Recipe
-from foundation.canonical import digest_of
 from foundation.refusals import Conflict, Invalid, NotFound
 from jobs.actions import enqueue
 from registry import cards
 from registry.admitting import admit_version
 from registry.evidence import OWN_EVIDENCE, account_of, append_evidence
 from registry.lifecycle import move
-from registry.manifest import ManifestFile, check_tree, manifest_digest, rows
+from registry.manifest import check_tree
 from registry.models import (
     Alias,
     Blob,

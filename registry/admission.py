@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO, Final
 
+from countersign.proof.manifest import ManifestFile, Problem, manifest_digest
 from registry import mlmodel, skops_file
-from registry.manifest import Limits, ManifestFile, Problem, manifest_digest, tree_problems
+from registry.manifest import Limits, tree_problems
 from registry.strict import MAX_YAML_BYTES, read_json, read_yaml
 
 ADMITTED: Final = "admitted"

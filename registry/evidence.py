@@ -9,7 +9,7 @@ from access.models import User
 from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
-from foundation.canonical import canonical, sha256_hex
+from countersign.proof.canonical import canonical, sha256_hex
 from foundation.refusals import Invalid, TooLarge, Unauthenticated
 from registry.models import Evidence, ModelVersion
 from registry.shapes import flaw_in

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from registry.manifest import Problem, path_problem
+from countersign.proof.manifest import Problem, path_problem
 from registry.skops_file import Finding, type_finding
 from registry.strict import read_json, read_yaml
 

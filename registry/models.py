@@ -12,9 +12,9 @@ from django.utils import timezone
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from audit.events import Obj
+from countersign.proof.manifest import ManifestFile
 from datasets.models import DatasetVersion, Recipe
 from foundation.expressions import Beginning
-from registry.manifest import ManifestFile
 
 model_name = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,127}$",

@@ -10,7 +10,7 @@ from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 
 from access.permissions import Permission, visible_to
 from access.principal import Principal
-from foundation.canonical import digest_of
+from countersign.proof.canonical import digest_of
 from foundation.refusals import NotFound
 from registry import cards
 from registry.models import Alias, Evidence, ModelCardRevision, ModelVersion, RegisteredModel, Stage

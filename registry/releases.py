@@ -19,11 +19,11 @@ from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
-from foundation.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelope_digest, open_sealed
+from countersign.proof.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelope_digest, open_sealed
+from countersign.proof.manifest import manifest_digest
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Forbidden
 from registry.lifecycle import move
-from registry.manifest import manifest_digest
 from registry.models import Alias, ModelVersion, Promotion, RegisteredModel, Stage
 
 RELEASE_TYPE: Final = "https://countersign.dev/release/v1"

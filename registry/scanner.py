@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from countersign.proof.manifest import ManifestFile
 from registry.admission import Examination, examine
-from registry.manifest import Limits, ManifestFile
+from registry.manifest import Limits
 
 
 def confine(*, memory: int, seconds: int) -> None:

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import structlog
 
+from countersign.proof.manifest import ManifestFile, Problem
 from registry.admission import Examination, refusal
-from registry.manifest import Limits, ManifestFile, Problem
+from registry.manifest import Limits
 from registry.store import ArtifactStore
 
 log = structlog.get_logger(__name__)

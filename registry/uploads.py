@@ -10,8 +10,9 @@ from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 
+from countersign.proof.manifest import ManifestFile
 from foundation.refusals import Invalid, TooLarge
-from registry.manifest import ManifestFile, check_tree
+from registry.manifest import check_tree
 from registry.store import ArtifactStore, limits
 
 

@@ -20,10 +20,10 @@ from audit import keys
 from audit.actions import Receipt, append, wait_until_sequenced
 from audit.events import Action
 from audit.governed import governed
-from audit.merkle import leaf_hash
-from audit.receipts import EntryReceipt
 from audit.search import Filter
-from foundation.canonical import canonical
+from countersign.proof.canonical import canonical
+from countersign.proof.merkle import leaf_hash
+from countersign.proof.receipts import EntryReceipt
 from foundation.refusals import Unavailable
 from registry.models import RegisteredModel, Stage
 from reports.as_of import (

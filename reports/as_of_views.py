@@ -17,7 +17,7 @@ from access.models import User
 from access.permissions import Permission, permit
 from access.principal import Principal
 from access.requests import principal_of
-from foundation.canonical import sha256_hex
+from countersign.proof.canonical import sha256_hex
 from foundation.refusals import Invalid, NotFound, Refusal
 from registry.models import Stage
 from registry.queries import find_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foundation.dsse import key_id
+from countersign.proof.dsse import key_id
 from foundation.keys import public_pem, registry_signer
 from foundation.refusals import NotFound
 from registry.models import ModelVersion

@@ -11,7 +11,8 @@ from typing import Final
 from access.models import User
 from access.permissions import Permission, visible_to
 from access.principal import Principal
-from foundation.dsse import key_id
+from countersign.proof.attestation import NotVerified, VerifiedRelease, check_standing, verify, verify_status
+from countersign.proof.dsse import key_id
 from foundation.keys import registry_signer
 from foundation.refusals import Invalid
 from registry.models import ModelVersion
@@ -20,7 +21,6 @@ from reviews.models import Approval, Slot
 from reviews.policies import METHOD_WORDS
 from serving.attestations import current_status
 from serving.bundles import BUNDLE_TYPE, Check, report_on
-from serving.verification import NotVerified, VerifiedRelease, check_standing, verify, verify_status
 
 LARGEST_BYTES: Final = 5 * 1024**2
 DEEPEST: Final = 64

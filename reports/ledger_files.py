@@ -13,18 +13,11 @@ from audit import keys, store
 from audit.entries import Entry, Malformed
 from audit.events import Outcome
 from audit.keys import KeyRefused
-from audit.note import TreeHead, Verifier
-from audit.receipts import (
-    HEADER,
-    EntryReceipt,
-    NotProvable,
-    ReceiptRefused,
-    VerifiedReceipt,
-    issue_receipt,
-    verify_receipt,
-)
+from audit.receipts import NotProvable, issue_receipt
 from audit.standalone.verify import check_bundle, parse_key
 from audit.tiles import BrokenBundle, right_edge
+from countersign.proof.note import TreeHead, Verifier
+from countersign.proof.receipts import HEADER, EntryReceipt, ReceiptRefused, VerifiedReceipt, verify_receipt
 from foundation.refusals import TooLarge, Unavailable
 from reports.checking import Checked
 from serving.bundles import Check

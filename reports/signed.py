@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from access.models import Reauthentication
 from audit.events import Action, Obj, Outcome
-from audit.merkle import leaf_hash
 from audit.models import Checkpoint
-from audit.note import TreeHead
 from audit.queries import Head, entries_for
 from audit.store import read_entry
-from foundation.dsse import BadEnvelope, envelope_digest, open_sealed
+from countersign.proof.dsse import BadEnvelope, envelope_digest, open_sealed
+from countersign.proof.merkle import leaf_hash
+from countersign.proof.note import TreeHead
 from foundation.keys import registry_signer
 from reviews.conditions import owed
 from reviews.exceptions import Excepted

@@ -16,7 +16,7 @@ from access.principal import Principal
 from audit.actions import append_alone
 from audit.bundle import SCRIPT
 from audit.events import Action
-from foundation.canonical import sha256_hex
+from countersign.proof.canonical import sha256_hex
 from foundation.keys import public_pem, registry_signer
 from foundation.refusals import Invalid, NotFound, TooLarge
 from foundation.spreadsheets import Cell, csv_response

@@ -23,7 +23,7 @@ from audit import integrity
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
-from foundation.dsse import envelope_digest
+from countersign.proof.dsse import envelope_digest
 from foundation.refusals import Conflict, Forbidden, Invalid
 from notices.actions import tell
 from notices.models import Notification

@@ -20,7 +20,7 @@ from access.permissions import Permission, verdict
 from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
-from foundation.dsse import BadEnvelope
+from countersign.proof.dsse import BadEnvelope
 from foundation.refusals import Conflict, Invalid
 from reviews.findings import MAX_TEXT, MAX_TITLE, take_step
 from reviews.models import Finding, FindingEvent, Round, SignOff, Slot, Thread

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from access.stepup import Proof
-from foundation.dsse import BadEnvelope, Envelope
+from countersign.proof.dsse import BadEnvelope, Envelope
 from registry.models import ModelVersion, Stage
 from reviews.grounds import Ground, about, round_name
 from reviews.models import Approval, BreakGlass

@@ -25,8 +25,8 @@ from audit import integrity
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
-from foundation.canonical import digest_of
-from foundation.dsse import envelope_digest
+from countersign.proof.canonical import digest_of
+from countersign.proof.dsse import envelope_digest
 from foundation.refusals import Conflict, Forbidden, Invalid, Requirement
 from notices.actions import tell
 from notices.models import Notification

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from access.stepup import Proof
-from foundation.dsse import BadEnvelope, Envelope
+from countersign.proof.dsse import BadEnvelope, Envelope
 from foundation.refusals import RequirementStatus
 from reviews.gates import GateOutcome
 from reviews.independence import Deed, of_others, what_they_did

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from foundation.canonical import digest_of
-from foundation.naming import told_apart
+from countersign.proof.canonical import digest_of
+from countersign.proof.naming import told_apart
 from foundation.refusals import Invalid
 from reviews import producers
 from reviews.cel import BadExpression
@@ -27,7 +27,7 @@ FACETS: Final = ("artifact", "data", "environment", "evaluation", "card", "polic
 SECTIONS: Final = ("gates", "performance", "fairness", "data", "changes", "card", "supply-chain")
 FORMAT: Final = 1
 _KEY: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
-"""No underscore: see `foundation.naming.told_apart`."""
+"""No underscore: see `countersign.proof.naming.told_apart`."""
 
 
 class Unit(StrEnum):

@@ -18,7 +18,7 @@ from audit import integrity
 from audit.actions import Receipt, append
 from audit.events import Action
 from audit.governed import governed
-from foundation.dsse import Envelope, envelope_digest, seal, statement
+from countersign.proof.dsse import Envelope, envelope_digest, seal, statement
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Invalid, Requirement
 from registry.models import Alias, ModelVersion, Promotion, RegisteredModel, Stage

@@ -13,10 +13,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from foundation.dsse import envelope_digest
+from countersign.proof.dsse import envelope_digest
+from countersign.proof.manifest import manifest_digest
+from countersign.proof.webauthn import method_of
 from foundation.refusals import Refusal
-from foundation.webauthn import method_of
-from registry.manifest import manifest_digest
 from registry.models import ModelVersion
 from registry.releases import Release, read_release
 from reviews import emergencies, within

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from access.models import Reauthentication
-from foundation.dsse import envelope_digest, open_sealed
+from countersign.proof.dsse import envelope_digest, open_sealed
+from countersign.proof.webauthn import BadAssertion, check_signed_by, method_of
 from foundation.keys import registry_signer
-from foundation.webauthn import BadAssertion, check_signed_by, method_of
 
 
 def why_unproven(

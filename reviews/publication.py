@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from access.models import User
 from access.stepup import Proof
-from foundation.dsse import BadEnvelope, Envelope, envelope_digest
+from countersign.proof.dsse import BadEnvelope, Envelope, envelope_digest
 from reviews.models import PolicySignature, PolicyVersion
 from reviews.policies import Approvers, PolicyDocument
 from reviews.proven import why_unproven

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from foundation.canonical import digest_of
+from countersign.proof.canonical import digest_of
 from registry import queries as registry
 from registry.models import Evidence, ModelCardRevision, ModelVersion
 

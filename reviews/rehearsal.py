@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from access.principal import Principal
-from foundation.canonical import digest_of
+from countersign.proof.canonical import digest_of
 from registry.models import Alias, ModelVersion, Promotion
 from registry.queries import Record, models_visible_to, records_of
 from reviews.counting import Memberships, counted

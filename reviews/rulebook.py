@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from django.db.models import Exists, OuterRef
 
-from foundation.canonical import digest_of
+from countersign.proof.canonical import digest_of
 from foundation.refusals import Conflict
 from registry.models import Stage
 from reviews.models import Policy, PolicySignature, PolicyVersion, Round

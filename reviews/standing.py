@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Final
 
 from access.models import Reauthentication
-from foundation.dsse import BadEnvelope
-from foundation.webauthn import method_of
+from countersign.proof.dsse import BadEnvelope
+from countersign.proof.webauthn import method_of
 from reviews.independence import Deed, of_others, what_they_did
 from reviews.models import APPROVING, Round, SignOff, Slot
 from reviews.people import deeds_of

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 
 from access.models import User
 from access.stepup import Proof
-from foundation.canonical import digest_of
-from foundation.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelope_digest, open_sealed, seal, statement
+from countersign.proof.canonical import digest_of
+from countersign.proof.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelope_digest, open_sealed, seal, statement
 from foundation.keys import registry_signer
 from registry.models import ModelVersion, Stage
 from reviews.models import Delegation, Finding, Round, SignOff, Slot

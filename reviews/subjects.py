@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from foundation.canonical import canonical, sha256_hex
+from countersign.proof.canonical import canonical, sha256_hex
 from foundation.refusals import Conflict
 from registry import queries as registry
 from registry.models import ModelVersion, Stage

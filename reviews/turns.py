@@ -20,7 +20,7 @@ from django.utils import timezone
 from access.models import User
 from access.permissions import Permission, visible_to
 from access.principal import Principal
-from foundation.dsse import BadEnvelope
+from countersign.proof.dsse import BadEnvelope
 from registry import queries as registry
 from registry.models import Evidence, ModelCardRevision
 from reviews.models import APPROVING, Delegation, PolicyVersion, Round, SignOff, Slot

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from access.models import User
 from access.stepup import Proof
-from foundation.canonical import digest_of
-from foundation.dsse import BadEnvelope, Envelope
-from foundation.webauthn import method_of
+from countersign.proof.canonical import digest_of
+from countersign.proof.dsse import BadEnvelope, Envelope
+from countersign.proof.webauthn import method_of
 from registry.models import ModelVersion
 from reviews.grounds import Ground, round_name
 from reviews.independence import conflict_of

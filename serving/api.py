@@ -1,4 +1,4 @@
-"""The pull API, and what scoring workers ask: see `serving.queries` for what is allowed and `serving.verification` for the proof."""
+"""The pull API, and what scoring workers ask: see `serving.queries` for what is allowed and `countersign.proof` for the proof."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rest_framework.views import APIView
 
 from access.permissions import Permission, permit
 from access.principal import Principal
+from countersign.proof.manifest import ManifestFile
 from foundation.refusals import NotFound
-from registry.manifest import ManifestFile
 from serving.actions import pause_deployment, permit_worker, report_status, resume_deployment
 from serving.attestations import current_status, release_attestation
 from serving.byte_ranges import choose, is_held

@@ -1,4 +1,4 @@
-"""Decides what we hand out with a version so that anyone can check, offline, that it was approved: see `serving.verification`.
+"""Decides what we hand out with a version so that anyone can check, offline, that it was approved: see `countersign.proof.attestation`.
 
 A release attestation joins what exists already (the manifest, the sign-off statements, the release) with two statements made
 here: who took part in making the version, and the status snapshot, whose counter only ever rises.
@@ -15,8 +15,9 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from access.models import Reauthentication, User
-from foundation.canonical import digest_of
-from foundation.dsse import Envelope, envelope_digest, seal, statement
+from countersign.proof.attestation import ATTESTATION_TYPE, PROVENANCE_TYPE, STATUS_TYPE, stage_id, version_id
+from countersign.proof.canonical import digest_of
+from countersign.proof.dsse import Envelope, envelope_digest, seal, statement
 from foundation.keys import registry_signer
 from foundation.refusals import Unavailable
 from registry.models import ModelVersion, Stage
@@ -35,7 +36,6 @@ from reviews.models import (
 )
 from reviews.people import deeds_of
 from serving.models import StatusCounter, StatusSnapshot
-from serving.verification import ATTESTATION_TYPE, PROVENANCE_TYPE, STATUS_TYPE, stage_id, version_id
 
 T = TypeVar("T")
 STATUS_LASTS: Final = timedelta(hours=1)
@@ -43,7 +43,7 @@ RENEW_AFTER: Final = timedelta(minutes=10)
 
 
 def release_attestation(version: ModelVersion, stage: Stage, release: Mapping[str, Any]) -> dict[str, Any]:
-    """The proof that `release` allows `version` on `stage`: plain JSON, verified by `serving.verification.verify`.
+    """The proof that `release` allows `version` on `stage`: plain JSON, verified by `countersign.proof.attestation.verify`.
 
     `release` is the envelope that `serving.queries.resolve` found in force. Raises `Unavailable` where the records behind it are
     not all there.

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from foundation.dsse import STATEMENT_TYPE, BadEnvelope, envelope_digest, key_id, open_sealed
-from foundation.webauthn import BadAssertion, algorithm_of, check_signed_by, method_of, read_assertion
-from serving.verification import ATTESTATION_TYPE, NotVerified, VerifiedRelease, verify
+from countersign.proof.attestation import ATTESTATION_TYPE, NotVerified, VerifiedRelease, verify
+from countersign.proof.dsse import STATEMENT_TYPE, BadEnvelope, envelope_digest, key_id, open_sealed
+from countersign.proof.webauthn import BadAssertion, algorithm_of, check_signed_by, method_of, read_assertion
 
 BUNDLE_TYPE: Final = "https://countersign.dev/sign-off-bundle/v1"
 KINDS: Final = "https://countersign.dev/"

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from countersign.proof.manifest import ManifestFile
 from foundation.refusals import Invalid, TooLarge
-from registry.manifest import ManifestFile
 from registry.store import ArtifactStore, limits
 
 

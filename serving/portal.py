@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import httpx
 
+from countersign.proof.manifest import ManifestFile
 from foundation.refusals import Forbidden, Refusal, Unauthenticated, Unavailable
-from registry.manifest import ManifestFile
 
 TIMEOUT_SECONDS: Final = 5.0
 

@@ -18,9 +18,10 @@ from django.urls import reverse
 from audit import keys
 from audit.events import Action
 from audit.models import IndexRow
-from audit.receipts import EntryReceipt, NotProvable, issue_receipt
+from audit.receipts import NotProvable, issue_receipt
 from audit.store import latest_checkpoint, read_entry
-from foundation.dsse import envelope_digest
+from countersign.proof.dsse import envelope_digest
+from countersign.proof.receipts import EntryReceipt
 from registry.models import ModelVersion, Promotion
 from serving.attestations import current_snapshot, release_attestation
 from serving.queries import Resolved

@@ -16,9 +16,9 @@ from typing import BinaryIO, Final, Self
 from access.principal import Principal
 from audit.actions import Receipt, append_alone
 from audit.events import Action, Obj, Outcome
-from foundation.dsse import envelope_digest
+from countersign.proof.dsse import envelope_digest
+from countersign.proof.manifest import ManifestFile
 from foundation.refusals import Conflict, Forbidden, NotFound, Unavailable
-from registry.manifest import ManifestFile
 from registry.models import ModelVersion
 from registry.store import ArtifactStore
 from serving.byte_ranges import Chosen, Span

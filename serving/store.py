@@ -19,9 +19,9 @@ from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.model_registry.abstract_store import AbstractStore
 
 from access.permissions import Permission, visible_to
+from countersign.proof.manifest import ManifestFile
 from foundation.refusals import Conflict, Forbidden, Invalid, NotFound
 from registry import actions
-from registry.manifest import ManifestFile
 from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews.promotion import promote, requirements
 from serving.caller import caller

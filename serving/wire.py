@@ -29,9 +29,9 @@ from django.db import close_old_connections
 from access.authentication import authenticate_credentials
 from access.permissions import Permission, visible_to
 from access.principal import Principal
+from countersign.proof.manifest import ManifestFile
 from foundation.numbers import whole_number
 from foundation.refusals import Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthenticated
-from registry.manifest import ManifestFile
 from registry.models import ModelVersion, RegisteredModel
 from registry.queries import find_model
 from serving.caller import set_caller

@@ -31,6 +31,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from countersign.proof.attestation import NotVerified, Status, VerifiedRelease, check_standing, verify, verify_status
 from foundation.refusals import Invalid, NotFound, Refusal, TooLarge, Unauthenticated, Unavailable
 from serving.portal import Assignment, Portal, Unreachable, WrongBytes
 from serving.prediction_log import PredictionLog
@@ -44,7 +45,6 @@ from serving.scoring import (
     load,
     plan,
 )
-from serving.verification import NotVerified, Status, VerifiedRelease, check_standing, verify, verify_status
 
 POLL_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 10.0

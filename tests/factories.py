@@ -8,7 +8,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from registry.manifest import ManifestFile
+from countersign.proof.manifest import ManifestFile
 from registry.store import ArtifactStore
 
 COLUMNS = ("age", "hours")

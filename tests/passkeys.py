@@ -17,8 +17,8 @@ from fido2.webauthn import AuthenticatorData as Data
 from access import passkeys
 from access.models import Passkey, User
 from access.stepup import Confirmation, Rehearsal, StatementReady
-from foundation.canonical import sha256_hex
-from foundation.webauthn import decoded, encoded
+from countersign.proof.canonical import sha256_hex
+from countersign.proof.webauthn import decoded, encoded
 from tests.conftest import as_
 
 ORIGIN = "http://localhost:8000"

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from foundation.dsse import Envelope, open_sealed, seal
+from countersign.proof.dsse import Envelope, open_sealed, seal
 from foundation.keys import registry_signer
 
 

@@ -10,6 +10,7 @@ from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
+from countersign.proof.manifest import ManifestFile
 from datasets.models import DatasetProfile, DatasetVersion, Recipe
 from datasets.recipes import RecipeMistakes
 from datasets.recipes import parse as parse_recipe
@@ -19,7 +20,6 @@ from jobs.actions import enqueue, request_cancel
 from jobs.actions import retry as retry_job
 from jobs.models import Job
 from registry.actions import add_evidence, register_version
-from registry.manifest import ManifestFile
 from registry.models import ModelVersion, RegisteredModel
 from registry.queries import evidence_of
 from training.algorithms import Algorithm, SettingMistakes, settings_for

@@ -24,13 +24,13 @@ from typing import IO, Final
 import orjson
 from django.conf import settings
 
+from countersign.proof.manifest import ManifestFile
 from datasets.store import open_version
 from datasets.store import verify as verify_data
 from foundation.refusals import Invalid
 from jobs.models import Job
 from jobs.work import Work
 from registry.actions import add_evidence
-from registry.manifest import ManifestFile
 from registry.models import Evidence, ModelVersion
 from registry.queries import evidence_of
 from registry.store import ArtifactStore

@@ -16,7 +16,7 @@ from typing import Final
 
 from audit.anchors.protocol import Options, SinkDamaged, SinkFailed, required, seconds
 from audit.journal import Line
-from audit.note import NoteRefused, TreeHead
+from countersign.proof.note import NoteRefused, TreeHead
 
 FILE: Final = "checkpoint"
 TIMEOUT_SECONDS: Final = 60.0

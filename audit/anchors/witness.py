@@ -28,8 +28,8 @@ from audit.anchors.protocol import (
 from audit.cosignature import Witness
 from audit.journal import Line
 from audit.merkle import consistency_proof
-from audit.note import NoteRefused
 from audit.tiles import TileNodes
+from countersign.proof.note import NoteRefused
 
 _KNOWS_ANOTHER_SIZE: Final = 409
 _MEANT: Final = {

@@ -9,8 +9,8 @@ from typing import Any, Final
 from django.core.management.base import CommandError, OutputWrapper
 
 from audit import keys
-from audit.note import NoteRefused, Verifier
-from audit.receipts import ReceiptRefused, verify_receipt
+from countersign.proof.note import NoteRefused, Verifier
+from countersign.proof.receipts import ReceiptRefused, verify_receipt
 
 HELP: Final = "check a receipt: that a trusted key has signed a ledger which holds its entry"
 

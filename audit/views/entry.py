@@ -11,12 +11,12 @@ from django.views.decorators.http import require_GET
 from audit import keys, proofs, queries, store
 from audit.events import Action
 from audit.keys import KeyRefused
-from audit.merkle import leaf_hash
-from audit.note import NoteRefused
 from audit.proofs import Step
 from audit.receipts import NotProvable, issue_receipt
 from audit.tiles import BrokenBundle
 from audit.views.access import LedgerRequest, permit
+from countersign.proof.merkle import leaf_hash
+from countersign.proof.note import NoteRefused
 from foundation.charts import Drawing
 from foundation.refusals import NotFound
 

@@ -27,11 +27,11 @@ from django.db import connection, connections, transaction  # noqa: E402 - as ab
 from audit import keys, receipts  # noqa: E402 - as above
 from audit.actions import append  # noqa: E402 - as above
 from audit.events import Action, Actor, Obj  # noqa: E402 - as above
-from audit.merkle import leaf_hash, verify_inclusion  # noqa: E402 - as above
 from audit.models import Bundle, Pending, Tile  # noqa: E402 - as above
 from audit.sequencer import Sequencer, initialise  # noqa: E402 - as above
 from audit.verification import verify  # noqa: E402 - as above
 from benchmarks.ledger import models  # noqa: E402 - as above
+from countersign.proof.merkle import leaf_hash, verify_inclusion  # noqa: E402 - as above
 
 POSTGRES: Final = connection.vendor == "postgresql"
 ROUNDS: Final = 600

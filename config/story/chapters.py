@@ -18,9 +18,9 @@ from access.stepup import reauthenticate
 from config import demo
 from config.story import clients, data, discussion, watching, world
 from config.story.telling import Teller
+from countersign.proof.canonical import sha256_hex
 from datasets.actions import add_recipe, add_version, register_dataset
 from datasets.models import Dataset
-from foundation.canonical import sha256_hex
 from foundation.refusals import Refusal
 from registry.actions import create_model
 from registry.models import ModelVersion, RegisteredModel

@@ -14,7 +14,7 @@ from access.stepup import Confirmation, prove
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
-from foundation.dsse import envelope_digest
+from countersign.proof.dsse import envelope_digest
 from foundation.refusals import Conflict, Forbidden, Invalid, RequirementStatus
 from notices.actions import tell
 from notices.models import Notification

@@ -13,7 +13,7 @@ from access.principal import Principal
 from access.stepup import Confirmation, prove
 from audit.events import Action
 from audit.governed import governed
-from foundation.dsse import envelope_digest
+from countersign.proof.dsse import envelope_digest
 from foundation.refusals import Conflict, Forbidden, Invalid
 from registry.models import ModelVersion
 from reviews.actions.cases import person_of

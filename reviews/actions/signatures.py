@@ -15,7 +15,7 @@ from access.stepup import Confirmation, Proof, prove
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
-from foundation.dsse import envelope_digest
+from countersign.proof.dsse import envelope_digest
 from foundation.refusals import Conflict, Forbidden, Invalid
 from registry.lifecycle import can_move, move
 from reviews.actions.cases import close_review, close_round, person_of, record_gates

@@ -16,10 +16,10 @@ from access import passkeys
 from access.models import Passkey, PasskeyCeremony, Reauthentication, User
 from access.stepup import methods_of, prove, reauthenticate
 from audit.events import Action
-from foundation.canonical import sha256_hex
+from countersign.proof.canonical import sha256_hex
+from countersign.proof.webauthn import check_signed_by, read_enrolment
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Forbidden, Invalid, Refusal
-from foundation.webauthn import check_signed_by, read_enrolment
 from tests.access.ledger import outcomes
 from tests.conftest import PASSWORD, as_
 from tests.passkeys import FLAG, SoftKey, enrolled, ready_for, tampered

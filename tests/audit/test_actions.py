@@ -14,9 +14,9 @@ from inline_snapshot import snapshot
 from audit import keys
 from audit.actions import NotAppended, append, append_alone
 from audit.events import Action, Actor, Obj, Outcome
-from audit.merkle import leaf_hash
 from audit.models import Pending
 from audit.payload import NotRecordable, decode_disclosures
+from countersign.proof.merkle import leaf_hash
 from tests.audit.conftest import ALICE, CREDIT
 
 

@@ -13,8 +13,8 @@ from audit.anchors.protocol import SinkDamaged, SinkFailed, SinkMisconfigured, b
 from audit.anchors.witness import WitnessSink
 from audit.cosignature import Witness, cosign, cosigned_text
 from audit.journal import Line
-from audit.note import NoteRefused, TreeHead, Verifier
 from audit.sequencer import Sequencer
+from countersign.proof.note import NoteRefused, TreeHead, Verifier
 from tests.audit.conftest import happen
 from tests.audit.loopback import Answer, serving
 from tests.audit.witnessing import NAME, SmallWitness

@@ -20,9 +20,9 @@ from audit.anchors.publishing import POLL_SECONDS, Publisher, in_background, pub
 from audit.journal import Line
 from audit.models import Anchor, SinkState
 from audit.moments import LONGEST_PAUSE_SECONDS
-from audit.note import TreeHead, sign_note
 from audit.sequencer import Sequencer
 from audit.verification import verify
+from countersign.proof.note import TreeHead, sign_note
 from tests.audit.conftest import happen
 from tests.audit.loopback import serving
 from tests.audit.test_anchor_git import git

@@ -10,11 +10,11 @@ from rest_framework.test import APIClient
 
 from access.models import User
 from audit import keys
-from audit.merkle import leaf_hash, verify_inclusion
 from audit.queries import Filter, entries
 from audit.sequencer import Sequencer
 from audit.standalone.verify import check_bundle, parse_key
 from audit.store import read_entry
+from countersign.proof.merkle import leaf_hash, verify_inclusion
 from tests.audit.conftest import happen
 
 ENTRIES = "/api/v1/audit/entries/"

@@ -25,13 +25,15 @@ from audit.archiving import NotArchivable, archive_entries, due
 from audit.bundle import NotExportable, export_bundle
 from audit.commands import OPERATOR
 from audit.entries import Entry
-from audit.merkle import leaf_hash, root_of
+from audit.merkle import root_of
 from audit.models import Archived, Bundle, IndexRow, Pending, Private, Tile
-from audit.receipts import NotProvable, forget_tiles, issue_receipt, verify_receipt
+from audit.receipts import NotProvable, forget_tiles, issue_receipt
 from audit.sequencer import Sequencer
 from audit.standalone import verify as standalone
 from audit.tiles import decode_bundle
 from audit.verification import verify
+from countersign.proof.merkle import leaf_hash
+from countersign.proof.receipts import verify_receipt
 from tests.audit.conftest import ALICE, happen
 from tests.audit.test_attacks import (
     codes,

@@ -22,12 +22,12 @@ from audit.actions import NotAppended, append
 from audit.anchors.configured import state_journal
 from audit.entries import INDEX_COLUMNS, Entry
 from audit.events import Action
-from audit.merkle import leaf_hash
 from audit.models import IndexRow, Pending, Private, Quarantined
-from audit.note import Signer, TreeHead, sign_note
 from audit.sequencer import RefusesToSign, Sequencer
 from audit.tiles import TILE_WIDTH, RightEdge
 from audit.verification import Verification, verify
+from countersign.proof.merkle import leaf_hash
+from countersign.proof.note import Signer, TreeHead, sign_note
 from tests.audit.conftest import ALICE, CREDIT, happen
 
 

@@ -24,13 +24,13 @@ from access.models import User
 from audit import keys
 from audit.anchors.configured import state_journal
 from audit.bundle import SCRIPT, NotExportable, export_bundle
-from audit.merkle import leaf_hash
 from audit.models import Pending, Private
-from audit.note import Signer, TreeHead, sign_note
 from audit.receipts import issue_receipt
 from audit.sequencer import Sequencer
 from audit.standalone import verify as standalone
 from audit.tiles import RightEdge, bundle_path, decode_bundle, encode_bundle, tile_path
+from countersign.proof.merkle import leaf_hash
+from countersign.proof.note import Signer, TreeHead, sign_note
 from tests.audit.conftest import ALICE, happen
 from tests.audit.test_attacks import (
     all_entries,

@@ -12,11 +12,11 @@ from audit import keys
 from audit.anchors.configured import anchor_journal, state_journal
 from audit.commands import OPERATOR
 from audit.journal import Line
-from audit.note import Signer, TreeHead, sign_note
 from audit.rotation import rotate_log_key
 from audit.sequencer import Sequencer
 from audit.standalone import verify as standalone
 from audit.verification import verify
+from countersign.proof.note import Signer, TreeHead, sign_note
 from reports.ledger_files import check_uploaded_bundle
 from tests.audit.conftest import happen
 from tests.audit.test_bundle import (

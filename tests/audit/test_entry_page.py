@@ -17,13 +17,14 @@ from access.models import User
 from audit import proofs
 from audit.actions import append_alone
 from audit.events import Action, Actor, Obj
-from audit.merkle import inclusion_proof, leaf_hash, root_of
+from audit.merkle import inclusion_proof, root_of
 from audit.models import Private
 from audit.places import known_kinds, place_of
 from audit.queries import Filter, decode, entries
 from audit.sequencer import Sequencer
 from audit.store import read_entry
 from audit.tiles import TileNodes
+from countersign.proof.merkle import leaf_hash
 from tests.audit.conftest import ALICE, CREDIT, happen
 from tests.audit.test_attacks import edit_an_entry
 from tests.audit.test_views import ClientFor

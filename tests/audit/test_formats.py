@@ -14,10 +14,10 @@ from audit import formats, queries
 from audit.actions import append_alone
 from audit.events import Action, Actor, Obj, Outcome
 from audit.formats import ocsf
-from audit.merkle import leaf_hash
 from audit.queries import Filter, LoggedEntry, entries
 from audit.sequencer import Sequencer
 from audit.store import read_entry
+from countersign.proof.merkle import leaf_hash
 from tests.audit.conftest import ALICE, CREDIT, happen
 from tests.audit.test_views import ClientFor
 

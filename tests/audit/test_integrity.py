@@ -17,8 +17,8 @@ from audit.entries import Entry
 from audit.events import Action, Actor
 from audit.journal import Line
 from audit.models import Pending
-from audit.note import TreeHead, sign_note
 from audit.sequencer import Sequencer
+from countersign.proof.note import TreeHead, sign_note
 from foundation.refusals import Conflict, Forbidden, Invalid
 from tests.audit.conftest import ALICE, happen
 from tests.audit.test_attacks import delete_a_tile, edit_a_checkpoint, edit_an_entry, put_bundle

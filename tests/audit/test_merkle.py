@@ -8,16 +8,8 @@ from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 from pymerkle import verify_consistency as pymerkle_verify_consistency
 
-from audit.merkle import (
-    EMPTY_ROOT,
-    consistency_proof,
-    inclusion_proof,
-    leaf_hash,
-    node_hash,
-    root_of,
-    verify_consistency,
-    verify_inclusion,
-)
+from audit.merkle import consistency_proof, inclusion_proof, root_of
+from countersign.proof.merkle import EMPTY_ROOT, leaf_hash, node_hash, verify_consistency, verify_inclusion
 
 # The leaves, roots and proofs that certificate-transparency-go and its successors test with (Apache-2.0).
 LEAVES = [

@@ -19,11 +19,11 @@ import pytest
 from audit import keys
 from audit.anchors.configured import state_journal
 from audit.bundle import export_bundle
-from audit.note import NoteRefused, Signer, TreeHead, Verifier, open_checkpoint, open_note
 from audit.receipts import issue_receipt
 from audit.sequencer import Sequencer
 from audit.standalone import verify as standalone
 from audit.tiles import bundle_path, tile_path
+from countersign.proof.note import NoteRefused, Signer, TreeHead, Verifier, open_checkpoint, open_note
 from tests.audit.conftest import ALICE, happen
 
 HERE = Path(__file__).parent

@@ -15,19 +15,13 @@ from pymerkle import InmemoryTree
 
 from audit import keys, receipts, store
 from audit.anchors.configured import state_journal
-from audit.merkle import inclusion_proof, leaf_hash, root_of
+from audit.merkle import inclusion_proof, root_of
 from audit.models import IndexRow, Tile
-from audit.note import Signer, TreeHead, sign_note
-from audit.receipts import (
-    EntryReceipt,
-    NotProvable,
-    ReceiptRefused,
-    find_entry,
-    inclusion_path,
-    issue_receipt,
-    verify_receipt,
-)
+from audit.receipts import NotProvable, find_entry, inclusion_path, issue_receipt
 from audit.sequencer import Sequencer
+from countersign.proof.merkle import leaf_hash
+from countersign.proof.note import Signer, TreeHead, sign_note
+from countersign.proof.receipts import EntryReceipt, ReceiptRefused, verify_receipt
 from tests.audit.conftest import happen
 from tests.audit.test_attacks import database_owner, edit_an_entry_and_its_tile, rewrite_with_another_key
 from tests.audit.test_command import audit

@@ -12,11 +12,11 @@ from audit.commands import OPERATOR
 from audit.entries import Entry
 from audit.journal import Line
 from audit.models import Anchor, Bundle, Checkpoint, IndexRow, Pending, Private, Tile
-from audit.note import NoteRefused, TreeHead, sign_note
 from audit.recovery import NotRecoverable, assess, recover
 from audit.rotation import rotate_log_key
 from audit.sequencer import RefusesToSign, Sequencer
 from audit.verification import verify
+from countersign.proof.note import NoteRefused, TreeHead, sign_note
 from tests.audit.conftest import happen
 from tests.audit.test_attacks import (
     codes,

@@ -20,10 +20,10 @@ from audit.entries import Entry
 from audit.events import Action
 from audit.keys import KeyRefused
 from audit.models import IndexRow, Pending, Private
-from audit.note import NoteRefused, Signer, TreeHead, Verifier, open_checkpoint, open_note, sign_note
 from audit.rotation import BOTH_SIGN_FOR, destroy_replaced_keys, record_mac_key, rotate_log_key
 from audit.sequencer import Sequencer
 from audit.verification import verify
+from countersign.proof.note import NoteRefused, Signer, TreeHead, Verifier, open_checkpoint, open_note, sign_note
 from tests.audit.conftest import ALICE, CREDIT, happen
 from tests.audit.test_attacks import all_entries, codes, edited, rewrite_everything
 from tests.audit.test_command import audit

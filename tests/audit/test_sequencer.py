@@ -17,11 +17,11 @@ from audit.entries import Entry
 from audit.events import Action, Actor
 from audit.intake import Row
 from audit.leader import LEADER_LOCK
-from audit.merkle import leaf_hash
 from audit.models import Anchor, Bundle, Checkpoint, IndexRow, Pending, Private, Tile
-from audit.note import open_checkpoint
 from audit.sequencer import RefusesToSign, Sequencer, initialise
 from audit.verification import verify
+from countersign.proof.merkle import leaf_hash
+from countersign.proof.note import open_checkpoint
 from tests.audit.conftest import ALICE, CREDIT, happen
 
 

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.merkle import HASH_BYTES, inclusion_proof, leaf_hash, root_of, verify_inclusion
+from audit.merkle import inclusion_proof, root_of
 from audit.tiles import (
-    MAX_ENTRY_BYTES,
     BrokenBundle,
     FullTile,
     RightEdge,
@@ -18,6 +17,8 @@ from audit.tiles import (
     right_edge,
     tile_path,
 )
+from countersign.proof.merkle import HASH_BYTES, leaf_hash, verify_inclusion
+from countersign.proof.receipts import MAX_ENTRY_BYTES
 
 SIZES = [0, 1, 2, 255, 256, 257, 511, 512, 1000, 65_535, 65_536, 65_537, 70_000]
 

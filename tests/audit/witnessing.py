@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.cosignature import Witness, cosign
-from audit.merkle import verify_consistency
-from audit.note import NoteRefused, TreeHead, Verifier, open_checkpoint
+from countersign.proof.merkle import verify_consistency
+from countersign.proof.note import NoteRefused, TreeHead, Verifier, open_checkpoint
 from tests.audit.loopback import Answer
 
 NAME = "witness.test/w1"

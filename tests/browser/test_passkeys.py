@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import CDPSession, Page, expect
 
 from access.models import Passkey, User
+from countersign.proof.webauthn import check_signed_by
 from foundation.keys import registry_signer
-from foundation.webauthn import check_signed_by
 from reviews.models import Review, SignOff
 from tests.browser.conftest import violations
 from tests.browser.world import World, another_review, person

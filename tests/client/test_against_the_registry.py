@@ -53,7 +53,9 @@ def test_a_version_is_pulled_with_the_proof_of_its_people_and_its_promotion(
     assert (found.release.version, found.release.digest) == (1, signed.digest)
     assert found.entry is not None
     assert len(found.release.sign_offs) == 2
-    assert {path.relative_to(tmp_path / "model").as_posix() for path in (tmp_path / "model").rglob("*") if path.is_file()} == {
+    assert {
+        path.relative_to(tmp_path / "model").as_posix() for path in (tmp_path / "model").rglob("*") if path.is_file()
+    } == {
         ".countersign/pull.json",
         *(file.path for file in signed.files),
     }
@@ -145,7 +147,10 @@ def test_a_folder_with_a_link_is_not_sent(live_server: LiveServer, registrar_tok
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "MLmodel").symlink_to("/etc/hostname")
 
-    with Registry(live_server.url, token=registrar_token) as registry, pytest.raises(countersign.Misused, match="is a link"):
+    with (
+        Registry(live_server.url, token=registrar_token) as registry,
+        pytest.raises(countersign.Misused, match="is a link"),
+    ):
         registry.register("credit", tmp_path / "model")
 
 

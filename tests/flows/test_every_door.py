@@ -17,7 +17,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from access.models import User
-from foundation.dsse import Envelope, Signer, seal, statement
+from countersign.proof.dsse import Envelope, Signer, seal, statement
 from foundation.refusals import Refusal
 from registry.models import Alias, ModelVersion, Promotion, RegisteredModel, Stage
 from registry.releases import RELEASE_TYPE, place_stage_alias

@@ -13,11 +13,11 @@ from access.models import User
 from access.permissions import Permission, grant
 from access.principal import Principal
 from audit.models import Pending
+from countersign.proof.manifest import ManifestFile
 from foundation.refusals import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unauthenticated
 from jobs.models import Job
 from registry import actions
 from registry.lifecycle import State
-from registry.manifest import ManifestFile
 from registry.models import Alias, Blob, ModelVersion, RegisteredModel
 from registry.queries import card_completeness, evidence_of, facets, servable
 from registry.store import ArtifactStore

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from countersign.proof.manifest import ManifestFile
 from registry.admission import Examination, examine
-from registry.manifest import ManifestFile
 from registry.trusted_source import module_text
 from tests.factories import saved_model_files, tiny_model_files
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from countersign.proof.manifest import ManifestFile, manifest_digest, path_problem
 from foundation.refusals import Invalid, TooLarge
-from registry.manifest import Limits, ManifestFile, check_tree, manifest_digest, path_problem, tree_problems
+from registry.manifest import Limits, check_tree, tree_problems
 
 ZERO = "0" * 64
 

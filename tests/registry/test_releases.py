@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from foundation.dsse import Signer, open_sealed, seal, statement
+from countersign.proof.dsse import Signer, open_sealed, seal, statement
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Forbidden, NotFound
 from registry.lifecycle import State, move

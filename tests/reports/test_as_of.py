@@ -23,9 +23,10 @@ from audit.entries import Entry
 from audit.erasure import erase_subject, find_subject
 from audit.models import Pending
 from audit.queries import Filter, entries
-from audit.receipts import forget_tiles, verify_receipt
+from audit.receipts import forget_tiles
 from audit.sequencer import Sequencer
-from foundation.canonical import canonical, sha256_hex
+from countersign.proof.canonical import canonical, sha256_hex
+from countersign.proof.receipts import verify_receipt
 from foundation.refusals import Conflict, Forbidden, Unavailable
 from registry.models import RegisteredModel, Stage
 from reports import pdf

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from access.models import User
 from audit import keys
-from audit.receipts import forget_tiles, verify_receipt
+from audit.receipts import forget_tiles
 from audit.sequencer import Sequencer
-from foundation.canonical import canonical
+from countersign.proof.canonical import canonical
+from countersign.proof.receipts import verify_receipt
 from registry.models import ModelVersion, Stage
 from reports import pdf
 from reports.as_of import cited

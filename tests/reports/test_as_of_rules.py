@@ -11,7 +11,7 @@ from audit.actions import append_alone
 from audit.entries import Entry
 from audit.events import Action, Obj, Outcome
 from audit.sequencer import Sequencer
-from foundation.canonical import canonical
+from countersign.proof.canonical import canonical
 from reports.as_of import Access, Line, cited, holdings, is_approval, standing_signatures
 from reports.as_of_ledger import Prefix
 from tests.audit.conftest import ALICE, ledger_of_its_own, sequencer

@@ -22,8 +22,9 @@ from django.utils import timezone
 from access.models import Reauthentication, User
 from access.principal import Principal
 from access.stepup import Rehearsal, StatementReady
-from foundation.canonical import canonical, digest_of, sha256_hex
-from foundation.dsse import envelope_digest, open_sealed
+from countersign.proof.attestation import NotVerified, verify
+from countersign.proof.canonical import canonical, digest_of, sha256_hex
+from countersign.proof.dsse import envelope_digest, open_sealed
 from foundation.keys import public_pem, registry_signer
 from foundation.refusals import Conflict, Invalid
 from registry.models import ModelVersion, Stage
@@ -37,7 +38,6 @@ from reviews.standing import Standing, judge, standing_of
 from reviews.subjects import frozen
 from serving.attestations import release_attestation
 from serving.bundles import BUNDLE_TYPE, report_on
-from serving.verification import NotVerified, verify
 from tests.conftest import as_
 from tests.passkeys import SoftKey, enrolled, sign_with
 from tests.reviews.conftest import approve, ask, sign

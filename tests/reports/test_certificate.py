@@ -14,9 +14,10 @@ from access.models import User
 from audit import keys
 from audit.actions import append_alone
 from audit.events import Action, Obj
-from audit.merkle import leaf_hash
-from audit.receipts import forget_tiles, issue_receipt, verify_receipt
+from audit.receipts import forget_tiles, issue_receipt
 from audit.sequencer import Sequencer
+from countersign.proof.merkle import leaf_hash
+from countersign.proof.receipts import verify_receipt
 from foundation.refusals import Conflict
 from registry.models import ModelVersion
 from reports.certificate import Holds, certificate_of

@@ -12,10 +12,10 @@ from django.test import Client
 
 from audit import keys
 from audit.bundle import SCRIPT, export_bundle
-from audit.note import TreeHead, sign_note
 from audit.receipts import forget_tiles, issue_receipt
 from audit.sequencer import Sequencer
 from audit.standalone.verify import check_bundle
+from countersign.proof.note import TreeHead, sign_note
 from foundation.refusals import TooLarge, Unavailable
 from reports import ledger_files
 from reports.ledger_files import check_receipt, check_uploaded_bundle
@@ -190,8 +190,8 @@ def test_the_script_and_the_keys_can_be_had_without_an_account(ledger: Sequencer
 
 def test_a_receipt_under_a_root_that_this_ledger_never_had_is_said_to_be_false(ledger: Sequencer) -> None:
     """Signed with the real key over a ledger of one forged entry: the signature holds, the ledger does not."""
-    from audit.merkle import leaf_hash
-    from audit.receipts import EntryReceipt
+    from countersign.proof.merkle import leaf_hash
+    from countersign.proof.receipts import EntryReceipt
 
     payload = all_entries()[3]
     note = sign_note(TreeHead(keys.origin(), 1, leaf_hash(payload)).text(), keys.load_log_key())

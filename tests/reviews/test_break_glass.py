@@ -12,8 +12,8 @@ from access import actions as access_actions
 from access.models import Role, User
 from access.stepup import Rehearsal, StatementReady
 from audit.models import Integrity
-from foundation.canonical import digest_of
-from foundation.dsse import envelope_digest, open_sealed
+from countersign.proof.canonical import digest_of
+from countersign.proof.dsse import envelope_digest, open_sealed
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Forbidden, Invalid
 from notices.models import Notification

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from access.models import Reauthentication, User
-from foundation.dsse import Signer, envelope_digest, seal
+from countersign.proof.dsse import Signer, envelope_digest, seal
 from foundation.refusals import Conflict, Forbidden, Invalid, Requirement, RequirementStatus
 from notices.models import Notification
 from registry import actions as registry_actions

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from access.models import User
 from audit.models import Pending
+from countersign.proof.attestation import version_id
 from foundation.refusals import Conflict
 from notices.models import Notification
 from registry.actions import set_alias
@@ -24,7 +25,6 @@ from reviews.promotion import promote
 from reviews.queries import approval_in_force
 from reviews.revocation import revoke
 from serving.attestations import current_status
-from serving.verification import version_id
 from tests.conftest import as_
 from tests.reviews.conftest import MakeApproved, MakeCandidate, approve, ask, proof_of, sign
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from access.models import User
 from audit.events import Action
-from foundation.dsse import Signer, envelope_digest, seal, statement
+from countersign.proof.dsse import Signer, envelope_digest, seal, statement
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Forbidden, Invalid, Refusal, RequirementStatus
 from registry import actions as registry_actions
@@ -347,7 +347,7 @@ def test_statement_signed_with_another_key_does_not_count(
 ) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from foundation.dsse import open_sealed
+    from countersign.proof.dsse import open_sealed
 
     sign(review, "validator", bob)
     given = sign(review, "risk", carol)
@@ -544,7 +544,7 @@ def test_review_cannot_be_requested_for_what_is_live(
 
 
 def test_revocation_statement_names_who_and_why(in_production: ModelVersion, carol: User) -> None:
-    from foundation.dsse import open_sealed
+    from countersign.proof.dsse import open_sealed
 
     revocation = revoke(in_production, reason="The label leaks.", reauthentication=proof_of(carol), by=as_(carol))
 

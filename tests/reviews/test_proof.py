@@ -11,8 +11,8 @@ import time_machine
 from django.utils import timezone
 
 from access.models import User
-from foundation.canonical import sha256_hex
-from foundation.dsse import Envelope, envelope_digest, open_sealed
+from countersign.proof.canonical import sha256_hex
+from countersign.proof.dsse import Envelope, envelope_digest, open_sealed
 from foundation.keys import registry_signer
 from registry.models import ModelVersion, Stage
 from reviews import emergencies, within

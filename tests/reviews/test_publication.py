@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from access.models import User
 from access.stepup import Rehearsal, StatementReady
-from foundation.dsse import envelope_digest
+from countersign.proof.dsse import envelope_digest
 from foundation.refusals import Conflict, Forbidden, Invalid
 from notices.models import Notification
 from registry.models import Stage

@@ -13,8 +13,9 @@ from audit import keys
 from audit.actions import append_alone
 from audit.events import Action
 from audit.handed import hand
-from audit.receipts import forget_tiles, verify_receipt
+from audit.receipts import forget_tiles
 from audit.sequencer import Sequencer, initialise
+from countersign.proof.receipts import verify_receipt
 from registry.models import Stage
 from reviews.models import Review
 from reviews.views.receipts import receipt_note

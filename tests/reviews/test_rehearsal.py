@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from access.models import User
 from audit.models import Pending
-from foundation.canonical import digest_of
+from countersign.proof.canonical import digest_of
 from foundation.refusals import Conflict, Forbidden, RequirementStatus
 from jobs.models import Job
 from registry.models import ModelVersion, RegisteredModel, Stage

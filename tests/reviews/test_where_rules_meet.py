@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from access import actions as access_actions
 from access.models import User
-from foundation.dsse import envelope_digest, open_sealed, seal
+from countersign.proof.dsse import envelope_digest, open_sealed, seal
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict
 from notices.models import Notification

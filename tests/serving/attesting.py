@@ -9,10 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from foundation.canonical import canonical, digest_of, sha256_hex
-from foundation.dsse import Envelope, Signer, envelope_digest, seal, statement
-from registry.manifest import ManifestFile, manifest_digest, rows
-from serving.verification import (
+from countersign.proof.attestation import (
     ATTESTATION_TYPE,
     PROVENANCE_TYPE,
     RELEASE_TYPE,
@@ -20,6 +17,9 @@ from serving.verification import (
     STATUS_TYPE,
     version_id,
 )
+from countersign.proof.canonical import canonical, digest_of, sha256_hex
+from countersign.proof.dsse import Envelope, Signer, envelope_digest, seal, statement
+from countersign.proof.manifest import ManifestFile, manifest_digest, rows
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 FACETS = ("artifact", "data", "environment", "evaluation", "card", "policy")

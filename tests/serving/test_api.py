@@ -22,11 +22,11 @@ from audit.entries import Entry
 from audit.models import Checkpoint
 from audit.queries import Filter, entries
 from audit.sequencer import Sequencer
+from countersign.proof.attestation import verify
 from foundation.keys import registry_signer
 from registry.models import ModelVersion, RegisteredModel, Stage
 from registry.store import ArtifactStore
 from serving.models import Deployment, StatusSnapshot
-from serving.verification import verify
 from tests.audit.conftest import ledger_of_its_own, sequencer
 from tests.conftest import as_
 from tests.reviews.conftest import MakeCandidate

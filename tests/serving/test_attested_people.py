@@ -9,13 +9,13 @@ import pytest
 from django.utils import timezone
 
 from access.models import User
+from countersign.proof.attestation import NotVerified, verify
 from foundation.keys import registry_signer
 from registry.models import ModelVersion, Stage
 from reviews.actions import give_delegation
 from reviews.models import Review
 from reviews.promotion import promote
 from serving.attestations import release_attestation
-from serving.verification import NotVerified, verify
 from tests.conftest import as_
 from tests.reviews.conftest import MakeCandidate, approve, ask, candidate, make_candidate, sign
 from tests.reviews.rules import in_force
@@ -51,7 +51,7 @@ def test_a_signature_for_somebody_is_verified_offline(
 def test_everybody_with_a_hand_in_it_is_an_author_offline_too(
     candidate: ModelVersion, production: Stage, alice: User, bob: User, carol: User, dave: User, rita: User
 ) -> None:
-    from foundation.dsse import open_sealed
+    from countersign.proof.dsse import open_sealed
 
     attached_evidence(dave, candidate)
     review = ask(candidate, production, alice)

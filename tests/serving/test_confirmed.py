@@ -11,10 +11,7 @@ from typing import Any
 import pytest
 from fido2 import cbor
 
-from foundation.canonical import digest_of, sha256_hex
-from foundation.dsse import envelope_digest
-from foundation.webauthn import PASSKEY_TYPE, encoded
-from serving.verification import (
+from countersign.proof.attestation import (
     BREAK_GLASS_TYPE,
     ENVELOPE_TYPE,
     EXCEPTION_TYPE,
@@ -24,6 +21,9 @@ from serving.verification import (
     NotVerified,
     verify,
 )
+from countersign.proof.canonical import digest_of, sha256_hex
+from countersign.proof.dsse import envelope_digest
+from countersign.proof.webauthn import PASSKEY_TYPE, encoded
 from tests.passkeys import SoftKey
 from tests.serving.attesting import NOW, POLICY, Registry
 

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from audit.models import Checkpoint
 from audit.queries import entries
 from audit.sequencer import Sequencer
-from registry.manifest import ManifestFile
+from countersign.proof.manifest import ManifestFile
 from tests.audit.conftest import ledger_of_its_own, sequencer
 from tests.serving.test_api import body
 from tests.serving.test_pulls import address, file, scorer_api

@@ -12,7 +12,8 @@ import time_machine
 from django.utils import timezone
 
 from access.models import User
-from foundation.dsse import open_sealed
+from countersign.proof.attestation import NotVerified, VerifiedRelease, verify
+from countersign.proof.dsse import open_sealed
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Refusal
 from registry.models import ModelVersion, RegisteredModel, Stage
@@ -26,7 +27,6 @@ from serving.actions import create_deployment
 from serving.attestations import current_status, release_attestation
 from serving.models import Deployment
 from serving.queries import approved, assigned
-from serving.verification import NotVerified, VerifiedRelease, verify
 from tests.conftest import as_
 from tests.reviews.conftest import MakeCandidate, ask, proof_of, sign
 from tests.reviews.test_envelopes import Trained, base, clock, envelope, source, trained
@@ -173,7 +173,7 @@ class TestBreakGlass:
 
 def _with(attestation: Attestation, role: str, /, **changes: Any) -> Attestation:
     """One statement of the break-glass changed, and everything that names it changed along, all signed by the registry."""
-    from foundation.dsse import envelope_digest
+    from countersign.proof.dsse import envelope_digest
 
     found = copy.deepcopy(attestation)
     found["break_glass"][role] = resealed(found["break_glass"][role], **changes)
@@ -212,7 +212,7 @@ class TestEnvelope:
         assert refused(attestation) == "envelope"
 
     def test_signature_too_few_is_refused(self, used: ModelVersion, production: Stage) -> None:
-        from foundation.dsse import envelope_digest
+        from countersign.proof.dsse import envelope_digest
 
         attestation = attested(used, production)
         left = attestation["envelope"]["signatures"][:1]

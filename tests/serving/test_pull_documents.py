@@ -17,12 +17,12 @@ from access.models import ServiceToken, User
 from audit import keys
 from audit.models import Checkpoint
 from audit.queries import Filter, entries
-from audit.receipts import verify_receipt
 from audit.sequencer import Sequencer
-from foundation.dsse import envelope_digest
+from countersign.proof.attestation import verify
+from countersign.proof.dsse import envelope_digest
+from countersign.proof.receipts import verify_receipt
 from foundation.keys import registry_signer
 from registry.models import ModelVersion
-from serving.verification import verify
 from tests.audit.conftest import happen, ledger_of_its_own, sequencer
 from tests.reviews.conftest import MakeCandidate
 from tests.serving.conftest import release, withdraw_approval

@@ -14,8 +14,8 @@ from rest_framework.test import APIClient
 
 from access.models import User
 from audit.queries import Filter, entries
+from countersign.proof.manifest import ManifestFile
 from foundation.refusals import Unavailable
-from registry.manifest import ManifestFile
 from registry.models import ModelVersion
 from registry.store import ArtifactStore
 from serving.byte_ranges import choose

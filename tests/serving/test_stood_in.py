@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serving.verification import NotVerified, Slot, _check_current, _check_independent
+from countersign.proof.attestation import NotVerified, Slot, _check_current, _check_independent
 
 SIGNED: dict[str, Any] = {"slot": {"key": "risk"}, "expires": "2030-01-01T00:00:00+00:00", "facets": {}}
 

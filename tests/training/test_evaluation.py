@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from countersign.proof.canonical import canonical
 from datasets.schema import TableSchema
-from foundation.canonical import canonical
 from tests.datasets.frames import loans, schema
 from training.evaluation import Holdout, compare, evaluate, summary
 from training.fairness import intersect

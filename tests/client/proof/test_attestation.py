@@ -14,9 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.canonical import digest_of
-from foundation.dsse import open_sealed, seal
-from serving.verification import (
+from countersign.proof.attestation import (
     RELEASE_TYPE,
     SIGN_OFF_TYPE,
     STATUS_TYPE,
@@ -27,6 +25,8 @@ from serving.verification import (
     verify_status,
     version_id,
 )
+from countersign.proof.canonical import digest_of
+from countersign.proof.dsse import open_sealed, seal
 from tests.serving.attesting import NOW, POLICY, Registry
 
 FILES = {"MLmodel": b"flavors: {}\n", "model.skops": b"bytes of a model"}
@@ -59,9 +59,7 @@ def test_a_signed_release_is_verified_offline(registry: Registry) -> None:
 
 
 def test_verification_and_worker_need_no_django() -> None:
-    code = (
-        "import sys, serving.verification, serving.worker; sys.exit('django' in sys.modules or 'mlflow' in sys.modules)"
-    )
+    code = "import sys, countersign, serving.worker; sys.exit('django' in sys.modules or 'mlflow' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

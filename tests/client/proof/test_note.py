@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from audit.note import NoteRefused, Signer, TreeHead, Verifier, open_checkpoint, open_note, sign_note
+from countersign.proof.note import NoteRefused, Signer, TreeHead, Verifier, open_checkpoint, open_note, sign_note
 
 # golang.org/x/mod/sumdb/note, note_test.go (BSD-3-Clause).
 PETER = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.naming import told_apart
+from countersign.proof.naming import told_apart
 
 WORD = st.text("ab-", min_size=1, max_size=4)
 

@@ -14,9 +14,9 @@ from fido2.cose import ES384
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.canonical import sha256_hex
-from foundation.dsse import Signer, seal, statement
-from foundation.webauthn import (
+from countersign.proof.canonical import sha256_hex
+from countersign.proof.dsse import Signer, seal, statement
+from countersign.proof.webauthn import (
     PASSKEY_TYPE,
     BadAssertion,
     EnrolledKey,
