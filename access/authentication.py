@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CHALLENGE: Final = 'Bearer realm="Countersign"'
 NOTED_EVERY: Final = timedelta(minutes=1)
 _HOW: Final = "Send a service token that is in force: Authorization: Bearer cs_…"
+SIGN_IN_FIRST: Final = f"Sign in first. {_HOW}"
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,7 @@ def authenticate_credentials(header: str, request_meta: Mapping[str, Any]) -> Pr
     `Unauthenticated`, whether the token is unknown, altered, expired, revoked or its account deactivated.
     """
     client = client_of(request_meta)
-    text = _token_in(header)
+    text = token_in(header)
     prefix = prefix_of(text)
     token = ServiceToken.objects.select_related("user").filter(prefix=prefix).first() if prefix else None
     genuine = matches(text, token.digest if token else None)
@@ -63,7 +64,8 @@ def authenticate_credentials(header: str, request_meta: Mapping[str, Any]) -> Pr
     )
 
 
-def _token_in(header: str) -> str:
+def token_in(header: str) -> str:
+    """The token that an `Authorization` header carries, or what stands in its place; raises `Unauthenticated` for other kinds of headers."""
     scheme, _, value = header.strip().partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
@@ -148,5 +150,5 @@ class SignedIn(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         """True, or `Unauthenticated`."""
         if request.user is None or not request.user.is_authenticated:
-            raise Unauthenticated(f"Sign in first. {_HOW}")
+            raise Unauthenticated(SIGN_IN_FIRST)
         return True

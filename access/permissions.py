@@ -34,6 +34,7 @@ __all__ = [
     "Permission",
     "Verdict",
     "grant",
+    "grants_of_token",
     "grants_on",
     "people_with",
     "permissions_of",
@@ -278,6 +279,15 @@ def grants_on(model: Model) -> list[Grant]:
     return [Grant(Permission(row.permission.codename), row.user) for row in rows] + [
         Grant(Permission(row.permission.codename), row.group) for row in group_rows
     ]
+
+
+def grants_of_token(model: type[Model], prefix: str) -> tuple[QuerySet[Any, Any], QuerySet[Any, Any]]:
+    """Every grant on models of this class that a token's account holds, by itself and by its groups: to see whether any changed."""
+    users, groups = _grant_tables(model)
+    shown = ("permission", "content_object")
+    own = users._default_manager.filter(user__tokens__prefix=prefix)
+    ours = groups._default_manager.filter(group__user__tokens__prefix=prefix)
+    return own.order_by("pk").values_list(*shown), ours.order_by("pk").values_list(*shown)
 
 
 @dataclass(frozen=True)

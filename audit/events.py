@@ -188,6 +188,7 @@ class Action(StrEnum):
     ALERT_RESOLVE = "alert.resolve", "found that what an alert was about is over"
     DEPLOYMENT_EXPORT = "deployment.export", "took what was measured of a deployment away as a file"
     OUTCOMES_FEED = "outcomes.feed", "brought what really happened to a deployment's predictions"
+    VERSION_WATCH = "version.watch", "watched which versions are live"
     PREDICTIONS_COUNT = "predictions.count", "counted a group of predictions into the figures of a deployment"
     RETRAINING_REQUEST = "retraining.request", "asked for a retraining because of an alert"
     THRESHOLDS_SET = "thresholds.set", "set the thresholds of a deployment's alerts"

@@ -74,6 +74,11 @@ def mlflow_wire() -> Program:
     return Program("mlflow", manage("mlflow_wire"))
 
 
+def pull_gateway(env: Environment) -> Program | None:
+    """What answers pulls and watches for many clients, where a port is set for it."""
+    return Program("gateway", manage("pull_gateway")) if env.gateway_port else None
+
+
 def scoring_worker(name: str, port: int) -> Program:
     """The scoring worker of one deployment."""
     return Program(f"scoring-{name}", manage("scoring_worker", "--deployment", name, "--port", str(port)))

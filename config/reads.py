@@ -146,10 +146,14 @@ NOT_READS: Final[Mapping[str, str]] = {
     "api/v1/threads/": _DEED,
     "api/v1/tokens/": _DEED,
     "api/v1/training/": _STATE,
+    "api/v1/watch": "a watch is on record when it is told something, by serving.watching",
 }
 """Why opening the addresses with these beginnings is not on record, where no longer beginning says otherwise."""
 
-REFUSED_AS: Final[Mapping[str, Action]] = {"api/v1/serving/authorize": Action.MODEL_SCORE}
+REFUSED_AS: Final[Mapping[str, Action]] = {
+    "api/v1/serving/authorize": Action.MODEL_SCORE,
+    "api/v1/watch": Action.VERSION_WATCH,
+}
 """What a refusal is called at addresses that are asked whether something may be done."""
 
 _BEGINNINGS: Final = sorted((*READS, *NOT_READS), key=len, reverse=True)

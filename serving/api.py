@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Mapping, Sequence
+from functools import partial
+from threading import BoundedSemaphore
 from typing import Any, Final
 
+import orjson
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from access.authentication import authenticate_credentials
+from access.models import User
 from access.permissions import Permission, permit
 from access.principal import Principal
 from countersign.proof.manifest import ManifestFile
-from foundation.refusals import NotFound
+from foundation.refusals import NotFound, Unauthenticated
 from serving.actions import pause_deployment, permit_worker, report_status, resume_deployment
 from serving.attestations import current_status, release_attestation
 from serving.byte_ranges import choose, is_held
@@ -31,14 +37,19 @@ from serving.pulls import (
     PulledTar,
     allowed,
     check_stored,
+    download_headers,
     find_blob,
     find_file,
     record_proof,
     tar_size,
 )
 from serving.queries import Resolved, assigned, attested, deployments_visible_to, find_deployment
+from serving.watching import Present, Ref, Stream, Watcher, look, parse_refs, record_watch
 
 VERDICT_SECONDS: Final = 1
+WATCH_SECONDS: Final = 25.0
+WATCHERS: Final = BoundedSemaphore(2)
+"""How many threads of a process may wait with watchers; the others are there for everybody else."""
 PURPOSE: Final = OpenApiParameter(
     "X-Purpose", str, OpenApiParameter.HEADER, description="what it is pulled for; kept in the ledger"
 )
@@ -54,6 +65,14 @@ RANGE: Final = OpenApiParameter(
 IF_RANGE: Final = OpenApiParameter(
     "If-Range", str, OpenApiParameter.HEADER, description="the ETag of what is held in part: all of it where it differs"
 )
+WATCH_PARAMETERS: Final = [
+    OpenApiParameter(
+        "ref", str, required=True, many=True, description="`model@stage`, `model@alias` or `model/number`"
+    ),
+    OpenApiParameter(
+        "Last-Event-ID", str, OpenApiParameter.HEADER, description="the `id` of the last event that was read"
+    ),
+]
 BYTES_PARAMETERS: Final = [PURPOSE, RANGE, IF_RANGE, IF_NONE_MATCH]
 PULL_RESPONSES: Final = {200: OpenApiTypes.OBJECT, 304: None}
 BYTES_RESPONSES: Final = {200: OpenApiTypes.BINARY, 206: OpenApiTypes.BINARY, 304: None, 412: None, 416: None}
@@ -108,7 +127,7 @@ class DownloadView(APIView):
     def get(self, request: Request, name: str, number: int) -> HttpResponseBase:
         """All files as one tar."""
         resolved = allowed(name, version=number, by=_by(request))
-        headers = _download_headers(f"{name}-v{number}.tar", resolved.version.digest) | {
+        headers = download_headers(f"{name}-v{number}.tar", resolved.version.digest) | {
             "Content-Length": str(tar_size(resolved.version)),
             "Content-Type": "application/x-tar",
         }
@@ -130,6 +149,61 @@ class AttestationView(APIView):
         attestation = release_attestation(resolved.version, resolved.stage, resolved.release)
         receipt = record_proof(resolved, by=_by(request))
         return Response(attestation, headers={"Cache-Control": "private, no-cache"} | ledger_headers(receipt))
+
+
+class EventStream(BaseRenderer):
+    """Server-sent events; a refusal is answered as problem JSON whatever was asked for."""
+
+    media_type, format, charset = "text/event-stream", "sse", None
+
+    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
+        """The refusal."""
+        return orjson.dumps(data)
+
+
+class WatchView(APIView):
+    """What changes among versions that are live."""
+
+    renderer_classes = (EventStream, JSONRenderer)
+
+    @extend_schema(
+        operation_id="watch", parameters=WATCH_PARAMETERS, responses={(200, "text/event-stream"): OpenApiTypes.STR}
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        """Events `release`, `revoked`, `status` and `denied`; the first ones say how it stands now, later ones each change.
+
+        Threads are few here: a stream ends after a while, at once where enough others watch, and the client comes back after `retry`
+        with `Last-Event-ID`. The pull gateway, where one runs, keeps streams open.
+        """
+        refs, by = parse_refs(request.query_params.getlist("ref")), _by(request)
+        stays = WATCHERS.acquire(blocking=False)
+        let_go = WATCHERS.release if stays else _nothing
+        try:
+            stream = Stream(
+                Watcher(request.headers.get("Last-Event-ID", "")),
+                partial(_look_again, refs, request.META.get("HTTP_AUTHORIZATION", ""), request.META, by),
+                seconds=WATCH_SECONDS if stays else 0.0,
+                record=partial(record_watch, refs, by),
+                let_go=let_go,
+            )
+        except BaseException:
+            let_go()
+            raise
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
+
+
+def _nothing() -> None:
+    """There is no place to give back."""
+
+
+def _look_again(refs: Sequence[Ref], header: str, meta: Mapping[str, Any], by: Principal) -> Present:
+    """How it stands, for a caller whose credential is asked for anew: a stream outlives the request that began it."""
+    if header:
+        by = authenticate_credentials(header, meta)
+    elif by.user is None or not User.objects.active().filter(pk=by.user.pk).exists():
+        raise Unauthenticated("This account is closed.")
+    return look(refs, by)
 
 
 class AuthorizeRequest(serializers.Serializer[Any]):
@@ -263,7 +337,7 @@ def _document(request: Request, resolved: Resolved, alias: str = "") -> HttpResp
 
 def _send(request: Request, resolved: Resolved, file: ManifestFile) -> HttpResponseBase:
     """What of the file was asked for, by whoever sends it best: this process, or the proxy in front of it."""
-    headers = _download_headers(file.path.rsplit("/", 1)[-1], file.sha256)
+    headers = download_headers(file.path.rsplit("/", 1)[-1], file.sha256)
     chosen = choose(file.size, headers["ETag"], request.headers, request.method or "")
     pull = _pull(request, resolved, file.path, chosen.range)
     headers |= chosen.headers
@@ -293,17 +367,6 @@ def _reason(request: Request) -> str:
     given = Reason(data=request.data)
     given.is_valid(raise_exception=True)
     return str(given.validated_data["reason"])
-
-
-def _download_headers(filename: str, sha256: str) -> dict[str, str]:
-    return {
-        "Content-Type": "application/octet-stream",
-        "Content-Disposition": f'attachment; filename="{filename}"',
-        "X-Content-Type-Options": "nosniff",
-        "ETag": f'"{sha256}"',
-        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:",
-        "Cache-Control": "private, no-cache",
-    }
 
 
 def _deployment(deployment: Deployment) -> dict[str, Any]:

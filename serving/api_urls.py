@@ -13,6 +13,7 @@ urlpatterns = [
     path("models/<str:name>/versions/<int:number>/files/<path:path>", api.FileView.as_view(), name="file"),
     path("models/<str:name>/versions/<int:number>/download", api.DownloadView.as_view(), name="download"),
     path("models/<str:name>/versions/<int:number>/attestation", api.AttestationView.as_view(), name="attestation"),
+    path("watch", api.WatchView.as_view(), name="watch"),
     path("serving/authorize", api.AuthorizeView.as_view(), name="authorize"),
     path("serving/deployments", api.DeploymentsView.as_view(), name="deployments"),
     path("serving/deployments/<slug:name>", api.DeploymentView.as_view(), name="deployment"),

@@ -13,10 +13,15 @@ from audit.actions import Receipt
 from audit.store import latest_checkpoint
 
 
-def ledger_headers(receipt: Receipt) -> dict[str, str]:
-    """The headers for the answer whose entry `receipt` names; nobody waits here, so the checkpoint is older than the entry."""
+def ledger_headers(receipt: Receipt, note: str | None = None) -> dict[str, str]:
+    """The headers for the answer whose entry `receipt` names; nobody waits here, so the checkpoint is older than the entry.
+
+    `note`: the newest checkpoint where the caller knows it, empty where there is none.
+    """
     headers = {"Countersign-Ledger-Entry": f"{receipt.writer}/{receipt.n}"}
-    latest = latest_checkpoint()
-    if latest is not None:
-        headers["Countersign-Ledger-Checkpoint"] = base64.b64encode(latest.note.encode()).decode()
+    if note is None:
+        latest = latest_checkpoint()
+        note = latest.note if latest else ""
+    if note:
+        headers["Countersign-Ledger-Checkpoint"] = base64.b64encode(note.encode()).decode()
     return headers

@@ -20,7 +20,6 @@ from audit.events import Action
 from audit.models import IndexRow
 from audit.receipts import NotProvable, issue_receipt
 from audit.store import latest_checkpoint, read_entry
-from countersign.proof.dsse import envelope_digest
 from countersign.proof.receipts import EntryReceipt
 from registry.models import ModelVersion, Promotion
 from serving.attestations import current_snapshot, release_attestation
@@ -43,7 +42,7 @@ class Standing:
     @property
     def etag(self) -> str:
         """The strong validator (RFC 9110, section 8.8): another one after each promotion, status snapshot and new proof."""
-        release, proven = envelope_digest(self.resolved.release), "-p" if self.entry is not None else ""
+        release, proven = self.resolved.release_digest, "-p" if self.entry is not None else ""
         return f'"{self.resolved.version.digest[:32]}-{release[:32]}-{self.counter}{proven}"'
 
 
@@ -70,7 +69,7 @@ def pull_document(now: Standing, alias: str = "") -> dict[str, Any]:
         "download": reverse("serving-api:download", kwargs=here),
         "attestation_url": f"{reverse('serving-api:attestation', kwargs=here)}?stage={resolved.stage.name}",
         "attestation": release_attestation(version, resolved.stage, resolved.release),
-        "ledger": _ledger(now.entry),
+        "ledger": ledger_part(now.entry),
     }
 
 
@@ -118,7 +117,7 @@ def _moves(payload: bytes | None, promotion: Promotion) -> bool:
     return said.get("action") == Action.ALIAS_SET and after.get("release") == promotion.release_digest
 
 
-def _ledger(entry: int | None) -> dict[str, Any]:
+def ledger_part(entry: int | None) -> dict[str, Any]:
     """The ledger's key and newest checkpoint, and under it the proof of the entry; `pending` while that is not logged or signed."""
     latest = latest_checkpoint()
     note = latest.note if latest else ""

@@ -5,20 +5,22 @@ The approval is asked for again at every request, so an address that was good ye
 
 from __future__ import annotations
 
+import base64
 import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, Self
+
+from django.db import connection
 
 from access.principal import Principal
-from audit.actions import Receipt, append_alone
+from audit.actions import Receipt, append, append_alone
 from audit.events import Action, Obj, Outcome
-from countersign.proof.dsse import envelope_digest
 from countersign.proof.manifest import ManifestFile
-from foundation.refusals import Conflict, Forbidden, NotFound, Unavailable
+from foundation.refusals import Conflict, Forbidden, NotFound, Refusal, Unavailable
 from registry.models import ModelVersion
 from registry.store import ArtifactStore
 from serving.byte_ranges import Chosen, Span
@@ -45,7 +47,7 @@ class Pull:
 
         `handed_over`: the proxy in front sends the bytes, and nobody here sees how many of them arrive.
         """
-        return append_alone(
+        return put(
             Action.VERSION_PULL,
             by=self.by,
             obj=self.version.ledger_ref(),
@@ -62,7 +64,7 @@ class Pull:
 
     def record_read(self, method: str, status: int) -> Receipt:
         """Put on record that the file was asked about and no byte of it left: a HEAD, or a copy that was confirmed or refused."""
-        return append_alone(
+        return put(
             Action.VERSION_VIEW,
             by=self.by,
             obj=self.version.ledger_ref(),
@@ -77,31 +79,40 @@ def allowed(
     try:
         return resolve(model_name, alias=alias, version=version, stage_name=stage_name, by=by)
     except (Conflict, Forbidden) as refusal:
-        asked = f"@{alias}" if alias else f"v{version}"
-        append_alone(
-            Action.VERSION_PULL,
-            by=by,
-            obj=Obj(kind="model", id="", name=model_name),
-            outcome=Outcome.DENIED,
-            why=refusal.code,
-            after={"asked_for": asked},
-        )
+        record_refusal(model_name, f"@{alias}" if alias else f"v{version}", refusal, by=by)
         raise
+
+
+def record_refusal(model_name: str, asked_for: str, refusal: Refusal, *, by: Principal) -> Receipt:
+    """Put on record that `by` was refused a version of a model."""
+    return put(
+        Action.VERSION_PULL,
+        by=by,
+        obj=Obj(kind="model", id="", name=model_name[:200]),
+        outcome=Outcome.DENIED,
+        why=refusal.code,
+        after={"asked_for": asked_for[:200]},
+    )
 
 
 def record_proof(resolved: Resolved, *, by: Principal, alias: str = "", held: bool = False) -> Receipt:
     """Put on record that `by` took the proof that a version is approved, or was told that the one they hold is the newest (`held`)."""
-    return append_alone(
+    return put(
         Action.VERSION_ATTEST,
         by=by,
         obj=resolved.version.ledger_ref(),
         after={
             "stage": resolved.stage.name,
-            "release": envelope_digest(resolved.release),
+            "release": resolved.release_digest,
             **({"alias": alias} if alias else {}),
             **({"held": True} if held else {}),
         },
     )
+
+
+def put(action: Action, **said: Any) -> Receipt:
+    """Append an entry in the transaction that is open (the gateway records many pulls in one), else in one of its own."""
+    return append(action, **said) if connection.in_atomic_block else append_alone(action, **said)
 
 
 def find_file(version: ModelVersion, path: str) -> ManifestFile:
@@ -123,14 +134,26 @@ def find_blob(version: ModelVersion, sha256: str) -> ManifestFile:
     return file
 
 
-def check_stored(file: ManifestFile, store: ArtifactStore | None = None) -> None:
+def check_stored(file: ManifestFile) -> None:
     """Return when the file's bytes are there in their size; raises `Unavailable`."""
-    if (store or ArtifactStore()).size(file.sha256) != file.size:
+    if ArtifactStore().size(file.sha256) != file.size:
         raise Unavailable(
             f"The stored bytes of {file.path} are missing or damaged; nothing of it is handed out. Ask an administrator to restore "
             "them from a backup.",
             code="artifact-damaged",
         )
+
+
+def download_headers(filename: str, sha256: str) -> dict[str, str]:
+    """What every answer says of the bytes with this digest: a name to keep them under, the digest as ETag and Repr-Digest (RFC 9530)."""
+    return {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": f'attachment; filename="{filename}"',
+        "X-Content-Type-Options": "nosniff",
+        "ETag": f'"{sha256}"',
+        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:",
+        "Cache-Control": "private, no-cache",
+    }
 
 
 class PulledFile:
@@ -141,11 +164,11 @@ class PulledFile:
     """
 
     def __init__(
-        self, pull: Pull, file: ManifestFile, chosen: Chosen | None = None, store: ArtifactStore | None = None
+        self, pull: Pull, file: ManifestFile, chosen: Chosen | None = None, *, begun: Receipt | None = None
     ) -> None:
         self._pull = pull
         self._chosen = chosen or Chosen(HTTPStatus.OK, (Span(0, file.size - 1),) if file.size else (), file.size)
-        self._stream = _open(store or ArtifactStore(), file)
+        self._stream = _open(ArtifactStore(), file)
         self._parts = self._chosen.spans if self._chosen.boundary else ()
         self._span = Span(0, -1) if self._parts else next(iter(self._chosen.spans), Span(0, -1))
         self._stream.seek(self._span.first)
@@ -153,7 +176,7 @@ class PulledFile:
         self._left = self._span.length
         self._sent = 0
         self._closed = False
-        self.receipt = pull.record("begun")
+        self.receipt = begun or pull.record("begun")
 
     def read(self, size: int = CHUNK_BYTES) -> bytes:
         """Up to `size` bytes of the body, or the head of one of its parts; nothing at the end."""
@@ -178,11 +201,14 @@ class PulledFile:
 
     def close(self) -> None:
         """Let go of the file and record the end of the pull, once."""
-        if self._closed:
-            return
+        if not self._closed:
+            self._pull.record(*self.let_go())
+
+    def let_go(self) -> tuple[str, int]:
+        """Close the file and say which end of the pull is to be recorded, and after how many bytes: for who records it elsewhere."""
         self._closed = True
         self._stream.close()
-        self._pull.record("completed" if self._sent == self._chosen.file_bytes else "broken_off", self._sent)
+        return "completed" if self._sent == self._chosen.file_bytes else "broken_off", self._sent
 
     def __enter__(self) -> Self:
         return self
@@ -262,5 +288,5 @@ def _padded(size: int) -> int:
 
 
 def _open(store: ArtifactStore, file: ManifestFile) -> BinaryIO:
-    check_stored(file, store)
+    check_stored(file)
     return store.open(file.sha256)

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from access.permissions import Permission, permit, visible_to
 from access.principal import Principal
+from countersign.proof.dsse import envelope_digest
 from foundation.refusals import Conflict, NotFound, Refusal
 from registry.models import Alias, ModelVersion, Promotion, RegisteredModel, Stage
 from registry.queries import find_model
@@ -32,6 +33,12 @@ class Resolved:
     stage: Stage
     approval: Approval
     release: dict[str, Any]
+
+    @property
+    def release_digest(self) -> str:
+        """The digest of the release's envelope."""
+        promotion = self.approval.promotion
+        return promotion.release_digest if promotion else envelope_digest(self.release)
 
 
 def find_pullable(name: str, by: Principal) -> RegisteredModel:

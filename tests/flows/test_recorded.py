@@ -217,7 +217,7 @@ def test_a_deed_that_the_page_refuses_before_the_action_is_on_record_as_a_reques
 
     assert (entry["action"], entry["outcome"]) == ("address.request", "denied")
     assert entry["d"]["after"] == {"page": "reviews:promote", "method": "POST"}
-    assert REFUSED_AS == {"api/v1/serving/authorize": Action.MODEL_SCORE}
+    assert REFUSED_AS == {"api/v1/serving/authorize": Action.MODEL_SCORE, "api/v1/watch": Action.VERSION_WATCH}
 
 
 def test_where_a_reading_cannot_be_recorded_nothing_is_shown(

@@ -23,7 +23,7 @@ READY_SECONDS = 90.0
 
 
 class Command(BaseCommand):
-    """Starts broker, portal, Celery worker, sequencer, MLflow wire and one scoring worker a deployment."""
+    """Starts broker, portal, Celery worker, sequencer, MLflow wire, the pull gateway where one is set, one scoring worker a deployment."""
 
     help = __doc__ or ""
 
@@ -58,6 +58,7 @@ class Command(BaseCommand):
             programs.sequencer(),
             programs.stream(env),
             programs.mlflow_wire(),
+            programs.pull_gateway(env),
             programs.worker(),
         ]
         for program in starting:
@@ -105,6 +106,7 @@ class Command(BaseCommand):
 def _check_ports(env: Environment) -> None:
     """Raise `CommandError` naming the port that another process holds, before anything is started."""
     wanted = {"PORTAL": env.portal_port, "MLFLOW": env.mlflow_port, "SCORING": env.scoring_port}
+    wanted |= {"GATEWAY": env.gateway_port} if env.gateway_port else {}
     for name, port in wanted.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

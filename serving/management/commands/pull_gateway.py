@@ -1,0 +1,36 @@
+"""Runs the pull gateway: pulls and watches for thousands of clients, by the rules and on the record of everything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from serving.gateway import Gateway
+
+
+class Command(BaseCommand):
+    help = "Answer pulls by alias and version, files by digest and watches, in one process beside the portal."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default=settings.ENV.host)
+        parser.add_argument("--port", type=int, default=settings.ENV.gateway_port)
+
+    def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        if not port:
+            raise CommandError("Say where it listens: --port, or COUNTERSIGN_GATEWAY_PORT.")
+        uvicorn.run(
+            Gateway(),
+            host=host,
+            port=port,
+            access_log=False,
+            log_config=None,
+            lifespan="on",
+            # Whom to believe about a client's address is decided by access.clients, as everywhere.
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=10,
+        )
