@@ -139,7 +139,7 @@ def _parser() -> ArgumentParser:
         help="run this at each release and revocation; COUNTERSIGN_KIND, _VERSION … say which",
     )
     one.add_argument("--until", type=int, metavar="VERSION", help="end when this version is released")
-    one.add_argument("--once", action="store_true", help="end after the first release or revocation")
+    one.add_argument("--once", action="store_true", help="end after the first release")
     one.add_argument("--timeout", type=float, metavar="SECONDS", help="end with code 4 after so long")
     _registry_option(one)
     _key_options(one)

@@ -112,7 +112,7 @@ def watch(given: Namespace) -> int:
                 _run(given.run, event)
             if given.until is not None and event.kind == "release" and event.version == given.until:
                 return NOTHING_WRONG
-            if given.once and event.kind in ("release", "revoked"):
+            if given.once and event.kind == "release":
                 return NOTHING_WRONG
     awaited = f"version {given.until}" if given.until is not None else "anything"
     raise NotReached(f"{given.timeout:.0f} seconds are over, and {awaited} was not seen.", reason="timeout")

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from django.test import override_settings
 from pytest_django.live_server_helper import LiveServer
 
 import countersign
 from access.models import User
-from audit.entries import Entry
-from audit.queries import Filter, entries
 from audit.sequencer import Sequencer
-from countersign import NotProven, Refused, Registry
+from countersign import Misused, Refused, Registry
 from countersign.cli import main
-from jobs.models import Job
-from jobs.work import perform
+from countersign.uploads import await_admission
 from registry.models import ModelVersion, RegisteredModel
 from tests.audit.conftest import happen, ledger_of_its_own, sequencer
 from tests.reviews.conftest import candidate, make_candidate
@@ -36,13 +33,10 @@ def signed(sequencer: Sequencer, released: ModelVersion) -> ModelVersion:
 
 
 @pytest.fixture
-def open_registry(live_server: LiveServer, scorer_token: str) -> Registry:
+def open_registry(live_server: LiveServer, scorer_token: str) -> Iterator[Registry]:
     """The registry, its keys trusted as it shows them."""
-    return Registry(live_server.url, token=scorer_token, trust_on_first_use=True)
-
-
-def pulls() -> list[Entry]:
-    return [one for one in entries(Filter(action="version.pull")) if one.outcome == "ok"]
+    with Registry(live_server.url, token=scorer_token, trust_on_first_use=True) as registry:
+        yield registry
 
 
 def test_a_version_is_pulled_with_the_proof_of_its_people_and_its_promotion(
@@ -92,10 +86,8 @@ def test_a_revoked_version_is_refused_online_and_by_what_was_kept(
 
 
 def test_a_version_without_signatures_is_refused_with_what_is_missing(
-    open_registry: Registry, candidate: ModelVersion, tmp_path: Path
+    sequencer: Sequencer, open_registry: Registry, candidate: ModelVersion, tmp_path: Path
 ) -> None:
-    open_registry.seen()
-
     with pytest.raises(Refused) as refusal:
         open_registry.pull("credit/1", tmp_path / "model")
 
@@ -119,7 +111,7 @@ def test_why_tells_what_stands_in_the_way(
     said = capsys.readouterr().out
     assert code == 3
     assert "credit cannot go to production yet" in said
-    assert f"{live_server.url}/models/credit/v/1/" in said or "http" in said
+    assert "/models/credit/v/1/" in said
 
 
 def test_why_is_silent_for_what_is_live(open_registry: Registry, signed: ModelVersion) -> None:
@@ -127,15 +119,18 @@ def test_why_is_silent_for_what_is_live(open_registry: Registry, signed: ModelVe
 
 
 def test_a_folder_is_registered_and_admitted(
-    live_server: LiveServer, registrar_token: str, model: RegisteredModel, tmp_path: Path
+    live_server: LiveServer,
+    registrar_token: str,
+    model: RegisteredModel,
+    perform_jobs: Callable[[], int],
+    tmp_path: Path,
 ) -> None:
     for path, content in tiny().items():
         (tmp_path / "model" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "model" / path).write_bytes(content)
     with Registry(live_server.url, token=registrar_token) as registry:
         version = registry.register("credit", tmp_path / "model", description="By the client.", wait_seconds=0)
-        for uuid in Job.objects.filter(state=Job.State.QUEUED).values_list("uuid", flat=True):
-            perform(uuid, worker="tests")
+        perform_jobs()
         found = registry.version(f"credit/{version['number']}")
 
     assert found["state"] == "registered"
@@ -147,38 +142,22 @@ def test_a_folder_with_a_link_is_not_sent(live_server: LiveServer, registrar_tok
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "MLmodel").symlink_to("/etc/hostname")
 
-    with (
-        Registry(live_server.url, token=registrar_token) as registry,
-        pytest.raises(countersign.Misused, match="is a link"),
-    ):
+    with Registry(live_server.url, token=registrar_token) as registry, pytest.raises(Misused, match="is a link"):
         registry.register("credit", tmp_path / "model")
 
 
 def test_what_admission_refuses_is_told(
-    live_server: LiveServer, registrar_token: str, model: RegisteredModel, tmp_path: Path
+    live_server: LiveServer,
+    registrar_token: str,
+    model: RegisteredModel,
+    perform_jobs: Callable[[], int],
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "evil.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with Registry(live_server.url, token=registrar_token) as registry:
         version = registry.register("credit", tmp_path / "model", wait_seconds=0)
-        for uuid in Job.objects.filter(state=Job.State.QUEUED).values_list("uuid", flat=True):
-            perform(uuid, worker="tests")
+        perform_jobs()
 
         with pytest.raises(Refused, match="was refused at admission"):
-            countersign.registry.uploads.await_admission(registry._session, "credit", version["number"], seconds=5)
-
-
-def test_another_registry_under_the_same_address_is_noticed(
-    open_registry: Registry, signed: ModelVersion, tmp_path: Path
-) -> None:
-    open_registry.pull("credit@champion", tmp_path / "model")
-    other = tmp_path / "secrets" / "other.pem"
-    from foundation.keys import create_key, registry_signer
-
-    other.parent.mkdir(exist_ok=True)
-    create_key(other)
-    with override_settings(REGISTRY_KEY_FILE=other):
-        registry_signer.cache_clear() if hasattr(registry_signer, "cache_clear") else None
-
-        with pytest.raises(NotProven):
-            open_registry.pull("credit@champion", tmp_path / "model")
+            await_admission(registry._session, "credit", version["number"], seconds=5)
