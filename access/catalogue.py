@@ -42,6 +42,7 @@ class Permission(StrEnum):
     SEE_PEOPLE = "people.see"
     MANAGE_TOKENS = "tokens.manage"
     FEED_OUTCOMES = "outcomes.feed"
+    MANAGE_WEBHOOKS = "webhooks.manage"
 
     @property
     def on_models(self) -> bool:
@@ -80,6 +81,7 @@ LABELS: Final[dict[Permission, str]] = {
     Permission.SEE_PEOPLE: "see people, groups and roles",
     Permission.MANAGE_TOKENS: "manage service accounts and their tokens",
     Permission.FEED_OUTCOMES: "feed back observed outcomes",
+    Permission.MANAGE_WEBHOOKS: "have events sent to other systems",
 }
 
 OWNER_MAY: Final = frozenset(

@@ -76,6 +76,13 @@ class Action(StrEnum):
     # notices
     NOTIFICATION_READ = "notification.read", "marked notifications as read"
     NOTIFICATION_SET = "notification.set", "chose what is sent by mail"
+    WEBHOOK_CREATE = "webhook.create", "had events sent to another system"
+    WEBHOOK_DELETE = "webhook.delete", "deleted a webhook"
+    WEBHOOK_FAIL = "webhook.fail", "gave up what a webhook did not take, and paused it after several in a row"
+    WEBHOOK_REDELIVER = "webhook.redeliver", "had an event sent to a webhook once more"
+    WEBHOOK_TEST = "webhook.test", "sent a webhook an example"
+    WEBHOOK_UPDATE = "webhook.update", "changed a webhook, or switched it on or off"
+    WEBHOOK_VIEW = "webhook.view", "read what a webhook was sent"
 
     # datasets
     DATASET_REGISTER = "dataset.register", "registered a dataset"
@@ -181,6 +188,7 @@ class Action(StrEnum):
     MODEL_SCORE = "model.score", "scored with a model"
     VERSION_ATTEST = "version.attest", "took the proof that a version is approved"
     VERSION_PULL = "version.pull", "pulled the files of a version"
+    VERSION_WATCH = "version.watch", "watched which versions are live"
 
     # monitoring
     ALERT_ACKNOWLEDGE = "alert.acknowledge", "acknowledged an alert"
@@ -188,7 +196,6 @@ class Action(StrEnum):
     ALERT_RESOLVE = "alert.resolve", "found that what an alert was about is over"
     DEPLOYMENT_EXPORT = "deployment.export", "took what was measured of a deployment away as a file"
     OUTCOMES_FEED = "outcomes.feed", "brought what really happened to a deployment's predictions"
-    VERSION_WATCH = "version.watch", "watched which versions are live"
     PREDICTIONS_COUNT = "predictions.count", "counted a group of predictions into the figures of a deployment"
     RETRAINING_REQUEST = "retraining.request", "asked for a retraining because of an alert"
     THRESHOLDS_SET = "thresholds.set", "set the thresholds of a deployment's alerts"

@@ -67,6 +67,10 @@ class Environment(BaseSettings):
         default="", description="smtp[s|+tls]://user:password@host:port; empty prints mail to the console"
     )
     mail_from: str = "countersign@localhost"
+    webhook_networks: str = Field(
+        default="",
+        description="comma-separated networks (10.1.0.0/16) that webhooks may lead to besides the internet; empty: none",
+    )
     max_file_bytes: int = 2 * 1024**3
     max_version_bytes: int = 4 * 1024**3
     max_version_files: int = 500

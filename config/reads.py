@@ -67,6 +67,7 @@ READS: Final[Mapping[str, Read]] = {
     "reports/": Read(Action.REPORT_VIEW, "report"),
     "^reports/": Read(Action.REPORT_EXPORT, "report", name="what"),
     "service-accounts/<uuid:uuid>/": Read(Action.PERSON_VIEW, "service", "uuid"),
+    "webhooks/<uuid:uuid>/": Read(Action.WEBHOOK_VIEW, "webhook", "uuid"),
     "api/v1/audit/": Read(Action.LEDGER_VIEW, "ledger"),
     "api/v1/audit/entries/<int:seq>/": Read(Action.LEDGER_VIEW, "ledger", "seq"),
     "api/v1/datasets/<slug:name>/": Read(Action.DATASET_VIEW, "dataset", name="name"),
@@ -81,6 +82,7 @@ READS: Final[Mapping[str, Read]] = {
     ),
     "api/v1/receipts/": Read(Action.LEDGER_VIEW, "ledger", "n", "writer"),
     "api/v1/reviews/<uuid:uuid>/": Read(Action.REVIEW_VIEW, "review", "uuid"),
+    "api/v1/webhooks/<uuid:uuid>/": Read(Action.WEBHOOK_VIEW, "webhook", "uuid"),
 }
 """By the beginning of the address's pattern; the longest one counts."""
 
@@ -119,6 +121,7 @@ NOT_READS: Final[Mapping[str, str]] = {
     "threads/": _DEED,
     "training/": _STATE,
     "verify/": _PUBLIC,
+    "webhooks/": _LIST,
     "api/v1/as-of": "the question is on record with what was asked, by reports",
     "api/v1/audit/entries/": "where there are entries they are on record as an export, by audit.api; asking again for none is not",
     "api/v1/audit/bundle.tar": "that the ledger was taken away is on record as an export, by audit.bundle",
@@ -146,6 +149,7 @@ NOT_READS: Final[Mapping[str, str]] = {
     "api/v1/threads/": _DEED,
     "api/v1/tokens/": _DEED,
     "api/v1/training/": _STATE,
+    "api/v1/webhooks/": _LIST,
     "api/v1/watch": "a watch is on record when it is told something, by serving.watching",
 }
 """Why opening the addresses with these beginnings is not on record, where no longer beginning says otherwise."""

@@ -240,7 +240,7 @@ AUDIT_NO_OUTSIDE_ANCHOR = ENV.no_outside_anchor
 AUDIT_IN_PRODUCTION = not DEBUG and not {urlsplit(ENV.origin).hostname, ENV.host} <= LOOPBACK
 AUDIT_SINK_ALERT_MINUTES = 15
 AUDIT_INTEGRITY_SECONDS = 10.0  # how old the banner's knowledge of the ledger may be
-MFA_KEY = ENV.secret("mfa_key", ENV.mfa_key)  # encrypts authenticator secrets in the database
+MFA_KEY = ENV.secret("mfa_key", ENV.mfa_key)  # encrypts the secrets of authenticators and webhooks in the database
 AUDIT_MAC_KEY = ENV.secret("audit_mac_key", ENV.audit_mac_key).encode()
 AUDIT_MAC_KEY_ID = ENV.audit_mac_key_id
 AUDIT_OLD_MAC_KEYS = {key_id: key.encode() for key_id, key in ENV.audit_old_mac_keys.items()}
@@ -279,6 +279,8 @@ CELERY_BEAT_SCHEDULE = {
     "count-predictions": {"task": "monitoring.tick", "schedule": 10.0},
     "decide-by-time": {"task": "reviews.tick", "schedule": 10.0},
     "deliver-notices": {"task": "notices.deliver", "schedule": 5.0},
+    "deliver-webhooks": {"task": "notices.deliver_webhooks", "schedule": 5.0},
+    "tidy-webhooks": {"task": "notices.tidy_webhooks", "schedule": 3600.0},
     "watch-ledger": {"task": "notices.watch", "schedule": 60.0},
     "verify-ledger": {"task": "audit.watch", "schedule": 60.0},
     "record-refused-attempts": {"task": "access.record_attempts", "schedule": 60.0},
@@ -297,6 +299,9 @@ EMAIL_USE_TLS = _MAIL.scheme == "smtp+tls"  # STARTTLS
 EMAIL_USE_SSL = _MAIL.scheme == "smtps"
 EMAIL_TIMEOUT = 10  # seconds for each answer of the mail server, which may hold up a worker but not for long
 DEFAULT_FROM_EMAIL = ENV.mail_from
+
+# Webhooks: they lead to the internet, and into these networks alone
+WEBHOOK_NETWORKS = [network for network in ENV.webhook_networks.split(",") if network.strip()]
 
 # API
 REST_FRAMEWORK = {
@@ -328,6 +333,9 @@ SPECTACULAR_SETTINGS = {
         "SignOffDecisionEnum": "reviews.models.SignOff.Decision",
         "PolicyDecisionEnum": "reviews.models.PolicySignature.Decision",
         "NotificationKindEnum": "notices.models.Notification.Kind",
+        "WebhookEventEnum": "notices.webhooks.api.EVENTS",
+        "WebhookStateEnum": "notices.models.Webhook.State",
+        "DeliveryStateEnum": "notices.models.Delivery.State",
         "FindingSeverityEnum": "reviews.models.Finding.Severity",
         "FindingStateEnum": "reviews.models.Finding.State",
         "FindingStepEnum": "reviews.models.FindingEvent.Kind",

@@ -41,6 +41,7 @@ urlpatterns = [
     path("", include("access.urls")),
     path("", include("datasets.urls")),
     path("", include("notices.urls")),
+    path("", include("notices.webhooks.urls")),
     path("", include("training.urls")),
     path("", include("serving.urls")),
     path("", include("monitoring.urls")),

@@ -52,6 +52,7 @@ ROOMS: Final = (
     _room("Reports", "reports:index", "report", "more tabmore", needs="see_model"),
     _room("Audit log", "audit:log", "history", "more tabmore", "l", "audit.see"),
     _room("People", "access:people", "users", "more tabmore", needs="people.see"),
+    _room("Webhooks", "webhooks:list", "webhook", "more tabmore", needs="webhooks.manage"),
 )
 
 

@@ -29,7 +29,9 @@ MOST_OF_AN_ANSWER: Final = 2_048
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 _TUNNELS: Final = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))  # Teredo and 6to4: they lead to any IPv4 address
-_SERVED_TO_MACHINES: Final = frozenset({IPv4Address("168.63.129.16")})  # Azure's own services for a machine, public by number
+_SERVED_TO_MACHINES: Final = frozenset(
+    {IPv4Address("168.63.129.16")}
+)  # Azure's own services for a machine, public by number
 
 
 class BadAddress(ValueError):
@@ -166,7 +168,7 @@ def post(
     watch.start()
     try:
         with raw if parts.scheme == "http" else _secured(raw, parts.hostname or "", ca) as connected:
-            return _exchange(connected, parts, body, headers)
+            return _exchange(connected, parts, body, headers, deadline)
     except (OSError, http.client.HTTPException, ValueError) as error:
         late = time.monotonic() >= deadline
         raise NoAnswer(f"no answer within {timeout:g} seconds" if late else _why(error)) from error
@@ -198,7 +200,9 @@ def _secured(raw: socket.socket, host: str, ca: str) -> ssl.SSLSocket:
     return ssl.create_default_context(cafile=ca or None).wrap_socket(raw, server_hostname=host)
 
 
-def _exchange(connected: socket.socket, parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> Answer:
+def _exchange(
+    connected: socket.socket, parts: SplitResult, body: bytes, headers: Mapping[str, str], deadline: float
+) -> Answer:
     default = 443 if parts.scheme == "https" else 80
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or default)
     connection.default_port = default  # so that the Host header names a port only where it is not the scheme's own
@@ -206,6 +210,8 @@ def _exchange(connected: socket.socket, parts: SplitResult, body: bytes, headers
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection.request("POST", path, body, {"User-Agent": "Countersign", "Connection": "close", **headers})
     answer = connection.getresponse()
+    if time.monotonic() >= deadline:
+        raise TimeoutError("it was cut off")  # headers that just end look whole
     try:
         beginning = answer.read(MOST_OF_AN_ANSWER)
     except (OSError, http.client.HTTPException):

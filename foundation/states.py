@@ -61,6 +61,13 @@ LOOKS: Final[dict[str, Look]] = {
     "serving": Look("in_production", "broadcast", "Serving"),
     "stopped": Look("draft", "stop", "Stopped"),
     "unhealthy": Look("bad", "alert", "Unhealthy"),
+    # webhooks and deliveries
+    "on": Look("ok", "check-circle", "On"),
+    "paused": Look("warn", "hourglass", "Paused"),
+    "off": Look("draft", "stop", "Off"),
+    "waiting": Look("info", "clock", "Waits"),
+    "delivered": Look("ok", "check-circle", "Delivered"),
+    "withheld": Look("warn", "lock", "Withheld"),
     # alerts and findings
     "open": Look("warn", "flag", "Open"),
     "acknowledged": Look("info", "eye", "Acknowledged"),

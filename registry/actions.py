@@ -29,6 +29,8 @@ from countersign.proof.manifest import ManifestFile, manifest_digest, rows
 from datasets.models import DatasetVersion, Recipe
 from foundation.refusals import Conflict, Invalid, NotFound
 from jobs.actions import enqueue
+from notices.webhooks.emitting import emit
+from notices.webhooks.events import Event
 from registry import cards
 from registry.admitting import admit_version
 from registry.evidence import OWN_EVIDENCE, account_of, append_evidence
@@ -82,10 +84,12 @@ def create_model(
     description: str = "",
     intended_use: str = "",
     owner: User | None = None,
+    tags: Mapping[str, str] | None = None,
     by: Principal,
 ) -> RegisteredModel:
     """Register a named use of machine learning. Its owner is whoever creates it, unless another person is named."""
     permit(by, Permission.CREATE_MODEL)
+    tags = _checked_tags(tags)
     creator = account_of(by)
     owner = owner or _person_behind(creator)
     _check_owner(owner)
@@ -104,12 +108,14 @@ def create_model(
             model.save(force_insert=True)
     except IntegrityError as error:
         raise _name_taken(model.name) from error
+    ModelTag.objects.bulk_create(ModelTag(model=model, key=key, value=value) for key, value in tags.items())
     append(
         Action.MODEL_CREATE,
         by=by,
         obj=model.ledger_ref(),
-        after={"tier": model.tier, "owner": str(owner.uuid), "intended_use": intended_use},
+        after={"tier": model.tier, "owner": str(owner.uuid), "intended_use": intended_use, **_as_recorded(tags)},
     )
+    emit(Event.MODEL_CREATED, model, {"name": model.name, "tags": {**tags}, "description": description or None})
     return model
 
 
@@ -188,6 +194,7 @@ def register_version(
     trained_by: User | None = None,
     code_reference: str = "",
     job_uuid: UUID | None = None,
+    tags: Mapping[str, str] | None = None,
     admit: bool = True,
 ) -> ModelVersion:
     """Register files that are in the store already as the model's next version, in quarantine until the scan admits it.
@@ -197,6 +204,9 @@ def register_version(
     """
     model = RegisteredModel.objects.locked(model.pk)
     permit(by, Permission.REGISTER_VERSION, model)
+    tags = _checked_tags(tags)
+    if tags:
+        permit(by, Permission.EDIT_MODEL, model)
     check_tree(files, limits())
     _check_not_archived(model)
     digest = manifest_digest(files)
@@ -226,11 +236,31 @@ def register_version(
         status_message="Waiting for the admission scan.",
     )
     _record_blobs(files)
+    VersionTag.objects.bulk_create(VersionTag(version=version, key=key, value=value) for key, value in tags.items())
     append(
         Action.VERSION_REGISTER,
         by=by,
         obj=version.ledger_ref(),
-        after={"digest": digest, "files": len(files), "bytes": version.size_bytes, "run": run_id, "source": source},
+        after={
+            "digest": digest,
+            "files": len(files),
+            "bytes": version.size_bytes,
+            "run": run_id,
+            "source": source,
+            **_as_recorded(tags),
+        },
+    )
+    emit(
+        Event.VERSION_CREATED,
+        model,
+        {
+            "name": model.name,
+            "version": str(version.number),
+            "source": source,
+            "run_id": run_id or None,
+            "tags": {**tags},
+            "description": description or None,
+        },
     )
     if admit:
         enqueue(ADMISSION_JOB, {"version": version.pk}, by=by)
@@ -377,6 +407,7 @@ def set_alias(
         before={"alias": name, "version": before},
         after={"alias": name, "version": version.number},
     )
+    emit(Event.ALIAS_CREATED, model, {"name": model.name, "alias": name, "version": str(version.number)})
     return alias
 
 
@@ -392,6 +423,7 @@ def delete_alias(model: RegisteredModel, name: str, *, by: Principal) -> None:
     number = alias.version.number
     alias.delete()
     append(Action.ALIAS_DELETE, by=by, obj=model.ledger_ref(), before={"alias": name, "version": number})
+    emit(Event.ALIAS_DELETED, model, {"name": model.name, "alias": name})
 
 
 @governed(Action.MODEL_TAG)
@@ -436,6 +468,7 @@ def set_version_tag(version: ModelVersion, key: str, value: str, *, by: Principa
         before={"key": key, "value": before},
         after={"key": key, "value": value},
     )
+    emit(Event.TAG_SET, version.model, {**_named(version), "key": key, "value": value})
     return tag
 
 
@@ -446,6 +479,22 @@ def delete_version_tag(version: ModelVersion, key: str, *, by: Principal) -> Non
     permit(by, Permission.EDIT_MODEL, version.model)
     if version.tags.filter(key=key).delete()[0]:
         append(Action.VERSION_UNTAG, by=by, obj=version.ledger_ref(), before={"key": key})
+        emit(Event.TAG_DELETED, version.model, {**_named(version), "key": key})
+
+
+def _named(version: ModelVersion) -> dict[str, Json]:
+    """How other systems are told which version it is: as MLflow names it."""
+    return {"name": version.model.name, "version": str(version.number)}
+
+
+def _checked_tags(tags: Mapping[str, str] | None) -> Mapping[str, str]:
+    for key, value in (tags or {}).items():
+        _check_tag(key, value)
+    return tags or {}
+
+
+def _as_recorded(tags: Mapping[str, str]) -> dict[str, Json]:
+    return {"tags": {**tags}} if tags else {}
 
 
 def _person_behind(account: User) -> User:

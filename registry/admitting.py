@@ -8,6 +8,8 @@ from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
 from foundation.refusals import Conflict
+from notices.webhooks.emitting import emit
+from notices.webhooks.events import Event
 from registry.admission import Examination
 from registry.evidence import append_evidence
 from registry.lifecycle import move
@@ -52,5 +54,16 @@ def record_admission(version: ModelVersion, examination: Examination, *, by: Pri
         by=by,
         obj=version.ledger_ref(),
         after={"verdict": examination.verdict, "servable": examination.servable, "reasons": [*examination.codes]},
+    )
+    emit(
+        Event.VERSION_ADMITTED if examination.admitted else Event.VERSION_REJECTED,
+        model,
+        {
+            "name": model.name,
+            "version": str(version.number),
+            "digest": version.digest,
+            "verdict": str(examination.verdict),
+            "reasons": [*examination.codes],
+        },
     )
     return version

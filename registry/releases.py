@@ -23,6 +23,8 @@ from countersign.proof.dsse import STATEMENT_TYPE, BadEnvelope, Envelope, envelo
 from countersign.proof.manifest import manifest_digest
 from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Forbidden
+from notices.webhooks.emitting import emit
+from notices.webhooks.events import Event
 from registry.lifecycle import move
 from registry.models import Alias, ModelVersion, Promotion, RegisteredModel, Stage
 
@@ -109,6 +111,7 @@ def place_stage_alias(
             "basis": checked.basis,
         },
     )
+    emit(Event.ALIAS_CREATED, model, {"name": model.name, "alias": stage.alias, "version": str(version.number)})
     return promotion
 
 
@@ -129,6 +132,7 @@ def drop_stage_aliases(version: ModelVersion, *, stage: Stage | None = None, by:
             obj=model.ledger_ref(),
             before={"alias": alias.name, "stage": alias.stage.name if alias.stage else "", "version": version.number},
         )
+        emit(Event.ALIAS_DELETED, model, {"name": model.name, "alias": alias.name})
     return dropped
 
 

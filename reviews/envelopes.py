@@ -33,7 +33,7 @@ from notices.models import Notification
 from registry import queries as registry
 from registry.lifecycle import move
 from registry.models import Evidence, ModelVersion, RegisteredModel, Stage
-from reviews import within
+from reviews import announcements, within
 from reviews.actions.cases import person_of
 from reviews.bounds import SEED, Bounds, Made, MetricBound, Setting, evaluate, parse
 from reviews.clock import CLOCK, Effect, due
@@ -410,6 +410,7 @@ def _record_round(fit: Fit, version: ModelVersion, now: datetime, by: Principal)
         obj=round_.ledger_ref(),
         after={"state": str(round_.state), "subject": subject.digest, "envelope": envelope.digest},
     )
+    announcements.closed(round_)
     return round_
 
 

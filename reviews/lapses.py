@@ -14,6 +14,7 @@ from notices.models import Notification
 from registry.lifecycle import can_move, move
 from registry.models import Alias, ModelVersion, Stage
 from registry.releases import drop_stage_aliases
+from reviews import announcements
 from reviews.evaluation import page_of
 from reviews.locking import locked_version
 from reviews.models import Approval, BreakGlass, Lapse, Review
@@ -52,6 +53,7 @@ def lapse(approval: Approval, kind: Lapse.Kind, reason: str, now: datetime, *, b
         after={"kind": str(kind), "stage": approval.stage.name, "aliases_dropped": [alias.name for alias in dropped]},
     )
     if approval_in_force(version, approval.stage, now) is None:
+        announcements.lapsed(found, dropped)
         _tell(found)
     return found
 

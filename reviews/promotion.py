@@ -23,6 +23,7 @@ from foundation.keys import registry_signer
 from foundation.refusals import Conflict, Invalid, Requirement
 from registry.models import Alias, ModelVersion, Promotion, RegisteredModel, Stage
 from registry.releases import RELEASE_TYPE, place_stage_alias, read_release
+from reviews import announcements
 from reviews.actions.cases import close_review, person_of
 from reviews.evaluation import Evaluation, examine, overruled, page_of
 from reviews.grounds import about
@@ -150,6 +151,7 @@ def place(
     promotion = place_stage_alias(version.model, approval.stage, version, release=release, rollback=rollback, by=by)
     Approval.objects.filter(pk=approval.pk).update(promotion=promotion)
     approval.promotion = promotion
+    announcements.promoted(version, approval.stage, previous, basis=str(approval.basis), rollback=rollback)
     return promotion
 
 

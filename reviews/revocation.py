@@ -12,6 +12,7 @@ from foundation.refusals import Conflict, Forbidden, Invalid
 from registry.lifecycle import move
 from registry.models import ModelVersion
 from registry.releases import drop_stage_aliases
+from reviews import announcements
 from reviews.actions.cases import close_review, close_round, person_of
 from reviews.actions.signatures import MAX_REASON
 from reviews.lapses import end_break_glass
@@ -59,6 +60,7 @@ def revoke(version: ModelVersion, *, reason: str, reauthentication: Confirmation
         obj=revocation.ledger_ref(),
         after={"reason": revocation.reason, "aliases_dropped": [alias.name for alias in dropped]},
     )
+    announcements.revoked(revocation, dropped)
     return revocation
 
 

@@ -23,6 +23,7 @@ READS: Final[Mapping[str, Action]] = {
     "get_model_version": Action.VERSION_VIEW,
     "get_model_version_by_alias": Action.VERSION_VIEW,
     "get_model_version_download_uri": Action.VERSION_VIEW,
+    "get_webhook": Action.WEBHOOK_VIEW,
     "search_registered_models": Action.SEARCH_RUN,
     "search_model_versions": Action.SEARCH_RUN,
 }
@@ -72,5 +73,7 @@ def _refused(name: str, given: Mapping[str, Any], refusal: Refusal, written: Seq
 
 
 def _obj(given: Mapping[str, Any]) -> Obj:
+    if "webhook_id" in given:
+        return Obj("webhook", str(given["webhook_id"])[:64])
     name, version = str(given.get("name") or "")[:200], str(given.get("version") or "")[:20]
     return Obj("version" if version else "model", "", name, version)

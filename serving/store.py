@@ -13,7 +13,7 @@ from serving import django_ready  # noqa: F401 - MLflow imports this module in p
 
 # isort: split
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from mlflow.prompt.constants import IS_PROMPT_TAG_KEY
 from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.model_registry.abstract_store import AbstractStore
@@ -21,9 +21,12 @@ from mlflow.store.model_registry.abstract_store import AbstractStore
 from access.permissions import Permission, visible_to
 from countersign.proof.manifest import ManifestFile
 from foundation.refusals import Conflict, Forbidden, Invalid, NotFound
+from notices.webhooks import actions as webhook_actions
+from notices.webhooks.events import Event
 from registry import actions
 from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews.promotion import promote, requirements
+from serving import mlflow_webhooks
 from serving.caller import caller
 from serving.downloads import check_may_download, download_uri, works_on_candidates
 from serving.freezing import freeze
@@ -63,9 +66,9 @@ class DjangoStore(AbstractStore):
         if _visible_models().filter(name=name).exists():
             # Asked before the permission: clients create first and go on when they hear that the model exists.
             raise Conflict(f"Registered Model (name={name}) already exists.", code="model-exists")
-        model = actions.create_model(name, description=description or "", by=caller())
-        for tag in tags:
-            actions.set_model_tag(model, tag.key, tag.value, by=caller())
+        actions.create_model(
+            name, description=description or "", tags={tag.key: tag.value for tag in tags}, by=caller()
+        )
         return self.get_registered_model(name)
 
     @answers
@@ -156,10 +159,9 @@ class DjangoStore(AbstractStore):
             run_link=run_link or "",
             logged_model_id=model_id or "",
             description=description or "",
+            tags={tag.key: tag.value for tag in tags},
             by=caller(),
         )
-        for tag in tags:
-            actions.set_version_tag(version, tag.key, tag.value, by=caller())
         return self.get_model_version(name, str(version.number))
 
     @answers
@@ -211,7 +213,7 @@ class DjangoStore(AbstractStore):
     ) -> Any:
         """The versions of models that the caller may see, in MLflow's search grammar."""
         found, more = search(
-            described_versions(ModelVersion.objects.filter(model__in=_visible_models())),
+            described_versions(ModelVersion.objects.filter(Exists(_visible_models().filter(pk=OuterRef("model"))))),
             VERSIONS,
             filter_string=filter_string,
             max_results=max_results,
@@ -264,8 +266,78 @@ class DjangoStore(AbstractStore):
 
     # webhooks
 
+    @answers
+    def create_webhook(
+        self,
+        name: str,
+        url: str,
+        events: list[Any],
+        description: str | None = None,
+        secret: str | None = None,
+        status: Any = None,
+    ) -> Any:
+        """Have events sent to `url` in the caller's name; without a secret they are not signed, as with MLflow's own server."""
+        made = webhook_actions.create_webhook(
+            name,
+            url,
+            [str(event) for event in events],
+            description=description or "",
+            secret=secret or "",
+            on=status is None or status.is_active(),
+            by=caller(),
+        )
+        return mlflow_webhooks.webhook_entity(made, caller())
+
+    @answers
+    def get_webhook(self, webhook_id: str) -> Any:
+        """One webhook."""
+        return mlflow_webhooks.webhook_entity(mlflow_webhooks.find(webhook_id, caller()), caller())
+
+    @answers
+    def list_webhooks(self, max_results: int | None = None, page_token: str | None = None) -> Any:
+        """The webhooks that want events of MLflow's."""
+        return mlflow_webhooks.page_of(caller(), max_results, page_token)
+
+    @answers
+    def update_webhook(
+        self,
+        webhook_id: str,
+        name: str | None = None,
+        description: str | None = None,
+        url: str | None = None,
+        events: list[Any] | None = None,
+        secret: str | None = None,
+        status: Any = None,
+    ) -> Any:
+        """Change what is given."""
+        found = mlflow_webhooks.find(webhook_id, caller())
+        webhook_actions.update_webhook(
+            found,
+            name=name,
+            description=description,
+            url=url,
+            events=mlflow_webhooks.kept_besides(found, events),
+            secret=secret,
+            on=None if status is None else status.is_active(),
+            by=caller(),
+        )
+        return self.get_webhook(webhook_id)
+
+    @answers
+    def delete_webhook(self, webhook_id: str) -> None:
+        """Delete it with its log."""
+        webhook_actions.delete_webhook(mlflow_webhooks.find(webhook_id, caller()), by=caller())
+
+    @answers
+    def test_webhook(self, webhook_id: str, event: Any = None) -> Any:
+        """Send an example now; our server sends it, once, to an address that was checked."""
+        found = mlflow_webhooks.find(webhook_id, caller())
+        wanted = Event(str(event)) if event else mlflow_webhooks.first_of(found)
+        sent, tried = webhook_actions.send_example(found, wanted, by=caller())
+        return mlflow_webhooks.test_result(sent, tried)
+
     def list_webhooks_by_event(self, event: Any, max_results: int | None = None, page_token: str | None = None) -> Any:
-        """None: notifications leave through our own outbox."""
+        """None: MLflow's server would send them from here, and the outbox has them already."""
         return PagedList([], None)
 
 

@@ -3,7 +3,7 @@
 Pure, so that a test can read the table. The registry's addresses need no more than a credential here: each method of the store asks
 for its own permission. What would make the server itself read wherever a run says that its files are (a client may write any address
 into an experiment) does not exist here: clients list and fetch files through the artifact store. The UI and its `/ajax-api`,
-GraphQL, webhooks, gateway, assistant, jobs and traces are not let through.
+GraphQL, gateway, assistant, jobs and traces are not let through.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ RULES: Final = (
         Needs.CREDENTIAL,
     ),
     _rule("GET POST DELETE", rf"{_API}/model-versions/(get-download-uri|set-tag|delete-tag)", Needs.CREDENTIAL),
+    _rule("GET POST", rf"{_API}/webhooks", Needs.CREDENTIAL),
+    _rule("GET PATCH DELETE", rf"{_API}/webhooks/{_ID}", Needs.CREDENTIAL),
+    _rule("POST", rf"{_API}/webhooks/{_ID}/test", Needs.CREDENTIAL),
     _rule("GET", rf"{_API}/experiments/(get|get-by-name|search)", Needs.READ_RUNS),
     _rule("POST", rf"{_API}/(experiments|runs|logged-models)/search", Needs.READ_RUNS),
     _rule(

@@ -17,6 +17,7 @@ from foundation.refusals import Conflict, Forbidden, Invalid
 from registry import queries as registry
 from registry.lifecycle import can_move, move
 from registry.models import ModelVersion, Stage
+from reviews import announcements
 from reviews.conditions import settle_conditions
 from reviews.evaluation import examine
 from reviews.lapses import lapse
@@ -72,7 +73,7 @@ def open_case(
             "renews": str(renews.pk) if renews else None,
         },
     )
-    _open(review, rules, by, person)
+    announcements.requested(review, _open(review, rules, by, person).number)
     return review
 
 
@@ -139,6 +140,7 @@ def close_round(round_: Round, state: Round.State, by: Principal, *, valid_until
     round_.state, round_.closed_at, round_.valid_until = state, timezone.now(), valid_until
     round_.save(update_fields=["state", "closed_at", "valid_until"])
     append(Action.ROUND_CLOSE, by=by, obj=round_.ledger_ref(), before={"state": "open"}, after={"state": str(state)})
+    announcements.closed(round_)
     if not round_.is_approved:
         settle_conditions(round_, by=by)
 

@@ -18,6 +18,7 @@ from audit.governed import governed
 from countersign.proof.dsse import envelope_digest
 from foundation.refusals import Conflict, Forbidden, Invalid
 from registry.lifecycle import can_move, move
+from reviews import announcements
 from reviews.actions.cases import close_review, close_round, person_of, record_gates
 from reviews.conditions import Agreed, Condition, agreed, raise_conditions, settle_conditions
 from reviews.evaluation import current_subject
@@ -103,6 +104,7 @@ def sign_off(
             **({"conditions": [one.as_predicate() for one in asked]} if asked else {}),
         },
     )
+    announcements.signed_off(given, slot.key)
     _conclude(review, round_, given, subject, by)
     return given
 

@@ -295,7 +295,7 @@ def test_a_service_that_pulls_reads_no_runs_into_being(client: Client) -> None:
         ("POST", "/graphql"),
         ("GET", "/get-artifact?path=x&run_id=y"),
         ("GET", "/model-versions/get-artifact?name=credit&version=1&path=MLmodel"),
-        ("POST", "/api/2.0/mlflow/webhooks"),
+        ("POST", "/ajax-api/2.0/mlflow/webhooks"),
         ("GET", "/api/3.0/mlflow/gateway/secrets/list"),
         ("POST", "/v1/traces"),
         ("POST", "/gateway/x/mlflow/invocations"),

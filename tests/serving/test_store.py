@@ -307,6 +307,7 @@ def test_the_table_of_addresses() -> None:
     assert needs("POST", "/api/2.0/mlflow/runs/create") is Needs.WRITE_RUNS
     assert needs("PUT", "/api/2.0/mlflow-artifacts/artifacts/1/x") is Needs.WRITE_RUNS
     assert needs("GET", "/api/2.0/mlflow-artifacts/artifacts") is Needs.READ_FILES
+    assert needs("POST", "/api/2.0/mlflow/webhooks/0-a/test") is Needs.CREDENTIAL
     for method, path in (
         ("GET", "/"),
         ("POST", "/graphql"),
@@ -315,7 +316,7 @@ def test_the_table_of_addresses() -> None:
         ("POST", "/api/2.0/mlflow/runs/delete"),
         ("GET", "/api/2.0/mlflow/artifacts/list"),
         ("GET", "/api/2.0/mlflow/logged-models/m-1/artifacts/directories"),
-        ("POST", "/api/2.0/mlflow/webhooks"),
+        ("POST", "/ajax-api/2.0/mlflow/webhooks"),
         ("GET", "/api/2.0/mlflow/registered-models/get/../search"),
         ("POST", "/api/2.0/mlflow/runs/create\n"),
     ):

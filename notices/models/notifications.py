@@ -52,6 +52,7 @@ class Notification(models.Model):
         JOB = "job", "Work finished"
         LEDGER = "ledger", "The ledger"
         POLICY = "policy", "A policy"
+        WEBHOOK = "webhook", "A webhook"
         TEST = "test", "A test"
 
     class Mail(models.TextChoices):
