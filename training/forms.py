@@ -1,16 +1,16 @@
-"""The form that asks for a training."""
+"""The form that asks for a training: what is trained on which data, by which algorithm with which settings, and how it is judged."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.forms.boundfield import BoundField
 
 from datasets.models import DatasetVersion, Recipe
 from registry.models import ModelVersion, RegisteredModel
-from training.algorithms import MAX_SEED, OFFERS
+from training.algorithms import MAX_SEED, OFFERS, Algorithm, Setting
 
 
 def _select() -> forms.Select:
@@ -21,8 +21,35 @@ def _line(**attributes: str) -> forms.TextInput:
     return forms.TextInput(attrs={"class": "input", **attributes})
 
 
+class SettingField(forms.Field):
+    """One setting of an algorithm, as its schema says: label, help, bounds and default; validated by `Setting.mistake`."""
+
+    def __init__(self, setting: Setting) -> None:
+        """`setting`: a row of the schema."""
+        self.setting = setting
+        keys = "decimal" if not setting.whole else "numeric"
+        choices = [(choice, choice) for choice in setting.choices]
+        default = setting.write(setting.default)
+        super().__init__(
+            required=not setting.optional,
+            widget=forms.Select(attrs={"class": "input"}, choices=choices)
+            if choices
+            else _line(inputmode=keys, spellcheck="false"),
+            label=f"{setting.title} ({setting.name})",
+            initial=default,
+            help_text=f"{setting.help} {setting.expected.capitalize()}; default {default or 'nothing'}.",
+        )
+
+    def clean(self, value: Any) -> float | int | str | None:
+        """What was written, as the estimator takes it; a sentence with what is accepted where it is not."""
+        read = self.setting.read(value or "")
+        if mistake := self.setting.mistake(read):
+            raise forms.ValidationError(mistake)
+        return read
+
+
 class TrainingForm(forms.Form):
-    """Model, data, recipe, algorithm and how to judge the result."""
+    """Model, data, recipe, algorithm, a field for each setting of that algorithm, and how to judge the result."""
 
     model = forms.ModelChoiceField(
         RegisteredModel.objects.none(), widget=_select(), help_text="A registered model that you may add versions to."
@@ -31,11 +58,6 @@ class TrainingForm(forms.Form):
     recipe = forms.ModelChoiceField(Recipe.objects.none(), widget=_select(), help_text="A recipe of the same dataset.")
     algorithm = forms.ChoiceField(
         choices=[(algorithm.value, offer.title) for algorithm, offer in OFFERS.items()], widget=forms.RadioSelect()
-    )
-    parameters = forms.CharField(
-        required=False,
-        widget=_line(spellcheck="false"),
-        help_text='Settings that differ from the defaults, as JSON: {"C": 0.5}.',
     )
     train = forms.CharField(
         required=False,
@@ -91,6 +113,12 @@ class TrainingForm(forms.Form):
         )
         self._choose("recipe", Recipe.objects.select_related("dataset").order_by("dataset__name", "name", "-number"))
         self._choose("retrain_of", ModelVersion.objects.filter(model__in=models).select_related("model"))
+        self.offer_of = self._algorithm()
+        self._settings = {
+            f"{self.offer_of}-{setting.name}": SettingField(setting) for setting in OFFERS[self.offer_of].settings
+        }
+        self.fields.update(self._settings)
+        self._show_unseen_settings()
         recipe = self.fields["recipe"]
         if isinstance(recipe, forms.ModelChoiceField):
             recipe.label_from_instance = _recipe_label  # type: ignore[method-assign]  # Django's hook, set on one field
@@ -101,20 +129,49 @@ class TrainingForm(forms.Form):
             choice.queryset = rows
             choice.empty_label = "Choose one" if choice.required else "None"
 
-    def clean_parameters(self) -> dict[str, Any]:
-        """The settings, as an object."""
-        text = self.cleaned_data["parameters"].strip()
-        try:
-            found = json.loads(text) if text else {}
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise forms.ValidationError('Write an object like {"C": 0.5}.') from error
-        if not isinstance(found, dict):
-            raise forms.ValidationError('Write an object like {"C": 0.5}.')
-        return found
+    def _algorithm(self) -> Algorithm:
+        """The algorithm that is chosen so far; logistic regression where none is."""
+        chosen = (
+            self.data.get("algorithm")
+            if self.is_bound
+            else self.get_initial_for_field(self.fields["algorithm"], "algorithm")
+        )
+        return Algorithm(chosen) if chosen in set(Algorithm) else Algorithm.LOGISTIC_REGRESSION
+
+    def _show_unseen_settings(self) -> None:
+        """Fill the defaults in where another algorithm's settings were on the page, so that they are seen before they are used."""
+        self._unseen = self.is_bound and not any(name in self.data for name in self._settings)
+        if self._unseen:
+            defaults = {name: field.initial for name, field in self._settings.items()}
+            self.data = {**dict(self.data.items()), **defaults}
+
+    @property
+    def settings(self) -> list[BoundField]:
+        """The fields of the chosen algorithm's settings, in the order of its schema."""
+        return [self[name] for name in self._settings]
+
+    @property
+    def before_settings(self) -> list[BoundField]:
+        """The fields up to the algorithm."""
+        return [self[name] for name in ("model", "dataset_version", "recipe", "algorithm")]
+
+    @property
+    def after_settings(self) -> list[BoundField]:
+        """The other fields: how the data is split, how the result is judged, and why."""
+        shown = {field.name for field in (*self.before_settings, *self.settings)}
+        return [self[name] for name in self.fields if name not in shown]
 
     def clean(self) -> dict[str, Any]:
-        """Both lists of periods, or neither; the mitigation as one value."""
+        """Both lists of periods, or neither; the mitigation as one value, and so the settings."""
         values = super().clean() or {}
+        if self._unseen:
+            self.add_error(
+                "algorithm",
+                f"The settings of {OFFERS[self.offer_of].title} were not on the page yet. Look them over below, then start again.",
+            )
+        values["parameters"] = {
+            field.setting.name: values.pop(name) for name, field in self._settings.items() if name in values
+        }
         train, test = _periods(values.pop("train", "")), _periods(values.pop("test", ""))
         if bool(train) != bool(test):
             self.add_error("test" if train else "train", "Name periods on both sides, or leave both empty.")

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -60,11 +61,15 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """Ask for a training."""
+    """Ask for a training. `?part=settings` is what htmx swaps in for another algorithm; `op=settings` shows the same without scripts."""
     permit(principal_of(request), Permission.RUN_TRAINING)
     models = visible_to(RegisteredModel.objects.current(), principal_of(request), Permission.REGISTER_VERSION)
     initial = {"algorithm": Algorithm.LOGISTIC_REGRESSION.value, **request.GET.dict()}
-    form = TrainingForm(request.POST or None, models=models, initial=initial)
+    if request.method == "POST" and request.POST.get("op") == "settings":
+        return _form_page(request, TrainingForm(models=models, initial=request.POST.dict()), models)
+    form = TrainingForm(request.POST if request.method == "POST" else None, models=models, initial=initial)
+    if request.GET.get("part") == "settings" and getattr(request, "htmx", False):
+        return render(request, "training/new.html#settings", {"form": form, "offer": OFFERS[form.offer_of]})
     status = 200
     if request.method == "POST" and form.is_valid():
         values = dict(form.cleaned_data)
@@ -76,8 +81,7 @@ def new(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, "The training is queued. This page follows it; you can close it meanwhile.")
             return redirect(training)
-    context = {"form": form, "offers": OFFERS, "has_models": models.exists()}
-    return render(request, "training/new.html", context, status=400 if form.errors and status == 200 else status)
+    return _form_page(request, form, models, status=400 if form.errors and status == 200 else status)
 
 
 @require_POST
@@ -106,6 +110,13 @@ def compare(request: HttpRequest, name: str, number: int) -> HttpResponse:
         request, "A worker compares it with the version in production; the result appears here as new evidence."
     )
     return redirect("reviews:version", version.model.name, version.number)
+
+
+def _form_page(
+    request: HttpRequest, form: TrainingForm, models: QuerySet[RegisteredModel], *, status: int = 200
+) -> HttpResponse:
+    context = {"form": form, "offers": OFFERS, "offer": OFFERS[form.offer_of], "has_models": models.exists()}
+    return render(request, "training/new.html", context, status=status)
 
 
 def _show_in(form: TrainingForm, refusal: Refusal) -> None:

@@ -222,6 +222,7 @@ PAGES: Final = (
     Place("datasets:recipe", "alice", _recipe),
     Place("training:list", "alice"),
     Place("training:new", "alice"),
+    Place("training:new", "alice", query="?algorithm=random_forest"),
     Place("training:detail", "alice", _training),
     Place("serving:deployments", "erin"),
     Place("serving:deployment", "erin", _deployment),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from training.algorithms import MAX_SEED, SettingMistakes, settings_for
+from training.algorithms import MAX_SEED, OFFERS, Setting, SettingMistakes, settings_for
 
 
 def test_defaults_fill_what_is_not_given() -> None:
@@ -41,3 +41,23 @@ def test_all_wrong_settings_are_told_at_once() -> None:
         settings_for("logistic_regression", {"C": -1, "penalty": 1}, seed=-1)
 
     assert len(caught.value.mistakes) == 3
+
+
+EVERY = [setting for offer in OFFERS.values() for setting in offer.settings]
+
+
+@pytest.mark.parametrize("setting", EVERY, ids=lambda one: one.name)
+def test_every_setting_accepts_its_default_as_it_is_written_and_has_a_sentence_of_help(setting: Setting) -> None:
+    assert setting.accepts(setting.default)
+    assert setting.read(setting.write(setting.default)) == setting.default
+    assert setting.help.endswith(".")
+    assert setting.title
+
+
+@pytest.mark.parametrize("setting", [one for one in EVERY if not one.choices], ids=lambda one: one.name)
+def test_both_ends_of_a_range_are_accepted_and_nothing_beyond(setting: Setting) -> None:
+    for text in (f"{setting.low:g}", f"{setting.high:.0f}"):
+        assert setting.mistake(setting.read(text)) == ""
+
+    for text in (f"{setting.low - 1:g}", f"{setting.high + 1:.0f}", "nan", "inf", "1e999", "9" * 5000, "much"):
+        assert setting.expected in setting.mistake(setting.read(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -25,6 +26,11 @@ pytestmark = pytest.mark.django_db
 ClientFor = Callable[[User], Client]
 ApiFor = Callable[[User], APIClient]
 LIST, NEW = reverse("training:list"), reverse("training:new")
+LOGISTIC = {
+    "logistic_regression-C": "1",
+    "logistic_regression-max_iter": "200",
+    "logistic_regression-class_weight": "none",
+}
 
 
 def test_an_empty_list_says_what_to_do_first(alice: User, bob: User, client_for: ClientFor) -> None:
@@ -43,7 +49,7 @@ def test_a_training_is_asked_for_by_a_plain_form(
     assert "Nothing goes live without signatures" in client.get(NEW).text
     form = {
         "model": model.pk, "dataset_version": data.pk, "recipe": recipe.pk, "algorithm": "logistic_regression",
-        "parameters": '{"C": 0.5}', "train": "2020", "test": "2021", "cutoff": "0.4", "seed": "3", "reason": "Try",
+        **LOGISTIC, "logistic_regression-C": "0.5", "train": "2020", "test": "2021", "cutoff": "0.4", "seed": "3", "reason": "Try",
     }  # fmt: skip
 
     answer = client.post(NEW, form)
@@ -70,8 +76,13 @@ def test_the_data_is_a_link_only_for_those_who_may_open_it(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"parameters": "{"}, "Write an object"),
-        ({"parameters": '{"C": -1}'}, "C must be a number"),
+        ({"logistic_regression-C": "-1"}, "C must be a number from 0.0001 to 1000; it is -1.0."),
+        ({"logistic_regression-C": "nan"}, "C must be a number"),
+        ({"logistic_regression-C": "a half"}, "it is &#x27;a half&#x27;."),
+        ({"logistic_regression-max_iter": "10.5"}, "max_iter must be a whole number from 10 to 5000"),
+        ({"logistic_regression-max_iter": ""}, "max_iter must be a whole number from 10 to 5000; it is empty."),
+        ({"logistic_regression-class_weight": "heavy"}, "class_weight must be one of none, balanced"),
+        ({"algorithm": "svm"}, "svm is not one of the available choices"),
         ({"train": "2020", "test": ""}, "Name periods on both sides"),
         ({"train": "2020", "test": "2020"}, "both trained on and held out"),
         ({"cutoff": "2"}, "less than or equal to 0.99"),
@@ -89,7 +100,7 @@ def test_what_is_wrong_stands_on_the_form(
 ) -> None:
     form = {
         "model": str(model.pk), "dataset_version": str(data.pk), "recipe": str(recipe.pk), "algorithm": "logistic_regression",
-        "parameters": "", "train": "", "test": "", "cutoff": "0.5", "seed": "0",
+        **LOGISTIC, "train": "", "test": "", "cutoff": "0.5", "seed": "0",
     }  # fmt: skip
 
     answer = client_for(alice).post(NEW, form | change)
@@ -97,6 +108,80 @@ def test_what_is_wrong_stands_on_the_form(
     assert answer.status_code == 400
     assert words in answer.text
     assert not TrainingJob.objects.exists()
+
+
+def test_each_setting_of_the_chosen_algorithm_has_a_field_with_bounds_default_and_help(
+    model: RegisteredModel, alice: User, client_for: ClientFor
+) -> None:
+    page = client_for(alice).get(NEW, {"algorithm": "random_forest", "random_forest-n_estimators": "50"}).text
+
+    assert re.findall(r'name="(random_forest-\w+)"(?: value="(\w*)")?', page) == [
+        ("random_forest-n_estimators", "50"),
+        ("random_forest-max_depth", ""),
+        ("random_forest-min_samples_leaf", "20"),
+    ]
+    assert "logistic_regression-" not in page
+    assert "A whole number from 10 to 1000; default 200." in page
+    assert "A whole number from 1 to 64, or nothing; default nothing." in page
+    assert "Trees (n_estimators)" in page
+
+
+def test_what_may_be_empty_is_nothing_and_numbers_arrive_as_numbers(
+    model: RegisteredModel, data: DatasetVersion, recipe: Recipe, alice: User, client_for: ClientFor
+) -> None:
+    form = {
+        "model": model.pk, "dataset_version": data.pk, "recipe": recipe.pk, "algorithm": "random_forest", "cutoff": "0.5",
+        "seed": "0", "random_forest-n_estimators": "50", "random_forest-max_depth": "", "random_forest-min_samples_leaf": "5",
+    }  # fmt: skip
+
+    client_for(alice).post(NEW, form)
+
+    assert TrainingJob.objects.get().parameters == {"n_estimators": 50, "max_depth": None, "min_samples_leaf": 5}
+
+
+def test_without_scripts_another_algorithms_settings_are_shown_and_nothing_typed_is_lost(
+    model: RegisteredModel, alice: User, client_for: ClientFor
+) -> None:
+    form = {"model": model.pk, "algorithm": "random_forest", "reason": "As agreed", "op": "settings", **LOGISTIC}
+
+    answer = client_for(alice).post(NEW, form)
+
+    assert answer.status_code == 200
+    assert 'name="random_forest-max_depth"' in answer.text
+    assert "logistic_regression-C" not in answer.text
+    assert "As agreed" in answer.text
+    assert f'value="{model.pk}" selected' in answer.text
+    assert not TrainingJob.objects.exists()
+
+
+def test_settings_that_were_not_on_the_page_are_shown_before_they_are_used(
+    model: RegisteredModel, data: DatasetVersion, recipe: Recipe, alice: User, client_for: ClientFor
+) -> None:
+    form = {
+        "model": model.pk, "dataset_version": data.pk, "recipe": recipe.pk, "algorithm": "random_forest", "cutoff": "0.5",
+        "seed": "0", **LOGISTIC,
+    }  # fmt: skip
+
+    answer = client_for(alice).post(NEW, form)
+
+    assert answer.status_code == 400
+    assert "The settings of Random forest were not on the page yet." in answer.text
+    assert 'name="random_forest-n_estimators" value="200"' in answer.text
+    assert "n_estimators must be" not in answer.text, "nobody made that mistake"
+    assert not TrainingJob.objects.exists()
+
+
+def test_htmx_is_given_the_fields_of_the_algorithm_alone(
+    model: RegisteredModel, alice: User, client_for: ClientFor
+) -> None:
+    client, asked = client_for(alice), {"part": "settings", "algorithm": "hist_gradient_boosting"}
+
+    part = client.get(NEW, asked, headers={"HX-Request": "true"}).text
+
+    assert "Settings of Gradient boosting on histograms" in part
+    assert "hist_gradient_boosting-l2_regularization" in part
+    assert "<form" not in part
+    assert "<html" in client.get(NEW, asked).text, "the same address read without scripts is the page"
 
 
 def test_cancel_and_retry_are_buttons_that_post(training: TrainingJob, alice: User, client_for: ClientFor) -> None:
