@@ -105,7 +105,10 @@ def watch(given: Namespace) -> int:
         for event in registry.watch(*refs, seconds=given.timeout):
             _tell(given, event)
             if event.kind == "release" and given.pull:
-                found = registry.pull(event.ref or refs[0], given.pull, purpose=given.purpose)
+                ref = Ref(
+                    event.model, "", event.version
+                )  # exactly what was announced, also when the alias moves on meanwhile
+                found = registry.pull(ref, given.pull, stage=event.stage, purpose=given.purpose)
                 if not given.json:
                     _line(f"{_named(found)} is in {given.pull}, verified.")
             if given.run and event.kind in ("release", "revoked"):

@@ -16,7 +16,7 @@ from countersign import folder as folders
 from countersign import places, trust, uploads
 from countersign.cache import Cache
 from countersign.credentials import find_access
-from countersign.errors import BLOCKING, LocalTrouble, Misused, NotProven
+from countersign.errors import BLOCKING, LocalTrouble, Misused, NotProven, Refused
 from countersign.fetching import WORKERS, Tell, fetch_all
 from countersign.keys import Keys, parse_log_keys, parse_registry_key, read_keys
 from countersign.memory import FIRST_USE, GIVEN, Memory, Seen
@@ -114,8 +114,24 @@ class Registry:
         return seen
 
     def resolve(self, ref: str | Ref, *, stage: str = "") -> Resolved:
-        """The version that `ref` stands for now, verified; raises `Refused` where it may not be pulled, `NotProven` where proof fails."""
+        """The version that `ref` stands for now, verified; raises `Refused` where it may not be pulled, `NotProven` where proof fails.
+
+        A stage's name stands for the stage's alias: `credit@production` is `credit@champion`.
+        """
         asked = Ref.parse(ref, whole=True) if isinstance(ref, str) else ref
+        try:
+            return self._resolved(asked, stage)
+        except NotProven as error:
+            if error.reason != "rollback":
+                raise
+            self._session.sleep(1.0)  # one of several servers may lag behind the others for a moment
+            return self._resolved(asked, stage)
+        except Refused as refusal:
+            if refusal.reason != "alias-unknown" or not (alias := self._alias_of_stage(asked)):
+                raise
+            return self._resolved(Ref(asked.model, alias), asked.alias)
+
+    def _resolved(self, asked: Ref, stage: str) -> Resolved:
         seen = self.seen()
         trust.keys_of(seen)
         content = self._session.get(asked.address, {"stage": stage} if stage else None)
@@ -271,15 +287,23 @@ class Registry:
         return f"/api/v1/models/{quote(ref.model, safe='')}/versions/{number}/"
 
     def _aliased(self, ref: Ref) -> int:
-        page = self._session.get_json(f"/api/v1/models/{quote(ref.model, safe='')}/aliases/")
-        rows = page["results"] if isinstance(page, dict) else page
-        found = {str(row["name"]): int(row["version"]) for row in rows}
-        if ref.alias not in found:
+        found = {str(row["name"]): int(row["version"]) for row in self._aliases(ref.model)}
+        alias = ref.alias if ref.alias in found else self._alias_of_stage(ref)
+        if alias not in found:
             raise Misused(
                 f"{ref.model} has no alias “{ref.alias}”. Its aliases: {', '.join(found) or 'none yet'}.",
                 reason="alias-unknown",
             )
-        return found[ref.alias]
+        return found[alias]
+
+    def _alias_of_stage(self, ref: Ref) -> str:
+        """The alias of the stage whose name stands in place of an alias; empty where no version is there."""
+        rows = [row for row in self._aliases(ref.model) if row.get("stage") == ref.alias]
+        return str(rows[0]["name"]) if rows and ref.alias else ""
+
+    def _aliases(self, model: str) -> list[dict[str, Any]]:
+        page = self._session.get_json(f"/api/v1/models/{quote(model, safe='')}/aliases/")
+        return list(page["results"] if isinstance(page, dict) else page)
 
     def _ask_consistency(self, old: int, new: int) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._session.get_json(

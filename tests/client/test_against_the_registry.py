@@ -9,13 +9,15 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 import countersign
-from access.models import User
+from access.actions import revoke_token
+from access.models import ServiceToken, User
 from audit.sequencer import Sequencer
 from countersign import Misused, Refused, Registry
 from countersign.cli import main
 from countersign.uploads import await_admission
 from registry.models import ModelVersion, RegisteredModel
 from tests.audit.conftest import happen, ledger_of_its_own, sequencer
+from tests.conftest import as_
 from tests.reviews.conftest import candidate, make_candidate
 from tests.serving.conftest import registrar_token, released, withdraw_approval
 from tests.serving.tiny_models import tiny
@@ -161,3 +163,37 @@ def test_what_admission_refuses_is_told(
 
         with pytest.raises(Refused, match="was refused at admission"):
             await_admission(registry._session, "credit", version["number"], seconds=5)
+
+
+def test_a_stage_s_name_stands_for_its_alias(open_registry: Registry, signed: ModelVersion, tmp_path: Path) -> None:
+    found = open_registry.pull("credit@production", tmp_path / "model")
+
+    assert (found.alias, found.release.stage) == ("champion", "production")
+    assert open_registry.version("credit@production")["number"] == 1
+
+
+def test_a_watcher_learns_of_the_present_and_of_a_revocation(
+    open_registry: Registry, signed: ModelVersion, carol: User
+) -> None:
+    events = open_registry.watch("credit@production", "credit/1", seconds=30)
+
+    first = [next(events) for _ in range(3)]
+    withdraw_approval(signed, carol)
+    then = [next(events) for _ in range(3)]
+
+    assert [one.kind for one in first] == ["release", "release", "status"]
+    assert {one.digest for one in first[:2]} == {signed.digest}
+    assert {one.ref for one in then if one.kind == "revoked"} == {"credit@production", "credit/1"}
+    events.close()
+
+
+def test_a_watcher_whose_token_is_revoked_is_told_so(
+    live_server: LiveServer, sequencer: Sequencer, released: ModelVersion, scorer_token: str, erin: User
+) -> None:
+    with Registry(live_server.url, token=scorer_token) as registry:
+        events = registry.watch("credit@production", seconds=30)
+        assert next(events).kind == "release"
+        revoke_token(ServiceToken.objects.get(prefix=scorer_token.split("_")[1]), by=as_(erin))
+
+        with pytest.raises(Refused):
+            list(events)

@@ -397,3 +397,16 @@ def test_no_space_is_told_with_what_to_do(
     assert "no space left" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stdout.split("code ")[1].split() == ["5"]
+
+
+def test_a_server_that_lags_for_a_moment_is_asked_once_more(
+    registry: Registry, stand_in: StandIn, tmp_path: Path
+) -> None:
+    old = stand_in.document()
+    registry.pull("credit@production", tmp_path / "model")
+    answers = [old]
+    stand_in.change = lambda document: answers.pop() if answers else document
+
+    registry.pull("credit@production", tmp_path / "model")
+
+    assert answers == []
