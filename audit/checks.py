@@ -10,12 +10,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db import transaction
 from django.utils import timezone
 
 from audit import integrity, store
-from audit.actions import append_alone
+from audit.actions import append, append_alone
 from audit.events import Action, Actor, HasActor, Outcome
 from audit.integrity import LEDGER
+from audit.journal import JournalDamaged
+from audit.keys import KeyRefused
 from audit.payload import Fields
 from audit.verification import Verification, verify
 
@@ -27,10 +30,22 @@ WATCH: Final = Actor(kind="system", id="ledger-watch", via="clock")
 def verify_ledger(
     *, by: HasActor, since: int = 0, deep: bool = False, processes: int = 1, remote: bool = True
 ) -> Verification:
-    """Verify the ledger from entry `since` on, keep and record the result; several processes only from a command."""
-    result = verify(since, deep=deep, processes=processes, remote=remote)
-    integrity.keep(result, at=timezone.now())
-    _record(result, by)
+    """Verify the ledger from entry `since` on, keep and record the result; several processes only from a command.
+
+    Raises `KeyRefused` or `JournalDamaged` where there is nothing to verify it with; that is on record as well.
+    """
+    try:
+        result = verify(since, deep=deep, processes=processes, remote=remote)
+    except (KeyRefused, JournalDamaged) as error:
+        asked: Fields = {"since": since, "deep": deep, "problems": [str(error)]}
+        append_alone(
+            Action.LEDGER_VERIFY, by=by, obj=LEDGER, outcome=Outcome.ERROR, why="ledger-cannot-be-verified", after=asked
+        )
+        raise
+    with transaction.atomic():
+        integrity.keep(result, at=timezone.now())
+        _record(result, by)
+    integrity.forget()  # again: until the commit, another thread was told of the one before
     return result
 
 
@@ -50,9 +65,11 @@ def watch(now: datetime) -> Verification | None:
     result = verify(deep=True) if read_all else verify(_from_where(), remote=False)
     if last.is_broken and result.ok and not result.remote:
         result = verify(_from_where())
-    is_news = integrity.keep(result, at=now)
-    if read_all or is_news:
-        _record(result, WATCH)
+    with transaction.atomic():
+        is_news = integrity.keep(result, at=now)
+        if read_all or is_news:
+            _record(result, WATCH)
+    integrity.forget()  # as above
     return result
 
 
@@ -67,4 +84,4 @@ def _record(result: Verification, by: HasActor) -> None:
     after: Fields = {"size": result.size, "root": result.root, "since": result.since, "deep": result.deep}
     if not result.ok:
         after = {**after, "problems": [problem.sentence for problem in result.problems[:20]]}
-    append_alone(Action.LEDGER_VERIFY, by=by, obj=LEDGER, outcome=outcome, after=after)
+    append(Action.LEDGER_VERIFY, by=by, obj=LEDGER, outcome=outcome, after=after)

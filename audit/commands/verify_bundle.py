@@ -31,5 +31,6 @@ def run(options: dict[str, Any], stdout: OutputWrapper) -> None:
     except (Broken, OSError) as error:
         raise CommandError(f"Nothing was checked: {error}.") from error
     if report.problems:
-        raise CommandError("\n- ".join(["The bundle does not hold.", *report.problems]))
-    stdout.write("\n".join(["The bundle holds.", *report.facts]))
+        problems = "\n- ".join(["The bundle does not hold.", *report.problems])
+        raise CommandError("\n".join([problems, *report.remarks]))
+    stdout.write("\n".join(["The bundle holds.", *report.facts, *report.remarks]))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.core.management.base import CommandError
 
 from audit import keys
 from audit.anchors.configured import anchor_journal, state_journal
@@ -77,6 +78,19 @@ def test_a_documented_loss_holds_and_is_told_in_the_words_of_the_servers_verific
     (remark,) = verify(deep=True).remarks
     assert remark in said
     assert "704 entries of countersign.test/ledger/continued-2 were read" in said
+
+
+def test_the_command_says_it_too_whether_the_bundle_holds_or_not(continued: Sequencer, tmp_path: Path) -> None:
+    tar = tmp_path / "ledger.tar"
+    tar.write_bytes(exported())
+    (remark,) = verify(deep=True).remarks
+
+    assert remark in audit("verify-bundle", str(tar))
+
+    tar.write_bytes(packed(unpacked(tar.read_bytes()) | {"tile/0/000": bytes(8_192)}))
+    with pytest.raises(CommandError, match="The bundle does not hold") as failure:
+        audit("verify-bundle", str(tar))
+    assert remark in str(failure.value)
 
 
 def test_it_holds_before_the_continuation_is_as_long_as_what_was_lost(

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 from pytest_django.fixtures import Settings
 
-from audit import checks, integrity
+from audit import checks, integrity, keys
+from audit.actions import NotAppended
 from audit.checks import verify_ledger, verify_what_is_new, watch
 from audit.entries import Entry
 from audit.events import Action
 from audit.journal import Line
+from audit.keys import KeyRefused
 from audit.models import Pending
 from audit.problems import Problem
 from audit.sequencer import Sequencer
 from audit.verification import verify
 from tests.audit.conftest import ALICE, happen
-from tests.audit.test_attacks import delete_a_tile
+from tests.audit.test_attacks import SWALLOW, delete_a_tile, run_all
 
 NOON = datetime(2031, 3, 3, 12, tzinfo=UTC)
 
@@ -59,6 +63,30 @@ def test_a_verification_is_on_record_with_who_asked_and_what_was_found(ledger: S
     assert "problems" not in sound.after
     assert broken.outcome == "error"
     assert "missing" in broken.after["problems"][0]
+
+
+def test_a_verification_that_no_key_is_there_for_is_on_record_too(ledger: Sequencer) -> None:
+    keys._public_file().unlink()
+
+    with pytest.raises(KeyRefused):
+        verify_ledger(by=ALICE, since=400)
+
+    found = last_entry()
+    assert (found.action, found.outcome, found.why) == (Action.LEDGER_VERIFY, "error", "ledger-cannot-be-verified")
+    assert (found.actor.id, found.after["since"]) == ("a1", 400)
+    assert "public key" in found.after["problems"][0]
+
+
+@pytest.mark.parametrize("check", [lambda: verify_ledger(by=ALICE), lambda: watch(NOON)], ids=["on demand", "watch"])
+def test_no_alarm_is_kept_that_is_not_on_record(ledger: Sequencer, check: Callable[[], object]) -> None:
+    delete_a_tile()
+    run_all(SWALLOW[connection.vendor])
+
+    with pytest.raises(NotAppended):
+        check()
+
+    assert not integrity.found().is_broken
+    assert not integrity.remembered().is_broken
 
 
 def test_a_page_reads_a_small_ledger_whole_and_of_a_large_one_what_is_new(

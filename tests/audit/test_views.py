@@ -15,6 +15,7 @@ from django.urls import reverse, reverse_lazy
 
 from access.models import User
 from audit.actions import append_alone
+from audit.entries import Entry
 from audit.events import Action, Actor, Obj
 from audit.models import Pending
 from audit.queries import Filter, entries
@@ -44,6 +45,12 @@ CSV = reverse_lazy("audit:export", args=["csv"])
 def auditor(dave: User, client_for: ClientFor) -> Client:
     """Dave's browser."""
     return client_for(dave)
+
+
+def waiting_for(action: str) -> list[Entry]:
+    """The entries of an action that no sequencer has logged yet."""
+    waiting = [Entry.parse(bytes(row.payload)) for row in Pending.objects.order_by("id")]
+    return [entry for entry in waiting if entry.action == action]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: "-".join(map(str, route[1:])))
@@ -237,6 +244,10 @@ def test_verify_now_shows_every_problem(ledger: Sequencer, auditor: Client) -> N
 
     assert "NOT as it was signed" in page
     assert "The first 100 entries are not the ones that were signed" in page
+    (waiting,) = waiting_for("ledger.verify")
+    assert (waiting.outcome, waiting.actor.via) == ("error", "session")
+    assert waiting.after["size"] == 600
+    assert "The first 100 entries are not the ones that were signed" in waiting.after["problems"][0]
 
 
 def test_a_large_ledger_is_verified_from_where_it_was_last(
@@ -264,6 +275,9 @@ def test_verification_without_a_public_key_is_said(ledger: Sequencer, auditor: C
 
     assert answer.status_code == 503
     assert b"public key ledger-key.pub is missing" in answer.content
+    (waiting,) = waiting_for("ledger.verify")
+    assert (waiting.outcome, waiting.why) == ("error", "ledger-cannot-be-verified")
+    assert "public key ledger-key.pub is missing" in waiting.after["problems"][0]
 
 
 def test_entries_that_cannot_be_read_are_said(ledger: Sequencer, auditor: Client) -> None:
