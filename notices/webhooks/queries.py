@@ -19,7 +19,7 @@ State = Delivery.State
 def webhooks(by: Principal) -> WebhookQuerySet:
     """All webhooks, with `waiting`, `given_up` and `last_delivered`; raises `Forbidden` for who does not look after them."""
     permit(by, Permission.MANAGE_WEBHOOKS)
-    return Webhook.objects.select_related("owner").annotate(
+    return Webhook.objects.order_by("name").select_related("owner").annotate(
         waiting=Count("deliveries", filter=Q(deliveries__state=State.WAITING)),
         given_up=Count("deliveries", filter=Q(deliveries__state=State.FAILED, deliveries__test=False)),
         last_delivered=Max("deliveries__last_try_at", filter=Q(deliveries__state=State.DELIVERED)),

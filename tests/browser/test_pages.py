@@ -110,6 +110,14 @@ def _account(world: World) -> dict[str, Any]:
     return {"uuid": world.account.uuid}
 
 
+def _webhook(world: World) -> dict[str, Any]:
+    return {"uuid": world.webhook.uuid}
+
+
+def _delivery(world: World) -> dict[str, Any]:
+    return {"uuid": world.webhook.uuid, "delivery": world.webhook.deliveries.earliest("pk").uuid}
+
+
 def _token(world: World) -> dict[str, Any]:
     return {"uuid": world.account.uuid, "prefix": world.token.prefix}
 
@@ -245,6 +253,13 @@ PAGES: Final = (
     Place("audit:activity", "dave", _actor),
     Place("audit:own-activity", "bob"),
     Place("audit:integrity", "dave"),
+    Place("webhooks:list", "erin"),
+    Place("webhooks:new", "erin"),
+    Place("webhooks:detail", "erin", _webhook),
+    Place("webhooks:detail", "erin", _webhook, query="?state=withheld"),
+    Place("webhooks:edit", "erin", _webhook),
+    Place("webhooks:delete", "erin", _webhook),
+    Place("webhooks:delivery", "erin", _delivery),
     Place("access:people", "erin"),
     Place("access:new-person", "erin"),
     Place("access:person", "erin", _bob),
@@ -274,6 +289,10 @@ NOT_PAGES: Final = {
     "reports:export": "a download",
     "reports:attention_export": "a download",
     "reports:quality_export": "a download",
+    "webhooks:switch": "posted by the webhook's page",
+    "webhooks:renew": "posted by the webhook's page",
+    "webhooks:test": "posted by the webhook's page",
+    "webhooks:redeliver": "posted by the webhook's page and the delivery's",
     "notices:open": "leads to the page that a notification is about",
     "notices:read": "posted by the list of notifications",
     "notices:read-all": "posted by the list of notifications",

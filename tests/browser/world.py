@@ -22,6 +22,9 @@ from datasets import actions as datasets
 from datasets.models import Dataset, DatasetVersion, Recipe
 from jobs.models import Job
 from jobs.work import perform
+from notices.models import Delivery, Webhook
+from notices.webhooks.actions import create_webhook
+from notices.webhooks.events import Event
 from registry import actions as registry
 from registry.models import ModelVersion, RegisteredModel, Stage
 from registry.store import ArtifactStore
@@ -76,6 +79,7 @@ class World:
     deployment: Deployment
     account: User
     token: ServiceToken
+    webhook: Webhook
     proposed_policy: PolicyVersion
 
 
@@ -83,6 +87,7 @@ def build() -> World:
     """Everything, in the order in which it would happen."""
     people = {username: person(username, *rest) for username, *rest in CAST}
     account, token = _account(people["erin"])
+    webhook = _webhook(people["erin"])
     dataset, data, recipe = _dataset(people["alice"])
     model = _model(people["alice"], "credit")
     production = Stage.objects.get(name="production")
@@ -107,7 +112,20 @@ def build() -> World:
     )
     _envelope(live, production, people)
     return World(
-        people, model, live, waiting, review, fresh, dataset, data, training, deployment, account, token, policy
+        people,
+        model,
+        live,
+        waiting,
+        review,
+        fresh,
+        dataset,
+        data,
+        training,
+        deployment,
+        account,
+        token,
+        webhook,
+        policy,
     )
 
 
@@ -256,6 +274,30 @@ def _account(owner: User) -> tuple[User, ServiceToken]:
         account, name="loan desk", scopes=[Permission.PULL_VERSION], models=[], days=30, by=operator
     )
     return account, issued.token
+
+
+def _webhook(by: User) -> Webhook:
+    """One whose receiver is not there: what happens from now on waits for it, and one delivery was given up."""
+    webhook = create_webhook(
+        "deploy-pipeline",
+        "https://pipeline.example.org/hooks/countersign",
+        [*Event],
+        description="Rolls out what was promoted",
+        secret="the browser tests' own",
+        by=as_(by),
+    )
+    Delivery.objects.create(
+        webhook=webhook,
+        event=Event.TAG_SET,
+        body='{"entity": "model_version_tag", "action": "set", "data": {"name": "credit", "version": "1"}}',
+        test=True,
+        state=Delivery.State.FAILED,
+        attempts=1,
+        last_status=503,
+        last_error="answered 503",
+        last_milliseconds=12,
+    )
+    return webhook
 
 
 def _dataset(by: User) -> tuple[Dataset, DatasetVersion, Recipe]:

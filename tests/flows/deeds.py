@@ -122,6 +122,22 @@ _BY_FILE: Final[Mapping[str, Mapping[str, str]]] = {
         "POST notifications/<uuid:uuid>/read/": "test_one_or_all_are_marked_as_read",
         "POST notifications/read/": "test_one_or_all_are_marked_as_read",
     },
+    "tests/notices/webhooks/test_api.py": {
+        "POST api/v1/webhooks/": "test_a_webhook_is_made_with_a_secret_that_is_answered_once",
+        "PATCH api/v1/webhooks/<uuid:uuid>/": "test_a_webhook_is_changed_switched_and_deleted",
+        "DELETE api/v1/webhooks/<uuid:uuid>/": "test_a_webhook_is_changed_switched_and_deleted",
+        "POST api/v1/webhooks/<uuid:uuid>/test/": "test_an_example_is_sent_and_answered",
+        "POST api/v1/webhooks/<uuid:uuid>/deliveries/<uuid:delivery>/redeliver/": "test_the_log_is_read_and_a_delivery_sent_again",
+    },
+    "tests/notices/webhooks/test_views.py": {
+        "POST webhooks/new/": "test_from_the_form_to_a_secret_that_is_shown_once",
+        "POST webhooks/<uuid:uuid>/edit/": "test_its_owner_changes_it_by_the_form",
+        "POST webhooks/<uuid:uuid>/switch/": "test_it_is_switched_off_and_on",
+        "POST webhooks/<uuid:uuid>/secret/": "test_a_new_secret_is_shown_once_and_signs_from_now_on",
+        "POST webhooks/<uuid:uuid>/test/": "test_an_example_says_whether_it_arrived",
+        "POST webhooks/<uuid:uuid>/delete/": "test_deleting_asks_first",
+        "POST webhooks/<uuid:uuid>/deliveries/<uuid:delivery>/again/": "test_a_delivery_is_read_and_sent_again",
+    },
     "tests/registry/test_api.py": {
         "POST api/v1/models/": "TestModels::test_a_model_is_created",
         "PATCH api/v1/models/<str:name>/": "TestModels::test_a_model_is_changed_but_not_renamed_or_given_away",

@@ -22,6 +22,7 @@ from access.models import User
 from access.permissions import Permission, grant
 from access.principal import Principal
 from datasets.models import DatasetVersion
+from notices.webhooks.actions import create_webhook
 from registry import actions as registry
 from registry.models import Stage
 from reviews import break_glass
@@ -158,6 +159,10 @@ def world(
         by=as_(alice),
     )
     create_deployment("credit-live", model=model, stage=production, by=as_(erin))
+    webhook = create_webhook(
+        "pipeline", "https://receiver.example/", ["model_version_tag.set"], description=SECRET, by=as_(erin)
+    )
+    registry.set_version_tag(second, "team", SECRET, by=as_(alice))
     return {
         "models.name": "credit",
         "number": 2,
@@ -174,6 +179,8 @@ def world(
         "delegations.uuid": delegation.uuid,
         "me.uuid": delegation.uuid,
         "break-glass.uuid": asked.uuid,
+        "webhooks.uuid": webhook.uuid,
+        "webhooks.delivery": webhook.deliveries.get().uuid,
         "uuid": uuid4(),
         "reviews.uuid": review.uuid,
         "datasets.name": data.dataset.name,

@@ -1,13 +1,14 @@
 """What the people of a story do, in a process of its own with the installation's database: `python -m tests.serving.acts`.
 
 Reads one JSON list (an act and its arguments) per line and answers with one line of JSON. Every act calls the same actions as the
-portal. `python -m tests.serving.acts work` performs queued jobs as a Celery worker would.
+portal. `python -m tests.serving.acts work` performs queued jobs as a Celery worker would; `die` delivers webhooks and is killed on the way.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -21,12 +22,16 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 - after setup
 from django.core.management import call_command  # noqa: E402 - after setup
+from django.utils import timezone  # noqa: E402 - after setup
 
 from access.actions import revoke_token  # noqa: E402 - after setup
 from access.models import ServiceToken, User  # noqa: E402 - after setup
 from foundation.keys import create_key  # noqa: E402 - after setup
 from jobs.models import Job  # noqa: E402 - after setup
 from jobs.work import perform  # noqa: E402 - after setup
+from notices.models import Webhook  # noqa: E402 - after setup
+from notices.webhooks import sending  # noqa: E402 - after setup
+from notices.webhooks.delivery import deliver  # noqa: E402 - after setup
 from registry import actions as registry_actions  # noqa: E402 - after setup
 from registry.models import ModelVersion, RegisteredModel, Stage  # noqa: E402 - after setup
 from registry.store import ArtifactStore  # noqa: E402 - after setup
@@ -62,7 +67,12 @@ def act_setup() -> dict[str, str]:
     _person("rita", display_name="Rita Fernandes", role="Release manager")
     model = registry_actions.create_model("credit", tier=1, intended_use="Limits", owner=alice, by=as_(alice))
     create_deployment("credit-live", model=model, stage=Stage.objects.get(name="production"), by=as_(erin))
-    roles = {"pull": "Service: pull", "score": "Service: score", "register": "Service: register"}
+    roles = {
+        "pull": "Service: pull",
+        "score": "Service: score",
+        "register": "Service: register",
+        "webhooks": "Service: webhooks",
+    }
     return {name: service(name, role, erin) for name, role in roles.items()}
 
 
@@ -113,6 +123,18 @@ def act_resume() -> dict[str, Any]:
     return {}
 
 
+def act_deliver_webhooks(die: str = "") -> dict[str, Any]:
+    """Deliver what is due as a worker would; with `die`, be killed when the receiver has answered and nothing is noted."""
+    if die:
+        sending._arrived = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    return {"arrived": deliver()}
+
+
+def act_let_claims_run_out() -> dict[str, Any]:
+    """As if `notices.webhooks.delivery.CLAIM` had passed since a worker took a webhook."""
+    return {"claims": Webhook.objects.exclude(busy_until=None).update(busy_until=timezone.now())}
+
+
 def act_work() -> dict[str, Any]:
     """Perform queued jobs until killed."""
     from config.celery import app
@@ -127,6 +149,8 @@ def act_work() -> dict[str, Any]:
 def main() -> None:
     if sys.argv[1:] == ["work"]:
         act_work()
+    if sys.argv[1:] == ["die"]:
+        act_deliver_webhooks("die")
     for line in sys.stdin:
         act, *arguments = json.loads(line)
         try:

@@ -26,7 +26,7 @@ def free_port() -> int:
 class Installation:
     """Starts and stops the processes; `act` lets people do things."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
         self.portal_port, self.mlflow_port, self.scoring_port = free_port(), free_port(), free_port()
         self.environment = {
@@ -40,6 +40,7 @@ class Installation:
             "COUNTERSIGN_MLFLOW_PORT": str(self.mlflow_port),
             "COUNTERSIGN_SCORING_PORT": str(self.scoring_port),
             "COUNTERSIGN_LOG_LEVEL": "WARNING",
+            **environment,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         (folder / "logs").mkdir(parents=True)
