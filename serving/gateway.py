@@ -60,6 +60,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.desk: Desk | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.watching = Watching(self)
         self._learners = ThreadPoolExecutor(LEARNERS, "learner")
         self._learning: dict[tuple[str, Wanted], asyncio.Future[bool]] = {}
@@ -73,8 +74,14 @@ class Gateway:
         else:
             await send({"type": "websocket.close", "code": 1008})
 
+    def let_watchers_go(self) -> None:
+        """End every stream soon; from any thread, and from a signal's handler."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.watching.close)
+
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        self._loop = asyncio.get_running_loop()
         self.desk = Desk()
         await send({"type": "lifespan.startup.complete"})
         await receive()

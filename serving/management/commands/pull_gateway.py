@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -9,6 +10,19 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from serving.gateway import Gateway
+
+
+class Server(uvicorn.Server):
+    """Tells those who watch to come back elsewhere as soon as it is asked to stop: it would wait for them otherwise."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop once the answers that are under way have left."""
+        self._gateway.let_watchers_go()
+        super().handle_exit(sig, frame)
 
 
 class Command(BaseCommand):
@@ -21,8 +35,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
         if not port:
             raise CommandError("Say where it listens: --port, or COUNTERSIGN_GATEWAY_PORT.")
-        uvicorn.run(
-            Gateway(),
+        gateway = Gateway()
+        config = uvicorn.Config(
+            gateway,
             host=host,
             port=port,
             access_log=False,
@@ -34,3 +49,4 @@ class Command(BaseCommand):
             timeout_keep_alive=30,
             timeout_graceful_shutdown=10,
         )
+        Server(config, gateway).run()
