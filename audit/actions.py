@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import psycopg
 from django.conf import settings
@@ -22,12 +24,14 @@ from audit.keys import mac
 from audit.models import Checkpoint, IndexRow
 from audit.payload import VERSION, Fields, conceal, difference, encode, plain
 from audit.tally import note
-from audit.writer import current
+from audit.writer import Kept, current
 from countersign.proof.merkle import leaf_hash
 
-_INSERT: Final = "INSERT INTO audit_pending (mac, payload, private, prompt) VALUES (%s, %s, %s, %s) RETURNING id"
-_INSERT_SQLITE: Final = _INSERT.replace("%s", "?")
+_ROWS_AT_ONCE: Final = 64
 _POLL_SECONDS: Final = 0.02
+
+_Row: TypeAlias = tuple[str, bytes, bytes, bool]
+"""The columns of a pending row: mac, payload, private, prompt."""
 
 
 class NotAppended(RuntimeError):
@@ -99,11 +103,41 @@ def append(
             "sd": digests,
         }
     )
-    values = (mac(payload), payload, openings, action in PROMPT and outcome is Outcome.OK)
-    _insert(database, values)
-    writer.keep(n, database)
+    row = (mac(payload), payload, openings, action in PROMPT and outcome is Outcome.OK)
+    if _open.rows is None:
+        _insert(database, [row])
+        writer.keep(n, database)
+    else:
+        _open.rows.append((writer.keep(n, database), row))
     note(action, obj, outcome, changed)
     return Receipt(writer.name, n, t, leaf_hash(payload))
+
+
+@contextmanager
+def in_one_group() -> Iterator[None]:
+    """A transaction that writes its entries at its end, up to 64 in one statement: for who answers many people at once.
+
+    What `append` promises holds for each: what is rolled back inside takes its entries along, and where the database swallows
+    one, nothing of the group commits. A receipt that `append` returns here counts once the block has ended. A group inside
+    another one, or inside another transaction, is part of it.
+    """
+    with transaction.atomic():
+        if _open.rows is not None:
+            yield
+            return
+        rows = _open.rows = []
+        try:
+            yield
+        finally:
+            _open.rows = None
+        database = connections[DEFAULT_DB_ALIAS]
+        if database.needs_rollback:
+            return
+        # Django drops the callbacks of a savepoint that is rolled back: an entry without one was undone with its action.
+        staying = {id(callback) for _, callback, *_ in database.run_on_commit}
+        found = [row for kept, row in rows if id(kept) in staying]
+        for start in range(0, len(found), _ROWS_AT_ONCE):
+            _insert(database, found[start : start + _ROWS_AT_ONCE])
 
 
 def append_alone(
@@ -147,28 +181,40 @@ def _sequenced(receipt: Receipt) -> SequencedEntry | None:
     return None if covering is None else SequencedEntry(seq, covering.size, covering.note)
 
 
-def _insert(database: BaseDatabaseWrapper, values: tuple[str, bytes, bytes, bool]) -> None:
-    """Write the row; every action waits for it, so it goes past Django's cursor, which takes twice the time of the INSERT itself.
+def _insert(database: BaseDatabaseWrapper, rows: Sequence[_Row]) -> None:
+    """Write the rows in one statement; every action waits for it, so it goes past Django's cursor, which takes twice the time of the INSERT.
 
     Where statements are logged or wrapped (tests that count them, instrumentation), it goes the ordinary way and is seen.
     """
+    values = [value for row in rows for value in row]
     if database.queries_logged or database.execute_wrappers:
         with database.cursor() as cursor:
-            cursor.execute(_INSERT, values)
-            row = cursor.fetchone()
+            cursor.execute(_statement(len(rows), "django"), values)
+            kept = cursor.fetchall()
     else:
         with database.wrap_database_errors:
-            row = _execute(database, values)
-    if row is None:
+            kept = _execute(database, len(rows), values)
+    if len(kept) != len(rows):
         raise NotAppended(
             "The database did not keep the ledger entry, so the action is undone. Look for a trigger on audit_pending."
         )
 
 
-def _execute(database: BaseDatabaseWrapper, values: tuple[str, bytes, bytes, bool]) -> Any:
+def _execute(database: BaseDatabaseWrapper, count: int, values: Sequence[str | bytes | bool]) -> Sequence[Any]:
+    found: Sequence[Any]
     if database.vendor == "sqlite":
-        return database.connection.execute(_INSERT_SQLITE, values).fetchone()
-    return _kept.cursor(database.connection).execute(_INSERT, values).fetchone()
+        found = database.connection.execute(_statement(count, "sqlite"), values).fetchall()
+    else:
+        found = _kept.cursor(database.connection).execute(_statement(count, "postgresql"), values).fetchall()
+    return found
+
+
+@lru_cache(maxsize=3 * _ROWS_AT_ONCE)
+def _statement(count: int, style: Literal["django", "sqlite", "postgresql"]) -> str:
+    """The INSERT of that many rows. With PostgreSQL's own places, the driver need not look for them in the statement."""
+    places = [{"django": "%s", "sqlite": "?", "postgresql": f"${number}"}[style] for number in range(1, 4 * count + 1)]
+    rows = ", ".join(f"({', '.join(places[start : start + 4])})" for start in range(0, 4 * count, 4))
+    return f"INSERT INTO audit_pending (mac, payload, private, prompt) VALUES {rows} RETURNING id"  # noqa: S608 - places only
 
 
 class _KeptCursor(threading.local):
@@ -177,12 +223,21 @@ class _KeptCursor(threading.local):
     It is kept for as long as the thread has the same connection: to make one takes longer than the INSERT.
     """
 
-    _cursor: psycopg.Cursor[Any] | None = None
+    _cursor: psycopg.RawCursor[Any] | None = None
 
-    def cursor(self, connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+    def cursor(self, connection: psycopg.Connection[Any]) -> psycopg.RawCursor[Any]:
         if self._cursor is None or self._cursor.connection is not connection:
-            self._cursor = psycopg.Cursor(connection)
+            self._cursor = psycopg.RawCursor(connection)
         return self._cursor
 
 
 _kept: Final = _KeptCursor()
+
+
+class _Open(threading.local):
+    """The rows of this thread's open group, each with the callback that shows whether it stays; None where there is no group."""
+
+    rows: list[tuple[Kept, _Row]] | None = None
+
+
+_open: Final = _Open()

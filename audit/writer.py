@@ -33,22 +33,24 @@ class Writer:
         self.next_number += 1
         return number, previous
 
-    def keep(self, number: int, connection: BaseDatabaseWrapper) -> None:
-        """Remember a number when, and only if, the transaction around it commits."""
-        connection.on_commit(_Commit(self, number))
+    def keep(self, number: int, connection: BaseDatabaseWrapper) -> Kept:
+        """Remember a number when, and only if, the transaction around it commits; the callback, which Django drops where it does not."""
+        kept = Kept(self, number)
+        connection.on_commit(kept)
+        return kept
 
     def _previous(self, connection: BaseDatabaseWrapper) -> int:
         # Django drops the callbacks of a savepoint that is rolled back, so what is left here will commit together with us.
         for registered in reversed(connection.run_on_commit):
             callback = registered[1]
-            if isinstance(callback, _Commit) and callback.writer is self:
+            if isinstance(callback, Kept) and callback.writer is self:
                 return callback.number
         return self.committed
 
 
 @dataclass(frozen=True, slots=True)
-class _Commit:
-    """The callback that a commit runs."""
+class Kept:
+    """A number that counts once its transaction commits, which calls this."""
 
     writer: Writer
     number: int

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import structlog
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 
+from audit.actions import in_one_group
 from audit.governed import unavailable
 from foundation.refusals import Refusal, Unavailable
 from serving.live import Snapshot
@@ -90,7 +91,7 @@ class Desk:
             self.snapshot.look()
             found = [job for job in jobs if self._reads(job) and job.write]
             if found:
-                with transaction.atomic():
+                with in_one_group():
                     for job in found:
                         self._writes(job)
         except Exception as error:

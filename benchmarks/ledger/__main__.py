@@ -66,7 +66,7 @@ def _environment() -> Path:
         subprocess.run([uv, "venv", "-q", HOME, "--python", sys.executable], check=True)
     subprocess.run([uv, "pip", "install", "-q", "--python", python, "-r", wanted], check=True)
     site = next((HOME / "lib").glob("python*/site-packages"))
-    (site / "product.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (site / "product.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT / 'client'}\n")
     return python
 
 

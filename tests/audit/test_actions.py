@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from inline_snapshot import snapshot
 
 from audit import keys
-from audit.actions import NotAppended, append, append_alone
+from audit.actions import NotAppended, append, append_alone, in_one_group
 from audit.events import Action, Actor, Obj, Outcome
 from audit.models import Pending
 from audit.payload import NotRecordable, decode_disclosures
@@ -129,6 +129,22 @@ def test_an_entry_costs_one_query(db: None, django_assert_num_queries: Any) -> N
     with transaction.atomic(), django_assert_num_queries(1):
         append(Action.MODEL_UPDATE, by=ALICE, obj=CREDIT)
     assert connection.in_atomic_block
+
+
+def test_a_group_costs_a_query_for_every_64_entries(db: None, django_assert_num_queries: Any) -> None:
+    with transaction.atomic(), django_assert_num_queries(2 + 3), in_one_group():
+        receipts = [append(Action.MODEL_VIEW, by=ALICE, obj=CREDIT) for _ in range(130)]
+
+    rows = list(Pending.objects.order_by("id"))
+    assert [leaf_hash(bytes(row.payload)) for row in rows] == [receipt.leaf for receipt in receipts]
+    assert all(keys.mac_is_ours(bytes(row.payload), row.mac) for row in rows)
+
+
+def test_a_group_without_entries_writes_nothing(db: None) -> None:
+    with in_one_group():
+        pass
+
+    assert not Pending.objects.exists()
 
 
 def test_every_action_is_a_noun_and_a_verb() -> None:

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 
 from audit import keys, store, triggers
-from audit.actions import NotAppended, append
+from audit.actions import NotAppended, append, in_one_group
 from audit.anchors.configured import state_journal
 from audit.entries import INDEX_COLUMNS, Entry
 from audit.events import Action
@@ -557,6 +557,23 @@ def test_a_trigger_that_swallows_the_row_stops_the_action_at_once(sequencer: Seq
 
     with pytest.raises(NotAppended, match="did not keep the ledger entry"):
         append(Action.MODEL_UPDATE, by=ALICE, obj=CREDIT)
+
+
+def test_a_trigger_that_swallows_one_row_of_a_group_stops_the_whole_group(sequencer: Sequencer) -> None:
+    run_all(
+        [
+            statement.replace("ON audit_pending", "ON audit_pending WHEN NEW.prompt", 1)
+            if connection.vendor == "sqlite"
+            else statement.replace("EACH ROW", "EACH ROW WHEN (NEW.prompt)")
+            for statement in SWALLOW[connection.vendor]
+        ]
+    )
+
+    with pytest.raises(NotAppended, match="did not keep the ledger entry"), in_one_group():
+        append(Action.MODEL_UPDATE, by=ALICE, obj=CREDIT)
+        append(Action.SIGN_OFF_GIVE, by=ALICE, obj=CREDIT)
+        append(Action.MODEL_UPDATE, by=ALICE, obj=CREDIT)
+    assert not Pending.objects.exists()
 
 
 def test_a_trigger_that_deletes_the_row_shows_in_the_next_event(sequencer: Sequencer) -> None:

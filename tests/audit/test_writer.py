@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from audit import writer
-from audit.actions import append
+from audit.actions import append, in_one_group
 from audit.events import Action
 from audit.models import Pending
 from tests.audit.conftest import ALICE, CREDIT, happen
@@ -50,6 +50,46 @@ def test_entries_of_one_transaction_name_each_other() -> None:
         happen_inside()
 
     assert links() == [(0, -1), (1, 0)]
+
+
+def test_entries_of_a_group_name_each_other_and_none_that_was_undone() -> None:
+    happen()
+    with in_one_group():
+        happen_inside()
+        with transaction.atomic():
+            happen_inside()
+            transaction.set_rollback(True)
+        with transaction.atomic():
+            happen_inside()
+        with in_one_group():
+            happen_inside()
+    happen()
+
+    assert links() == [(0, -1), (1, 0), (3, 1), (4, 3), (5, 4)]
+
+
+def test_a_group_that_is_undone_writes_nothing() -> None:
+    with pytest.raises(ValueError, match="halfway"), in_one_group():
+        happen_inside()
+        raise ValueError("halfway")
+    with in_one_group():
+        happen_inside()
+        transaction.set_rollback(True)
+    happen()
+
+    assert links() == [(2, -1)]
+
+
+def test_two_threads_have_a_group_each() -> None:
+    with in_one_group():
+        happen_inside()
+        if connection.vendor == "postgresql":  # SQLite would make it wait for the end of our transaction
+            other = threading.Thread(target=lambda: (happen(), connection.close()))
+            other.start()
+            other.join()
+            assert links() == [(0, -1)]
+
+    assert len(links()) == (2 if connection.vendor == "postgresql" else 1)
 
 
 def test_an_entry_of_a_savepoint_that_was_undone_is_not_named() -> None:
