@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from foundation.states import look
 from notices.models import Delivery, Webhook
 from notices.webhooks.events import MLFLOW, Event
 
@@ -60,6 +61,6 @@ class LogFilter(forms.Form):
 
     state = forms.ChoiceField(
         required=False,
-        choices=[("", "Every state"), *((one.value, one.label.partition(":")[0]) for one in Delivery.State)],
+        choices=[("", "Every state"), *((one.value, look(one).label) for one in Delivery.State)],
     )
     event = forms.ChoiceField(required=False, choices=[("", "Every event"), *((str(one), str(one)) for one in Event)])

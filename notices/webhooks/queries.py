@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -19,10 +20,14 @@ State = Delivery.State
 def webhooks(by: Principal) -> WebhookQuerySet:
     """All webhooks, with `waiting`, `given_up` and `last_delivered`; raises `Forbidden` for who does not look after them."""
     permit(by, Permission.MANAGE_WEBHOOKS)
-    return Webhook.objects.order_by("name").select_related("owner").annotate(
-        waiting=Count("deliveries", filter=Q(deliveries__state=State.WAITING)),
-        given_up=Count("deliveries", filter=Q(deliveries__state=State.FAILED, deliveries__test=False)),
-        last_delivered=Max("deliveries__last_try_at", filter=Q(deliveries__state=State.DELIVERED)),
+    return (
+        Webhook.objects.order_by("name")
+        .select_related("owner")
+        .annotate(
+            waiting=Count("deliveries", filter=Q(deliveries__state=State.WAITING)),
+            given_up=Count("deliveries", filter=Q(deliveries__state=State.FAILED, deliveries__test=False)),
+            last_delivered=Max("deliveries__last_try_at", filter=Q(deliveries__state=State.DELIVERED)),
+        )
     )
 
 
@@ -61,6 +66,13 @@ def may_read(delivery: Delivery, by: Principal) -> bool:
         return True
     about = about_of(delivery)
     return about is not None and verdict(by, Permission.SEE_MODEL, about).allowed
+
+
+def subject_of(delivery: Delivery) -> str:
+    """Which model, and which version of it, a delivery names; for who may read it."""
+    data = json.loads(delivery.body)["data"]
+    version = data.get("version")
+    return f"{data['name']} v{version}" if version else str(data["name"])
 
 
 def owns(webhook: Webhook, by: Principal) -> bool:

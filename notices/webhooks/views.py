@@ -157,13 +157,14 @@ def _page(request: HttpRequest, webhook: Webhook, by: Principal, *, secret: str 
     wanted = form.cleaned_data if form.is_valid() else {}
     page = Paginator(queries.deliveries(webhook, **wanted), PER_PAGE).get_page(request.GET.get("page"))
     reader = snapshot(by)
+    readable = {one.pk for one in page if queries.may_read(one, reader)}
     context = {
         "webhook": webhook,
         "url": queries.shown_url(webhook, by),
         "owns": queries.owns(webhook, by),
         "secret": secret,
         "page": page,
-        "rows": [(one, queries.may_read(one, reader)) for one in page],
+        "rows": [(one, queries.subject_of(one) if one.pk in readable else "") for one in page],
         "form": form,
         "filtered": any(wanted.values()),
         "most_tries": MOST_TRIES,

@@ -213,6 +213,7 @@ def test_the_log_is_narrowed_and_comes_in_pages(
 
     page = body(client.get(f"/webhooks/{webhook.uuid}/"))
     assert "1 to 30 of 31 deliveries" in page
+    assert "credit v1" in page
     assert re.search(r'href="\?page=2"', page)
     assert "answered 404" in body(client.get(f"/webhooks/{webhook.uuid}/?state=failed&event=model_version_tag.set"))
     assert "No such delivery" in body(client.get(f"/webhooks/{webhook.uuid}/?state=withheld"))
