@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -252,7 +252,7 @@ class Registry:
             return version
         return uploads.await_admission(self._session, model, version["number"], seconds=wait_seconds)
 
-    def watch(self, *refs: str, seconds: float | None = None) -> Iterator[Event]:
+    def watch(self, *refs: str, seconds: float | None = None) -> Generator[Event, None, None]:
         """What happens to these references, from now on, without end or for so many `seconds`; the first event says how it is now.
 
         Goes on by itself where the connection breaks, without missing a change. Raises `Refused` when the registry ends it. Events are

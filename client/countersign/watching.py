@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -84,7 +84,7 @@ class Watch:
         self._last = ""
         self._end = None if seconds is None else time.monotonic() + seconds
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Generator[Event, None, None]:
         failed = 0
         while self._left() > 0:
             try:
