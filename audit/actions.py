@@ -182,7 +182,7 @@ def _sequenced(receipt: Receipt) -> SequencedEntry | None:
 
 
 def _insert(database: BaseDatabaseWrapper, rows: Sequence[_Row]) -> None:
-    """Write the rows in one statement; every action waits for it, so it goes past Django's cursor, which takes twice the time of the INSERT.
+    """Write the rows in one statement; every action waits, so it goes past Django's cursor, which takes twice the time of the INSERT.
 
     Where statements are logged or wrapped (tests that count them, instrumentation), it goes the ordinary way and is seen.
     """

@@ -24,13 +24,17 @@ BUNDLES_AT_ONCE: Final = 64
 
 
 class Counted(NamedTuple):
-    """One bundle: the leaf hashes of its entries, their root where there are 256, and what is wrong with it or its tile."""
+    """One bundle: the leaf hashes of its entries, their root where there are 256, and what is wrong with it or its tile.
+
+    `unpacked` is the bundle itself, for whoever reads its entries next; empty where another process counted it.
+    """
 
     n: int
     hashes: bytes
     root: bytes | None
     broken: str
     tile: str
+    unpacked: bytes = b""
 
     @property
     def width(self) -> int:
@@ -62,19 +66,22 @@ def counting(processes: int = 1) -> Iterator[Count]:
 
 
 def count_run(bundles: range) -> list[Counted]:
-    """The bundles of a run that are there, in order, up to the first one that is missing."""
-    stored, tiles = store.stored_bundles(bundles), store.stored_tiles(0, bundles)
-    counted = list[Counted]()
-    for n in bundles:
-        if n not in stored:
-            break
-        counted.append(_count(n, stored[n], tiles.get(n)))
-    return counted
+    """The bundles of a run that are there, in order, up to the first one that is missing; what was unpacked stays behind."""
+    return [counted._replace(unpacked=b"") for counted in _each(bundles)]
 
 
 def _here(bundles: range) -> Iterator[Counted]:
     for run in _runs(bundles):
-        yield from count_run(run)
+        yield from _each(run)
+
+
+def _each(bundles: range) -> Iterator[Counted]:
+    """As `count_run`, with no more than one bundle unpacked at a time."""
+    stored, tiles = store.stored_bundles(bundles), store.stored_tiles(0, bundles)
+    for n in bundles:
+        if n not in stored:
+            return
+        yield _count(n, stored[n], tiles.get(n))
 
 
 def _runs(bundles: range) -> Iterator[range]:
@@ -84,11 +91,12 @@ def _runs(bundles: range) -> Iterator[range]:
 
 def _count(n: int, stored: Stored, tile: tuple[bytes, bytes | None] | None) -> Counted:
     try:
-        hashes = leaf_hashes(store.unpack(stored))
+        unpacked = store.unpack(stored)
+        hashes = leaf_hashes(unpacked)
     except BrokenBundle as error:
         return Counted(n, b"", None, str(error), "")
     root = root_of(hashes) if len(hashes) == TILE_WIDTH * HASH_BYTES else None
-    return Counted(n, hashes, root, "", "" if root is None else wrong_tile(tile, hashes, root))
+    return Counted(n, hashes, root, "", "" if root is None else wrong_tile(tile, hashes, root), unpacked)
 
 
 def wrong_tile(stored: tuple[bytes, bytes | None] | None, hashes: bytes, root: bytes) -> str:

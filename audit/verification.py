@@ -24,7 +24,7 @@ from audit.epochs import Epochs, account_for
 from audit.models import Checkpoint, IndexRow, Private, Quarantined, Tile
 from audit.problems import Problem, Problems
 from audit.recount import Count, Counted, counting, wrong_tile
-from audit.tiles import TILE_WIDTH, FullTile, RightEdge, right_edge
+from audit.tiles import TILE_WIDTH, FullTile, RightEdge, decode_bundle, right_edge
 from countersign.proof.merkle import HASH_BYTES
 from countersign.proof.note import NoteRefused, TreeHead
 
@@ -243,7 +243,8 @@ def _walk(since: int, size: int, heads: _Heads, deep: DeepCheck | None, count: C
             targets.popleft()
             _check_root(edge, heads, problems)
         if deep is not None:
-            deep.entries(start, store.read_bundle(counted.n)[start % TILE_WIDTH : end - counted.n * TILE_WIDTH])
+            entries = decode_bundle(counted.unpacked) if counted.unpacked else store.read_bundle(counted.n)
+            deep.entries(start, entries[start % TILE_WIDTH : end - counted.n * TILE_WIDTH])
         if end < min(size, (counted.n + 1) * TILE_WIDTH):
             break
     if edge.size < size:

@@ -56,6 +56,7 @@ class Kept:
     number: int
 
     def __call__(self) -> None:
+        """Tell the writer that its number is committed."""
         self.writer.committed = max(self.writer.committed, self.number)
 
 

@@ -559,6 +559,12 @@ def test_a_trigger_that_swallows_the_row_stops_the_action_at_once(sequencer: Seq
         append(Action.MODEL_UPDATE, by=ALICE, obj=CREDIT)
 
 
+def happen_together(*actions: Action) -> None:
+    with in_one_group():
+        for action in actions:
+            append(action, by=ALICE, obj=CREDIT)
+
+
 def test_a_trigger_that_swallows_one_row_of_a_group_stops_the_whole_group(sequencer: Sequencer) -> None:
     run_all(
         [
@@ -569,10 +575,8 @@ def test_a_trigger_that_swallows_one_row_of_a_group_stops_the_whole_group(sequen
         ]
     )
 
-    with pytest.raises(NotAppended, match="did not keep the ledger entry"), in_one_group():
-        append(Action.MODEL_UPDATE, by=ALICE, obj=CREDIT)
-        append(Action.SIGN_OFF_GIVE, by=ALICE, obj=CREDIT)
-        append(Action.MODEL_UPDATE, by=ALICE, obj=CREDIT)
+    with pytest.raises(NotAppended, match="did not keep the ledger entry"):
+        happen_together(Action.MODEL_UPDATE, Action.SIGN_OFF_GIVE, Action.MODEL_UPDATE)
     assert not Pending.objects.exists()
 
 

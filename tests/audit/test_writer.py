@@ -68,10 +68,20 @@ def test_entries_of_a_group_name_each_other_and_none_that_was_undone() -> None:
     assert links() == [(0, -1), (1, 0), (3, 1), (4, 3), (5, 4)]
 
 
-def test_a_group_that_is_undone_writes_nothing() -> None:
-    with pytest.raises(ValueError, match="halfway"), in_one_group():
+def happen_halfway() -> None:
+    with in_one_group():
         happen_inside()
         raise ValueError("halfway")
+
+
+def happen_elsewhere() -> None:
+    happen()
+    connection.close()
+
+
+def test_a_group_that_is_undone_writes_nothing() -> None:
+    with pytest.raises(ValueError, match="halfway"):
+        happen_halfway()
     with in_one_group():
         happen_inside()
         transaction.set_rollback(True)
@@ -84,7 +94,7 @@ def test_two_threads_have_a_group_each() -> None:
     with in_one_group():
         happen_inside()
         if connection.vendor == "postgresql":  # SQLite would make it wait for the end of our transaction
-            other = threading.Thread(target=lambda: (happen(), connection.close()))
+            other = threading.Thread(target=happen_elsewhere)
             other.start()
             other.join()
             assert links() == [(0, -1)]
