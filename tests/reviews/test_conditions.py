@@ -85,6 +85,10 @@ class TestSigning:
         (said,) = read_sign_off(signed_with(finding)).predicate["conditions"]
 
         assert said["id"] == str(finding.uuid)
+        entries = [bytes(row.payload).decode() for row in Pending.objects.all()]
+        given = {one.partition('"slot":"')[2][:4]: one for one in entries if f'"{Action.SIGN_OFF_GIVE}"' in one}
+        assert f'"id":"{finding.uuid}"' in given["vali"].partition('"conditions":[')[2]
+        assert '"conditions"' not in given["risk"]
         assert said["due"] == finding.due_at.isoformat()
         assert said["owner"]["username"] == "alice"
         assert said["verifying_slot"] == "validator"

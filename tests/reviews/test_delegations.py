@@ -12,6 +12,7 @@ from django.utils import timezone
 from access import actions as access_actions
 from access.models import Role, User
 from access.principal import Principal
+from audit.models import Pending
 from foundation.refusals import Conflict, Forbidden, Invalid, Refusal
 from notices.models import Notification
 from registry.models import ModelVersion, RegisteredModel, Stage
@@ -81,6 +82,8 @@ def test_somebody_signs_for_somebody_else_and_it_says_so(
     said = read_sign_off(given.statement)
     assert (said.reviewer, said.on_behalf_of) == (str(frank.uuid), str(carol.uuid))
     assert said.predicate["on_behalf_of"]["delegation"] == str(for_carol.uuid)
+    entries = [bytes(row.payload).decode() for row in Pending.objects.filter(prompt=True)]
+    assert any(f'"on_behalf_of":"{carol.uuid}"' in entry for entry in entries)
 
 
 def test_what_was_signed_for_somebody_goes_live_and_stays_in_force(

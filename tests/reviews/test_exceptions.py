@@ -118,6 +118,17 @@ def test_the_approval_and_the_release_end_with_the_exception(
     assert approval_in_force(version, production, given.ends_at) is None
 
 
+def test_the_approval_ends_with_the_exception_that_stands_and_not_with_the_one_it_replaced(
+    weak: Review, bob: User, carol: User
+) -> None:
+    grant(weak, carol, days=10)
+    given = grant(weak, carol, days=30)
+
+    approve(weak, bob, carol)
+
+    assert Approval.objects.get(version=weak.version).valid_until == given.ends_at
+
+
 def test_without_the_exception_nothing_is_promoted(
     weak: Review, production: Stage, bob: User, carol: User, rita: User
 ) -> None:

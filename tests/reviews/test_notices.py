@@ -42,6 +42,12 @@ def test_the_requester_is_told_that_changes_are_asked_for(review: Review, bob: U
     assert "Explain the age gap." in only[1].body
 
 
+def test_the_requester_is_told_nothing_of_a_first_signature(review: Review, bob: User) -> None:
+    sign(review, "validator", bob)
+
+    assert not Notification.objects.filter(kind=Kind.DECISION).exists()
+
+
 def test_the_requester_is_told_of_every_request_for_changes(review: Review, bob: User, carol: User) -> None:
     sign(review, "validator", bob, decision="request_changes", reason="Explain the age gap.")
     sign(review, "risk", carol, decision="request_changes", reason="Say who decides.")

@@ -26,7 +26,7 @@ from reviews.actions.drafts import draft_policy
 from reviews.evaluation import current_subject, examine
 from reviews.models import Approval, PolicyVersion, Review, Round, SignOff
 from reviews.standing import Standing
-from reviews.statements import read_sign_off
+from reviews.statements import MAX_REASON, read_sign_off
 from tests.conftest import MakeVersion, as_
 from tests.reviews.conftest import MakeCandidate, approve, ask, attach, join, proof_of, sign
 from tests.reviews.evidence import CARD, metrics
@@ -392,6 +392,28 @@ def test_request_for_changes_blocks_until_its_author_clears_it(review: Review, b
     assert given.withdrawn_why == "Replaced by a newer decision of the same person."
 
 
+def test_a_newer_decision_leaves_what_was_taken_back_before_as_it_was(review: Review, bob: User) -> None:
+    first = sign(review, "validator", bob, decision="request_changes", reason="Explain the age gap.")
+    withdraw_sign_off(first, reason="I read the wrong table.", by=as_(bob))
+    first.refresh_from_db()
+    then = first.withdrawn_at
+
+    sign(review, "validator", bob)
+
+    first.refresh_from_db()
+    assert (first.withdrawn_at, first.withdrawn_why) == (then, "I read the wrong table.")
+
+
+def test_a_newer_decision_leaves_those_of_earlier_rounds_as_they_were(review: Review, bob: User, alice: User) -> None:
+    first = sign(review, "validator", bob, decision="request_changes", reason="Explain the age gap.")
+    open_round(review, by=as_(alice))
+
+    sign(review, "validator", bob)
+
+    first.refresh_from_db()
+    assert first.withdrawn_at is None
+
+
 def test_another_slot_holder_dismisses_a_request_with_a_reason(review: Review, bob: User, carol: User) -> None:
     asked = sign(review, "risk", carol, decision="request_changes", reason="Explain the age gap.")
 
@@ -613,6 +635,10 @@ def test_policy_with_a_group_that_does_not_exist_is_not_saved(erin: User) -> Non
 
     with pytest.raises(Invalid, match="There is no group The moon"):
         draft_policy("staging", content, by=as_(erin))
+
+
+def test_the_longest_reason_is_taken(review: Review, bob: User) -> None:
+    assert len(sign(review, "validator", bob, reason="x" * MAX_REASON).reason) == MAX_REASON
 
 
 def test_every_decision_is_in_the_ledger(review: Review, bob: User) -> None:
