@@ -29,17 +29,19 @@ from django.db import close_old_connections
 from access.authentication import authenticate_credentials
 from access.permissions import Permission, visible_to
 from access.principal import Principal
+from audit.actions import Receipt
 from countersign.proof.manifest import ManifestFile
 from foundation.numbers import whole_number
 from foundation.refusals import Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthenticated
 from registry.models import ModelVersion, RegisteredModel
 from registry.queries import find_model
+from serving.byte_ranges import Chosen, choose
 from serving.caller import set_caller
 from serving.downloads import ARTIFACTS, check_may_download
 from serving.ledger_headers import ledger_headers
 from serving.mlflow_errors import as_mlflow
 from serving.mlflow_webhooks import answer_test
-from serving.pulls import CHUNK_BYTES, Pull, PulledFile, find_file
+from serving.pulls import CHUNK_BYTES, Pull, PulledFile, download_headers, find_file
 from serving.queries import find_pullable
 from serving.wire_rules import Needs, is_ours, needs, plain_path
 
@@ -127,36 +129,42 @@ class Metered:
 
 
 class PulledResponse(Response):
-    """A file of a registered version on its way out; its pull is on record before the first byte and after the last."""
+    """What was chosen of a file of a registered version, on its way out; on record before the first byte and after the last.
 
-    def __init__(self, pull: Pull, file: ManifestFile) -> None:
-        self.pull, self.file = pull, file
-        super().__init__(
-            headers={
-                "Content-Length": str(file.size),
-                "Content-Type": "application/octet-stream",
-                "Content-Disposition": f'attachment; filename="{file.path.rsplit("/", 1)[-1]}"',
-                "X-Content-Type-Options": "nosniff",
-                "ETag": f'"{file.sha256}"',
-            }
-        )
+    Where no byte leaves (a HEAD, a copy that is confirmed, a range outside the file) that is on record as a read.
+    """
+
+    def __init__(self, pull: Pull, file: ManifestFile, chosen: Chosen, method: str = "GET") -> None:
+        self.pull, self.file, self.chosen, self.method = pull, file, chosen, method
+        headers = download_headers(file.path.rsplit("/", 1)[-1], file.sha256) | chosen.headers
+        if chosen.status == HTTPStatus.NOT_MODIFIED:
+            del headers["Content-Length"]  # the server counts the bytes of the body against it
+        super().__init__(status_code=chosen.status, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file in parts; however that ends, the end is recorded."""
+        if self.method == "HEAD" or not self.chosen.sends:
+            receipt = await run_sync(_in_database(self.pull.record_read), self.method, self.chosen.status)
+            await self._start(receipt, send)
+            await send({"type": "http.response.body", "body": b""})
+            return
         try:
-            stream = await run_sync(_in_database(PulledFile), self.pull, self.file)
+            stream = await run_sync(_in_database(PulledFile), self.pull, self.file, self.chosen)
         except Refusal as refusal:
             await error_response(refusal)(scope, receive, send)
             return
         try:
-            self.headers.update(await run_sync(_in_database(ledger_headers), stream.receipt))
-            await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": self.raw_headers})
+            await self._start(stream.receipt, send)
             while chunk := await run_sync(stream.read, CHUNK_BYTES):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
             with anyio.CancelScope(shield=True):
                 await run_sync(_in_database(stream.close))
+
+    async def _start(self, receipt: Receipt, send: Send) -> None:
+        self.headers.update(await run_sync(_in_database(ledger_headers), receipt))
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
 
 def error_response(refusal: Refusal) -> Response:
@@ -245,7 +253,10 @@ def _artifacts(scope: Scope, by: Principal, needed: Needs) -> Response | None:
     check_may_download(version, by=by)
     if listing:
         return JSONResponse({"files": listed(version.files, inside)})
-    return PulledResponse(Pull(version, inside, by, "mlflow"), find_file(version, inside))
+    file, method = find_file(version, inside), scope["method"]
+    headers = {name.decode("latin-1").title(): value.decode("latin-1") for name, value in scope["headers"]}
+    chosen = choose(file.size, f'"{file.sha256}"', headers, method)
+    return PulledResponse(Pull(version, inside, by, "mlflow", chosen.range), file, chosen, method)
 
 
 def _query_path(scope: Scope) -> str:

@@ -24,6 +24,7 @@ from access.principal import Principal
 from audit.queries import Filter, entries
 from audit.sequencer import Sequencer
 from foundation.refusals import Unavailable
+from registry.actions import create_model
 from registry.models import ModelVersion
 from registry.store import ArtifactStore
 from reviews.models import Approval
@@ -452,6 +453,48 @@ def test_neither_the_checkpoint_nor_the_counter_ever_falls_behind_what_others_sa
         assert f"-{counter}-" in said.headers["ETag"]
         assert said.json["ledger"]["checkpoint"] != before["ledger"]["checkpoint"]
         assert said.json["ledger"]["promotion"]["receipt"].endswith(said.json["ledger"]["checkpoint"])
+
+    through_gateway(scorer_token, scenario)
+
+
+def test_the_checkpoint_follows_the_ledger_without_anything_else_being_asked_anew(
+    sequencer: Sequencer, scorer_token: str, released: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "SOUND_SECONDS", 600.0)
+    sequencer.tick()
+
+    def deed() -> None:
+        happen(3)
+        sequencer.tick()
+
+    async def scenario(client: Client) -> None:
+        before = (await client.get(CHAMPION)).json["ledger"]
+        await doing(deed)()
+        after = (await client.get(CHAMPION)).json["ledger"]
+        assert after["checkpoint"] != before["checkpoint"]
+        assert after["promotion"]["receipt"].endswith(after["checkpoint"])
+
+    through_gateway(scorer_token, scenario)
+
+
+def test_what_was_kept_for_one_caller_is_not_another_s(
+    scorer_token: str, scorer: User, released: ModelVersion, alice: User
+) -> None:
+    create_model("other", tier=3, intended_use="Elsewhere", owner=alice, by=as_(alice))
+    narrow = issue_token(
+        scorer,
+        name="narrow",
+        scopes=[Permission.PULL_VERSION],
+        models=["other"],
+        days=30,
+        by=Principal.system("operator"),
+    ).secret
+
+    async def scenario(client: Client) -> None:
+        assert (await client.get(CHAMPION)).status == 200
+        client.token = narrow
+        assert (await client.get("/api/v1/models/other/aliases/champion")).json["type"].endswith("alias-unknown")
+        assert (await client.get(CHAMPION)).json["type"].endswith("model-unknown")
 
     through_gateway(scorer_token, scenario)
 
