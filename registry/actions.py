@@ -14,6 +14,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.db.models.functions import Greatest
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
@@ -50,6 +51,7 @@ from registry.models import (
 from registry.store import ArtifactStore, limits
 
 RETRY_WINDOW: Final = timedelta(minutes=10)
+MAX_TAG_KEY: Final = 250
 MAX_TAG_CHARACTERS: Final = 5_000
 ADMISSION_JOB: Final = "registry.admit"
 RESERVED_NAMES: Final = frozenset({"new"})
@@ -195,12 +197,14 @@ def register_version(
     code_reference: str = "",
     job_uuid: UUID | None = None,
     tags: Mapping[str, str] | None = None,
+    number: int | None = None,
     admit: bool = True,
 ) -> ModelVersion:
     """Register files that are in the store already as the model's next version, in quarantine until the scan admits it.
 
     Once per `job_uuid`, whoever repeats it; and a client that sends the same source, run and bytes again within ten minutes
-    gets the version it made. With `admit`, a worker scans the files after the commit.
+    gets the version it made. `number`: the one that the version has in the registry it is imported from; it has to be free, and
+    then no repetition is guessed. With `admit`, a worker scans the files after the commit.
     """
     model = RegisteredModel.objects.locked(model.pk)
     permit(by, Permission.REGISTER_VERSION, model)
@@ -210,14 +214,14 @@ def register_version(
     check_tree(files, limits())
     _check_not_archived(model)
     digest = manifest_digest(files)
-    made = _made_before(model, digest, source, run_id, job_uuid, by)
+    made = _made_before(model, digest, source, run_id, job_uuid, by) if number is None else None
     if made is not None:
         return made
     _check_stored(files)
     _check_lineage(model, retrain_of)
     version = ModelVersion.objects.create(
         model=model,
-        number=_next_number(model),
+        number=_next_number(model) if number is None else _kept_number(model, number),
         manifest=rows(files),
         digest=digest,
         size_bytes=sum(file.size for file in files),
@@ -624,6 +628,16 @@ def _next_number(model: RegisteredModel) -> int:
     return RegisteredModel.objects.values_list("last_number", flat=True).get(pk=model.pk)
 
 
+def _kept_number(model: RegisteredModel, number: int) -> int:
+    """`number`, where no version has it; what is registered later gets higher ones."""
+    if model.versions.filter(number=number).exists():
+        raise Conflict(f"{model.name} has a version {number} already.", code="number-taken")
+    RegisteredModel.objects.filter(pk=model.pk).update(
+        last_number=Greatest(F("last_number"), number), updated_at=timezone.now()
+    )
+    return number
+
+
 def _record_blobs(files: Sequence[ManifestFile]) -> None:
     sizes = {file.sha256: file.size for file in files}
     known = set(Blob.objects.filter(digest__in=sizes).values_list("digest", flat=True))
@@ -674,7 +688,8 @@ def _review_link(model: RegisteredModel, version: ModelVersion | None) -> str:
 
 
 def _check_tag(key: str, value: str) -> None:
-    if not key.strip() or len(key) > 250 or len(value) > MAX_TAG_CHARACTERS:
+    if not key.strip() or len(key) > MAX_TAG_KEY or len(value) > MAX_TAG_CHARACTERS:
         raise Invalid(
-            f"A tag has a key of 1 to 250 characters and a value of at most {MAX_TAG_CHARACTERS:,}.", code="tag"
+            f"A tag has a key of 1 to {MAX_TAG_KEY} characters and a value of at most {MAX_TAG_CHARACTERS:,}.",
+            code="tag",
         )
