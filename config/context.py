@@ -31,7 +31,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "principal": principal,
         "reader": reader_of(request) if principal is not None else None,
         "inbox_count": _inbox_count(request),
-        "unread_count": cache(lambda: unread_count(principal)),
+        "unread_count": cache(lambda: unread_count(reader_of(request) if principal is not None else None)),
         "theme": theme if theme in THEMES else "",
         "passkey_origin": passkeys.origin(),
         "ledger_alarm": cache(lambda: _ledger_alarm(reader_of(request) if principal is not None else None)),

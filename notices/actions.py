@@ -19,6 +19,7 @@ from audit.governed import governed
 from audit.payload import Fields
 from foundation.refusals import Conflict, Forbidden, Invalid
 from notices.models import MailPreference, Notification
+from notices.queries import knowable
 
 HOURS = range(24)
 
@@ -76,12 +77,12 @@ def mark_read(notification: Notification, *, by: Principal) -> Notification:
 
 @governed(Action.NOTIFICATION_READ)
 def mark_all_read(kind: str = "", *, by: Principal) -> int:
-    """Mark all of one's own notifications, or those of one kind, as read; returns how many were unread."""
+    """Mark all of one's own notifications that one may know of, or those of one kind, as read; returns how many were unread."""
     if kind and kind not in Notification.Kind.values:
         raise Invalid(
             f"There is no kind of notification called {kind[:40]}.", errors={"kind": "Choose one from the list."}
         )
-    rows = Notification.objects.of(_person(by)).unread()
+    rows = knowable(Notification.objects.of(_person(by)), by).unread()
     read = (rows.filter(kind=kind) if kind else rows).update(read_at=timezone.now())
     if read:
         append(Action.NOTIFICATION_READ, by=by, obj=Obj(kind="notification", id=""), after={"read": read})

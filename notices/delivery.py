@@ -12,18 +12,18 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from django.apps import apps
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from access.models import User
-from access.permissions import Permission, snapshot, verdict
+from access.permissions import snapshot
 from access.principal import Principal
 from notices.letters import written
 from notices.mailing import GIVEN_UP_AFTER, Due, Letter, Waiting, Wish, pause, what_is_due
 from notices.models import MailPreference, Notification
+from notices.queries import knowable
 
 log = structlog.get_logger(__name__)
 
@@ -152,21 +152,15 @@ def _still_theirs(inside: list[Notification]) -> list[Notification]:
     """Those that their person may know of now; the others are never mailed."""
     person = inside[0].person
     by = snapshot(Principal.of(person))
-    kept = [one for one in inside if person.is_active and person.email and _may_know(one, by)]
+    known = set(
+        knowable(Notification.objects.filter(pk__in=[one.pk for one in inside]), by).values_list("pk", flat=True)
+    )
+    kept = [one for one in inside if person.is_active and person.email and one.pk in known]
     lost = {one.pk for one in inside} - {one.pk for one in kept}
     if lost:
         Notification.objects.waiting().filter(pk__in=lost).update(mail_state=Mail.UNWANTED, not_before=None)
         log.info("mail_withheld", person=person.pk, notifications=len(lost))
     return kept
-
-
-def _may_know(told: Notification, by: Principal) -> bool:
-    if told.kind == Notification.Kind.LEDGER:
-        return verdict(by, Permission.SEE_AUDIT).allowed
-    if not told.about_type:
-        return True
-    about = apps.get_model(told.about_type)._default_manager.filter(pk=told.about_id).first()
-    return about is not None and verdict(by, Permission.SEE_MODEL, about).allowed
 
 
 def _failed(letter: Letter, inside: list[Notification], error: Exception) -> None:

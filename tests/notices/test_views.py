@@ -8,11 +8,14 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.utils import timezone
+from rest_framework.test import APIClient
 
-from access.models import User
+from access.models import RoleAssignment, User
+from access.permissions import snapshot
 from notices.actions import tell
 from notices.models import MailPreference, Notification
 from notices.queries import unread_count
+from registry.models import RegisteredModel
 from tests.conftest import as_
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +49,36 @@ def test_nobody_sees_what_others_were_told(client_for: ClientFor, bob: User, car
     assert client.get(f"/notifications/{row.uuid}/").status_code == 404
     assert client.post(f"/notifications/{row.uuid}/read/").status_code == 404
     assert Notification.objects.unread().count() == 1
+
+
+def test_what_one_may_no_longer_see_is_neither_listed_counted_opened_nor_read(
+    client_for: ClientFor, api_for: Callable[[User], APIClient], bob: User, model: RegisteredModel
+) -> None:
+    tell([bob], event="turn:1", kind=Kind.TURN, title="Your turn at credit", about=model)
+    said(bob, 2)
+    row = Notification.objects.get(event="turn:1")
+    assert unread_count(as_(bob)) == 2
+
+    RoleAssignment.objects.filter(user=bob).delete()
+
+    client = client_for(bob)
+    page = client.get("/notifications/").text
+    assert "Your turn at credit" not in page
+    assert "1 unread" in page
+    assert unread_count(as_(bob)) == 1
+    assert [one["title"] for one in api_for(bob).get("/api/v1/notifications/").json()["results"]] == ["Thing 2"]
+    assert client.get(f"/notifications/{row.uuid}/").status_code == 404
+    client.post("/notifications/read/")
+    assert list(Notification.objects.unread()) == [row], "it is there, unread, should the access come back"
+
+
+def test_a_notice_about_the_ledger_is_for_those_who_may_read_it_now(dave: User, client_for: ClientFor) -> None:
+    said(dave, 1, Kind.LEDGER)
+    assert "Thing 1" in client_for(dave).get("/notifications/").text
+
+    RoleAssignment.objects.filter(user=dave).delete()
+
+    assert "Thing 1" not in client_for(dave).get("/notifications/").text
 
 
 def test_going_to_the_page_reads_it(client_for: ClientFor, bob: User) -> None:
@@ -94,8 +127,10 @@ def test_the_bell_counts_what_is_unread_in_one_statement(
     for n in range(3):
         said(bob, n)
 
+    by = snapshot(as_(bob))
+
     with django_assert_num_queries(1):
-        assert unread_count(as_(bob)) == 3
+        assert unread_count(by) == 3
     with django_assert_max_num_queries(12):
         page = client.get("/notifications/").content.decode()
     assert '<span class="count">3<span class="vh"> unread' in page
