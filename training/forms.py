@@ -113,6 +113,8 @@ class TrainingForm(forms.Form):
         )
         self._choose("recipe", Recipe.objects.select_related("dataset").order_by("dataset__name", "name", "-number"))
         self._choose("retrain_of", ModelVersion.objects.filter(model__in=models).select_related("model"))
+        for name, what in (("model", "a model"), ("dataset_version", "the data to train on"), ("recipe", "a recipe")):
+            self.fields[name].error_messages["required"] = f"Choose {what} from the list."
         self.offer_of = self._algorithm()
         self._settings = {
             f"{self.offer_of}-{setting.name}": SettingField(setting) for setting in OFFERS[self.offer_of].settings

@@ -87,6 +87,7 @@ def test_the_data_is_a_link_only_for_those_who_may_open_it(
         ({"train": "2020", "test": "2020"}, "both trained on and held out"),
         ({"cutoff": "2"}, "less than or equal to 0.99"),
         ({"model": "999999"}, "valid choice"),
+        ({"model": ""}, "Choose a model from the list."),
     ],
 )
 def test_what_is_wrong_stands_on_the_form(
