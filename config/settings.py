@@ -12,6 +12,7 @@ from csp.constants import NONCE, NONE, SELF
 from config.environment import BASE_DIR, Environment, database
 from config.logging import logging_config
 from countersign.proof.webauthn import LOOPBACK
+from foundation.outgoing import Reach
 
 django_stubs_ext.monkeypatch()  # lets annotated generics such as ModelForm[Thresholds] be written at run time
 
@@ -302,6 +303,7 @@ DEFAULT_FROM_EMAIL = ENV.mail_from
 
 # Webhooks: they lead to the internet, and into these networks alone
 WEBHOOK_NETWORKS = [network for network in ENV.webhook_networks.split(",") if network.strip()]
+Reach.of(WEBHOOK_NETWORKS)  # what is no network stops the start, not a delivery
 
 # API
 REST_FRAMEWORK = {

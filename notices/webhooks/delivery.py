@@ -38,7 +38,10 @@ def deliver() -> int:
     for pk in list(Webhook.objects.deliverable(timezone.now()).values_list("pk", flat=True)):
         if time.monotonic() >= end:
             break
-        arrived += _turn(pk)
+        try:
+            arrived += _turn(pk)
+        except Exception:
+            log.exception("webhook.turn_failed", webhook=pk)  # the other webhooks are not to wait for whoever mends it
     return arrived
 
 

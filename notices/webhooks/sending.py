@@ -138,8 +138,8 @@ def _note(delivery: Delivery, tried: Tried, *, state: Delivery.State, not_before
 @governed(Action.WEBHOOK_FAIL)
 def give_up(delivery: Delivery, tried: Tried, *, by: Principal) -> None:
     """Park a delivery for good; after `PAUSED_AFTER` in a row its webhook is paused, and who answers for it is told."""
-    webhook = Webhook.objects.locked(delivery.webhook_id)
-    if not _note(delivery, tried, state=Delivery.State.FAILED, not_before=None):
+    webhook = Webhook.objects.select_for_update().filter(pk=delivery.webhook_id).first()
+    if webhook is None or not _note(delivery, tried, state=Delivery.State.FAILED, not_before=None):
         return
     webhook.failed_in_a_row += 1
     pause = webhook.failed_in_a_row >= PAUSED_AFTER and webhook.state == Webhook.State.ON

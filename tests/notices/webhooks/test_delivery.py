@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -15,9 +16,10 @@ from pytest_django.fixtures import Settings
 from access.actions import assign_role
 from access.models import Role, User
 from access.principal import Principal
+from foundation.outgoing import Answer
 from notices.models import Delivery, Notification, Webhook
-from notices.webhooks import sending
-from notices.webhooks.actions import redeliver, update_webhook
+from notices.webhooks import delivery, sending
+from notices.webhooks.actions import delete_webhook, redeliver, update_webhook
 from notices.webhooks.delivery import CLAIM, KEPT, LONGEST_WAIT, claim, deliver, tidy
 from notices.webhooks.emitting import emit
 from notices.webhooks.events import Event
@@ -338,6 +340,46 @@ def test_a_long_body_is_cut_and_says_so(hook: Hook, receiver: Receiver, model: R
     assert body["data"]["name"] == "credit"
     assert len(body["data"]["description"]) == 1_001
     assert len(receiver.requests[0][1]) < MOST_BYTES
+
+
+def test_a_webhook_that_was_deleted_on_the_way_leaves_nothing_behind(
+    hook: Hook, receiver: Receiver, model: RegisteredModel, erin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = hook()
+    happen(model, "a")
+    send = sending.post
+
+    def deleted_meanwhile(*args: Any, **more: Any) -> Answer:
+        answer = send(*args, **more)
+        delete_webhook(webhook, by=as_(erin))
+        return answer
+
+    monkeypatch.setattr(sending, "post", deleted_meanwhile)
+    monkeypatch.setattr(sending, "wait_after", lambda *_, **__: None)
+    receiver.answers = [404]
+
+    assert deliver() == 0
+
+    assert not Delivery.objects.exists()
+    assert ledger()[-1] == "webhook.delete"
+
+
+def test_a_fault_in_one_webhook_holds_up_no_other(
+    hook: Hook, receiver: Receiver, model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty = hook(name="a-faulty")
+    hook(name="b-sound")
+    happen(model, "a")
+    turn = delivery._turn
+
+    def fails(pk: int) -> int:
+        if pk == faulty.pk:
+            raise RuntimeError("a fault of ours")
+        return turn(pk)
+
+    monkeypatch.setattr(delivery, "_turn", fails)
+
+    assert deliver() == 1
 
 
 def test_only_one_worker_delivers_to_a_webhook_until_its_claim_runs_out(hook: Hook, model: RegisteredModel) -> None:
