@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 from access.actions import assign_role
 from access.models import Role, User
 from access.principal import Principal
-from foundation.outgoing import Answer
+from foundation.outgoing import Answer, post
 from notices.models import Delivery, Notification, Webhook
 from notices.webhooks import delivery, sending
 from notices.webhooks.actions import delete_webhook, redeliver, update_webhook
@@ -347,10 +347,9 @@ def test_a_webhook_that_was_deleted_on_the_way_leaves_nothing_behind(
 ) -> None:
     webhook = hook()
     happen(model, "a")
-    send = sending.post
 
     def deleted_meanwhile(*args: Any, **more: Any) -> Answer:
-        answer = send(*args, **more)
+        answer = post(*args, **more)
         delete_webhook(webhook, by=as_(erin))
         return answer
 
