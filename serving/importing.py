@@ -64,13 +64,14 @@ Say = Callable[[str], None]
 
 
 def import_registry(
-    registry: ForeignRegistry, pattern: str = "*", *, terms: Terms = Terms(), say: Say, by: Principal
-) -> Summary:
-    """Import every model whose name matches `pattern`; `say` hears of each step. Raises `Unavailable` when the registry stops answering."""
-    summary = Summary()
+    registry: ForeignRegistry, pattern: str, summary: Summary, *, terms: Terms = Terms(), say: Say, by: Principal
+) -> None:
+    """Import every model whose name matches `pattern`; `say` hears of each step, and `summary` says what was done.
+
+    Raises `Unavailable` when the registry stops answering; what came until then stays, and `summary` tells it.
+    """
     for model in registry.models(pattern):
         _Importing(registry, model, terms, summary, say, by).run()
-    return summary
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 Whoever could write to that registry chose the sources. So files come through its own artifact server, or from the places that the
 person who imports names; nothing else on this machine or in the network is read. A database is never changed: an SQLite file is copied
-first, and one in PostgreSQL has to have the schema that the installed MLflow reads.
+first, and one in PostgreSQL is only read and has to have the schema that the installed MLflow reads.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.prompt.constants import IS_PROMPT_TAG_KEY
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from foundation.refusals import Invalid, NotFound, Refusal, TooLarge, Unavailable
@@ -33,11 +34,8 @@ log = structlog.get_logger(__name__)
 
 PAGE: Final = 200
 HOPS: Final = 4  # a version of a version of a logged model: more is a circle
-DATABASES: Final = {
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "postgresql+psycopg": "postgresql+psycopg",
-}
+POSTGRESQL: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"})
+READ_ONLY: Final = "-c default_transaction_read_only=on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +215,11 @@ def open_registry(address: str, *, work: Path, places: Sequence[str] = ()) -> Fo
     if parts.scheme == "sqlite":
         file = Path(address.removeprefix("sqlite:///"))
         return ForeignRegistry(_copied(file, work), f"sqlite:{file.resolve()}", places, work)
-    if parts.scheme in DATABASES:
-        address = address.replace(parts.scheme, DATABASES[parts.scheme], 1)
+    if parts.scheme in POSTGRESQL:
+        origin = _without_secrets(address).replace(parts.scheme, "postgresql", 1)
+        address = _read_only(address)
         _check_schema(address)
-        return ForeignRegistry(address, _without_secrets(address), places, work)
+        return ForeignRegistry(address, origin, places, work)
     raise Invalid(
         f"{parts.scheme or address!r} cannot be imported from. Name http://…, https://…, sqlite:///… or postgresql://…",
         code="import-from",
@@ -250,6 +249,13 @@ def _copied(file: Path, work: Path) -> str:
     except (sqlite3.Error, SQLAlchemyError) as error:
         raise Invalid(f"{file} could not be read: {_first_line(error)}", code="import-from") from error
     return f"sqlite:///{copy}"
+
+
+def _read_only(address: str) -> str:
+    """The same database through our driver, in transactions that cannot write: MLflow would make what it misses."""
+    url = make_url(address).set(drivername="postgresql+psycopg")
+    options = " ".join([*url.normalized_query.get("options", ()), READ_ONLY])
+    return url.update_query_dict({"options": options}).render_as_string(hide_password=False)
 
 
 def _check_schema(address: str) -> None:

@@ -16,17 +16,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from pytest_django import Settings
 
 from access.models import User
 from audit.models import Pending
 from countersign.proof.manifest import ManifestFile, manifest_digest
+from foundation.refusals import Invalid
 from registry import actions
 from registry.admission import Examination
 from registry.manifest import Limits
@@ -34,6 +39,7 @@ from registry.models import Alias, ModelVersion, RegisteredModel
 from registry.scanning import scan_files
 from registry.store import ArtifactStore
 from reviews.models import Review
+from serving.importing_source import open_registry
 from serving.queries import resolve
 from tests.conftest import as_
 from tests.factories import tiny_model_files
@@ -414,6 +420,7 @@ class TestAddresses:
             ("sqlite:///{folder}/text.db", "could not be read"),
             ("ftp://old.example.org", "cannot be imported from"),
             ("http://127.0.0.1:{port}", "could not be read"),
+            ("postgresql://127.0.0.1:{port}/mlflow", "could not be opened"),
         ],
     )
     def test_an_address_that_is_none_is_refused_in_a_sentence(
@@ -435,6 +442,46 @@ class TestAddresses:
         for nobody in ("scorer", "unheard"):
             with pytest.raises(CommandError, match="no active person"):
                 take_over(old, by=nobody)
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db
+class TestFromPostgres:
+    """A database of MLflow's in PostgreSQL, beside ours."""
+
+    @pytest.fixture
+    def database(self) -> Iterator[str]:
+        """The address of an empty database."""
+        ours = connection.settings_dict
+        server = f"{ours['USER']}:{ours['PASSWORD']}@{ours['HOST']}:{ours['PORT']}"
+        name = f"old_{uuid4().hex}"
+        with psycopg.connect(f"postgresql://{server}/postgres", autocommit=True) as control:
+            control.execute(f"CREATE DATABASE {name}".encode())
+            yield f"postgresql://{server}/{name}"
+            control.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+    def test_it_is_read_and_cannot_be_written(self, database: str, alice: User, tmp_path: Path) -> None:
+        driven = database.replace("postgresql:", "postgresql+psycopg:")
+        client = MlflowClient(tracking_uri=driven, registry_uri=driven)
+        client.create_registered_model("kept", tags={"team": "crm"})
+        client.create_model_version("kept", str(tmp_path))
+        client.set_registered_model_alias("kept", "shadow", "1")
+
+        registry = open_registry(database, work=tmp_path, places=[str(tmp_path)])
+
+        (model,) = registry.models()
+        assert (model.name, model.tags, model.aliases) == ("kept", {"team": "crm"}, {"shadow": 1})
+        assert [version.number for version in registry.versions(model)] == [1]
+        assert "@" not in registry.origin
+        with pytest.raises(MlflowException, match="read-only transaction"):
+            registry._client.delete_registered_model("kept")
+
+    def test_another_schema_is_left_as_it_is(self, database: str, tmp_path: Path) -> None:
+        with pytest.raises(Invalid, match="another schema"):
+            open_registry(database, work=tmp_path)
+
+        with psycopg.connect(database) as control:
+            assert control.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
 
 
 @pytest.mark.story

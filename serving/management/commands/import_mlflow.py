@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -22,6 +22,9 @@ from django.core.management.base import BaseCommand, CommandError
 from access.models import User
 from access.principal import Principal
 from foundation.refusals import Conflict, Refusal
+
+if TYPE_CHECKING:
+    from serving.importing import Summary
 
 
 class Command(BaseCommand):
@@ -52,21 +55,26 @@ class Command(BaseCommand):
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"
         )  # by itself MLflow goes on asking for four minutes
         # MLflow takes seconds to import; no other command has to wait for that.
-        from serving.importing import MAX_GRACE_DAYS, Terms, import_registry
+        from serving.importing import MAX_GRACE_DAYS, Summary, Terms, import_registry
         from serving.importing_source import open_registry
 
         if not 1 <= options["grace_days"] <= MAX_GRACE_DAYS:
             raise CommandError(f"The grace is 1 to {MAX_GRACE_DAYS} days.")
         by = Principal.of(_person(options["by"]), via="import")
         terms = Terms(options["tier"], timedelta(days=options["grace_days"]), dry_run=options["dry_run"])
+        summary = Summary()
         try:
             with _work_folder() as work:
                 registry = open_registry(options["address"], work=work, places=options["files"])
                 self.stdout.write(f"{'Looking at' if terms.dry_run else 'Importing'} {registry.origin}")
-                summary = import_registry(registry, options["models"], terms=terms, say=self._say, by=by)
+                try:
+                    import_registry(registry, options["models"], summary, terms=terms, say=self._say, by=by)
+                finally:
+                    self._tell(summary, "would be " if terms.dry_run else "")
         except Refusal as refusal:
             raise CommandError(str(refusal)) from refusal
-        would = "would be " if terms.dry_run else ""
+
+    def _tell(self, summary: Summary, would: str) -> None:
         self.stdout.write(
             f"\n{summary.models} models and {summary.versions} versions {would}imported ({summary.rejected} of them refused by the scan), "
             f"{summary.there} versions were here already; {summary.aliases} aliases set, {summary.reviews} reviews requested, "
