@@ -65,7 +65,10 @@ def authenticate_credentials(header: str, request_meta: Mapping[str, Any]) -> Pr
 
 
 def token_in(header: str) -> str:
-    """The token that an `Authorization` header carries, or what stands in its place; raises `Unauthenticated` for other kinds of headers."""
+    """The token that an `Authorization` header carries, or what stands in its place.
+
+    Raises `Unauthenticated` for other kinds of headers.
+    """
     scheme, _, value = header.strip().partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()

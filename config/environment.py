@@ -36,7 +36,9 @@ class Environment(BaseSettings):
     portal_port: int = 8000
     mlflow_port: int = 5000
     scoring_port: int = 8100
-    gateway_port: int = Field(default=0, description="where the pull gateway listens; 0: there is none, the portal answers pulls")
+    gateway_port: int = Field(
+        default=0, description="where the pull gateway listens; 0: there is none, the portal answers pulls"
+    )
     public_url: str = Field(default="", description="https://… as people see it; empty means http://localhost:<port>")
     mlflow_public_url: str = ""
     scoring_public_url: str = ""

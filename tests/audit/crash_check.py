@@ -24,8 +24,8 @@ def main() -> None:
 
     size = store.stored_size()
     payloads = (payload for n in range(-(-size // TILE_WIDTH)) for payload in store.read_bundle(n))
-    entries = map(Entry.parse, payloads)
-    there = Counter(entry.obj_id for entry in entries if entry.action != Action.KEY_CREATE)
+    logged = map(Entry.parse, payloads)
+    there = Counter(entry.obj_id for entry in logged if entry.action != Action.KEY_CREATE)
     told = dict[str, tuple[str, int]]()
     for path in sorted(Path(settings.AUDIT_STATE_FILE).parent.glob("told-*")):
         for line in path.read_text().splitlines():

@@ -474,12 +474,12 @@ def test_the_answer_on_paper_has_the_same_bytes_whoever_is_called_what_and_names
 def test_the_paper_is_for_auditors_and_every_one_is_one_question_on_record(
     asked: datetime, model: RegisteredModel, alice: User, dave: User, client_for: Callable[[User], Client]
 ) -> None:
-    before = len(entries(Filter(actors=(str(dave.uuid),))))
+    before = len(entries(Filter(actors=frozenset({str(dave.uuid)}))))
 
     paper(client_for(dave), model, asked)
     refused = client_for(alice).get(PAPER, {"model": model.name, "stage": "production", "at": "2026-01-01T00:00:00"})
     unclear = client_for(dave).get(PAPER, {"model": model.name, "stage": "production", "at": "soon"})
 
     assert (refused.status_code, unclear.status_code) == (403, 400)
-    taken = entries(Filter(actors=(str(dave.uuid),)))
+    taken = entries(Filter(actors=frozenset({str(dave.uuid)})))
     assert (len(taken), taken[0].entry.action) == (before + 1, "as_of.ask")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,7 +176,7 @@ def test_the_gaps_of_two_models_are_not_compared_where_one_of_them_cannot_be_jud
     groups = {"quarter": np.repeat(["a", "b", "c", "d"], 400).astype(object)}
     score = np.random.default_rng(3).random(1_600)
     exact, noisy = Holdout(label, label, groups, {}), Holdout(label, score, groups, {})
-    how = {"cutoff": 0.5, "other_cutoff": 0.5, "seed": 0, "resamples": 50}
+    how: Any = {"cutoff": 0.5, "other_cutoff": 0.5, "seed": 0, "resamples": 50}
 
     assert compare(exact, label, **how)["worst_gap_difference"]["value"] == 0.0
     assert compare(exact, score, **how)["worst_gap_difference"] is None
