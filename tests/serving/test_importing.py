@@ -31,7 +31,7 @@ from pytest_django import Settings
 from access.models import User
 from audit.models import Pending
 from countersign.proof.manifest import ManifestFile, manifest_digest
-from foundation.refusals import Invalid
+from foundation.refusals import Conflict, Invalid
 from registry import actions
 from registry.admission import Examination
 from registry.manifest import Limits
@@ -94,7 +94,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Old:
     old.add_version("churn", run, tags={"seed": "7"}, description="the first")
     old.add_version("churn", run)
     old.add_version("churn")
-    old.add_version("churn")
+    old.add_version("churn", run)  # the same source again, which is no repetition of version 1
     client.delete_model_version("churn", "2")
     client.transition_model_version_stage("churn", "1", "Archived")
     client.transition_model_version_stage("churn", "3", "Production")
@@ -192,6 +192,8 @@ class TestWhatComes:
         made = actions.register_version(version.model, version.files, by=as_(alice))
 
         assert made.number == 5
+        with pytest.raises(Conflict, match="version 3 already"):
+            actions.register_version(version.model, version.files, number=3, by=as_(alice))
 
     def test_every_write_is_on_record_by_who_imports(self, old: Old, alice: User) -> None:
         before = Pending.objects.count()
