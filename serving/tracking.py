@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.tracing.constant import TraceTagKey
 
 from foundation.refusals import Invalid, NotFound
 
@@ -65,6 +66,27 @@ def folder_of(source: str, *, run_id: str = "", model_id: str = "") -> Path:
             f"There are no files at {source!r}; log the model first, then register it.", code="source-missing"
         )
     return folder
+
+
+def refuse_archives() -> None:
+    """From now on, in this process, no trace says that its spans lie in an archive; raises `MlflowException` where one would.
+
+    MLflow's server reads, and deletes, what a trace's tag calls its archive, and takes that tag from whoever starts a trace or sends
+    spans: any file's or host's address. Nothing is archived here, so nobody needs it.
+    """
+    from mlflow.store.tracking.dbmodels.models import SqlTraceTag
+    from sqlalchemy import event
+
+    for moment in ("before_insert", "before_update"):
+        if not event.contains(SqlTraceTag, moment, _refuse_archive):
+            event.listen(SqlTraceTag, moment, _refuse_archive)
+
+
+def _refuse_archive(_mapper: Any, _connection: Any, tag: Any) -> None:
+    if tag.key == TraceTagKey.ARCHIVE_LOCATION:
+        raise MlflowException.invalid_parameter_value(
+            f"The tag {TraceTagKey.ARCHIVE_LOCATION} names where a server archives traces; this one does not. Leave it out."
+        )
 
 
 def _plain(source: str) -> str:

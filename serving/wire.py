@@ -43,6 +43,7 @@ from serving.mlflow_errors import as_mlflow
 from serving.mlflow_webhooks import answer_test
 from serving.pulls import CHUNK_BYTES, Pull, PulledFile, download_headers, find_file
 from serving.queries import find_pullable
+from serving.tracking import refuse_archives
 from serving.wire_rules import Needs, is_ours, needs, plain_path
 
 P = ParamSpec("P")
@@ -63,6 +64,7 @@ def create_app() -> ASGIApp:
     # Django closes a request's connections when its own handlers end one; MLflow's requests end here.
     flask_app.before_request(close_old_connections)
     flask_app.teardown_request(lambda _: close_old_connections())
+    refuse_archives()
     flask_app.before_request(answer_test)  # MLflow's own handler would send from here, past the outbox
     return Gate(create_fastapi_app(flask_app))
 

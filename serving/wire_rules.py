@@ -3,7 +3,7 @@
 Pure, so that a test can read the table. The registry's addresses need no more than a credential here: each method of the store asks
 for its own permission. What would make the server itself read wherever a run says that its files are (a client may write any address
 into an experiment) does not exist here: clients list and fetch files through the artifact store. The UI and its `/ajax-api`,
-GraphQL, gateway, assistant, jobs and traces are not let through.
+GraphQL, gateway, assistant, scorers and jobs are not let through.
 """
 
 from __future__ import annotations
@@ -70,19 +70,33 @@ RULES: Final = (
         Needs.READ_RUNS,
     ),
     _rule("GET", rf"{_API}/logged-models/{_ID}", Needs.READ_RUNS),
+    _rule("GET", rf"{_API}/traces(/{_ID}(/info|/assessments/{_ID})?)?", Needs.READ_RUNS),
+    _rule("POST", rf"{_API}/traces/(search|batchGetInfos|metrics|calculate-filter-correlation)", Needs.READ_RUNS),
+    _rule("GET", rf"{_API}/datasets/{_ID}(/experiment-ids|/records)?", Needs.READ_RUNS),
+    _rule("POST", rf"{_API}/datasets/search", Needs.READ_RUNS),
     _rule("GET", r"/api/2\.0/mlflow-artifacts/artifacts(/.+)?", Needs.READ_FILES),
     _rule(
         "POST",
-        rf"{_API}/experiments/(create|update|restore|set-experiment-tag|delete-experiment-tag)",
+        rf"{_API}/experiments/(create|update|delete|restore|set-experiment-tag|delete-experiment-tag)",
         Needs.WRITE_RUNS,
     ),
     _rule(
-        "POST", rf"{_API}/runs/(create|update|restore|log-batch|log-metric|log-parameter|log-model)", Needs.WRITE_RUNS
+        "POST",
+        rf"{_API}/runs/(create|update|delete|restore|log-batch|log-metric|log-parameter|log-model)",
+        Needs.WRITE_RUNS,
     ),
     _rule("POST", rf"{_API}/runs/(log-inputs|outputs|set-tag|delete-tag)", Needs.WRITE_RUNS),
     _rule("POST", rf"{_API}/logged-models(/{_ID}/params)?", Needs.WRITE_RUNS),
     _rule("PATCH", rf"{_API}/logged-models/{_ID}(/tags)?", Needs.WRITE_RUNS),
+    _rule("DELETE", rf"{_API}/logged-models/{_ID}", Needs.WRITE_RUNS),
     _rule("DELETE", rf"{_API}/logged-models/{_ID}/tags/.+", Needs.WRITE_RUNS),
+    _rule("POST", r"/v1/traces", Needs.WRITE_RUNS),
+    _rule("POST", rf"{_API}/traces(/delete-traces|/link-to-run|/{_ID}/assessments)?", Needs.WRITE_RUNS),
+    _rule("PATCH", rf"{_API}/traces/{_ID}", Needs.WRITE_RUNS),
+    _rule("PATCH DELETE", rf"{_API}/traces/{_ID}/(tags|assessments/{_ID})", Needs.WRITE_RUNS),
+    _rule("POST", rf"{_API}/datasets/(create|{_ID}/(records|add-experiments|remove-experiments))", Needs.WRITE_RUNS),
+    _rule("PATCH", rf"{_API}/datasets/{_ID}/tags", Needs.WRITE_RUNS),
+    _rule("DELETE", rf"{_API}/datasets/{_ID}(/records|/tags/.+)?", Needs.WRITE_RUNS),
     _rule("PUT", r"/api/2\.0/mlflow-artifacts/artifacts/.+", Needs.WRITE_RUNS),
 )
 

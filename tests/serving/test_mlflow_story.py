@@ -266,6 +266,53 @@ def test_stock_errors(client: Client) -> None:
     assert code_of(forbidden.value) == "PERMISSION_DENIED"
 
 
+def test_traces_and_runs_are_kept_found_and_put_away(client: Client) -> None:
+    import mlflow
+
+    registrar = client.be("register")
+    experiment = mlflow.set_experiment("traced").experiment_id
+    with mlflow.start_span("outer") as outer, mlflow.start_span("inner"):
+        outer.set_inputs({"age": 35})
+    mlflow.flush_trace_async_logging()
+
+    trace = registrar.get_trace(outer.trace_id)
+    registrar.set_trace_tag(outer.trace_id, "team", "risk")
+    mlflow.log_feedback(trace_id=outer.trace_id, name="right", value=True)
+    found = mlflow.search_traces(locations=[experiment], filter_string="tags.team = 'risk'", return_type="list")
+    with mlflow.start_run() as parent, mlflow.start_run(nested=True) as child:
+        pass
+    registrar.delete_run(child.info.run_id)
+
+    assert {span.name for span in trace.data.spans} == {"outer", "inner"}
+    assert [one.info.trace_id for one in found] == [outer.trace_id]
+    assert [one.info.run_id for one in registrar.search_runs([experiment])] == [parent.info.run_id]
+    registrar.restore_run(child.info.run_id)
+    assert registrar.delete_traces(experiment, trace_ids=[outer.trace_id]) == 1
+    with pytest.raises(MlflowException, match="may not write runs"):
+        client.be("pull").set_trace_tag(outer.trace_id, "team", "mine")
+
+
+def test_a_trace_cannot_send_the_server_to_read_or_delete_elsewhere(
+    client: Client, installation: Installation, tmp_path: Path
+) -> None:
+    experiment = client.be("register").create_experiment("astray")
+    info = {
+        "trace_id": "tr-" + "a" * 32,
+        "trace_location": {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}},
+        "request_time": "2026-01-01T00:00:00Z",
+        "state": "OK",
+        "tags": {"mlflow.trace.spansLocation": "ARCHIVE_REPO", "mlflow.trace.archiveLocation": str(tmp_path)},
+    }
+    headers = {"Authorization": f"Bearer {installation.tokens['register']}"}
+
+    answer = httpx.post(
+        f"{installation.mlflow}/api/3.0/mlflow/traces", json={"trace": {"trace_info": info}}, headers=headers
+    )
+
+    assert answer.status_code == 400, answer.text
+    assert "archives traces" in answer.json()["message"]
+
+
 def test_nobody_gets_in_without_a_token(
     client: Client, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,11 +344,10 @@ def test_a_service_that_pulls_reads_no_runs_into_being(client: Client) -> None:
         ("GET", "/model-versions/get-artifact?name=credit&version=1&path=MLmodel"),
         ("POST", "/ajax-api/2.0/mlflow/webhooks"),
         ("GET", "/api/3.0/mlflow/gateway/secrets/list"),
-        ("POST", "/v1/traces"),
         ("POST", "/gateway/x/mlflow/invocations"),
         ("POST", "/api/2.0/mlflow/upload-artifact"),
         ("POST", "/ajax-api/3.0/jobs"),
-        ("POST", "/api/2.0/mlflow/runs/delete"),
+        ("POST", "/api/3.0/mlflow/scorers/register"),
         ("DELETE", "/api/2.0/mlflow-artifacts/artifacts/1/x"),
         ("POST", "/api/2.0/mlflow-artifacts/mpu/create/countersign/credit/1"),
     ],

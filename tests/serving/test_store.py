@@ -313,14 +313,42 @@ def test_the_table_of_addresses() -> None:
         ("POST", "/graphql"),
         ("DELETE", "/api/2.0/mlflow-artifacts/artifacts/1/x"),
         ("GET", "/ajax-api/2.0/mlflow/runs/get"),
-        ("POST", "/api/2.0/mlflow/runs/delete"),
         ("GET", "/api/2.0/mlflow/artifacts/list"),
+        ("POST", "/api/3.0/mlflow/scorers/register"),
+        ("DELETE", "/api/3.0/mlflow/traces/tr-1"),
         ("GET", "/api/2.0/mlflow/logged-models/m-1/artifacts/directories"),
         ("POST", "/ajax-api/2.0/mlflow/webhooks"),
         ("GET", "/api/2.0/mlflow/registered-models/get/../search"),
         ("POST", "/api/2.0/mlflow/runs/create\n"),
     ):
         assert needs(method, path) is None, path
+
+
+@pytest.mark.parametrize("version", ["2.0", "3.0"])
+def test_traces_and_what_is_put_away_need_the_right_to_runs(version: str) -> None:
+    api = f"/api/{version}/mlflow"
+    for method, path in (
+        ("GET", f"{api}/traces"),
+        ("GET", f"{api}/traces/batchGet"),
+        ("GET", f"{api}/traces/tr-1"),
+        ("GET", f"{api}/traces/tr-1/info"),
+        ("POST", f"{api}/traces/search"),
+        ("GET", f"{api}/datasets/d-1/records"),
+    ):
+        assert needs(method, path) is Needs.READ_RUNS, path
+    for method, path in (
+        ("POST", "/v1/traces"),
+        ("POST", f"{api}/traces"),
+        ("PATCH", f"{api}/traces/0a"),
+        ("DELETE", f"{api}/traces/tr-1/tags"),
+        ("POST", f"{api}/traces/tr-1/assessments"),
+        ("POST", f"{api}/traces/delete-traces"),
+        ("POST", f"{api}/datasets/create"),
+        ("POST", f"{api}/runs/delete"),
+        ("POST", f"{api}/experiments/delete"),
+        ("DELETE", f"{api}/logged-models/m-1"),
+    ):
+        assert needs(method, path) is Needs.WRITE_RUNS, path
 
 
 def test_a_version_is_listed_folder_by_folder(tmp_path: Path) -> None:
