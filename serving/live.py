@@ -110,15 +110,17 @@ class Snapshot:
         self.checkpoint = 0
         self.note = ""
         self._mark: object = None
+        self._marked_by: object = None
         self._callers: dict[str, Caller] = {}
         self._live: dict[Wanted, Live] = {}
 
     def look(self) -> bool:
         """Find out whether anybody committed anything since the last look; from then on nothing counts before it was compared."""
         mark = change_mark(connection)
-        if mark == self._mark:
+        # A new connection of SQLite counts from the beginning: the same number there does not mean that nothing was committed in between.
+        if mark == self._mark and connection.connection is self._marked_by:
             return False
-        self._mark = mark
+        self._mark, self._marked_by = mark, connection.connection
         self.generation += 1
         self.counter = StatusSnapshot.objects.order_by("-counter").values_list("counter", flat=True).first() or 0
         newest = Checkpoint.objects.order_by("-size").values_list("size", "note").first()

@@ -71,7 +71,7 @@ class Memory:
             seen = self.read()
             if counter > seen.counter:
                 seen = replace(seen, counter=counter, status=status)
-            if head is not None and (seen.head is None or head.tree.size > seen.head.tree.size):
+            if head is not None and _is_newer(head, seen):
                 seen = replace(seen, head=head)
             return self._write(seen)
 
@@ -101,6 +101,16 @@ def known_registries(folder: Path | None = None) -> list[Seen]:
     found = sorted((folder or places.state_folder()).glob(f"*/{FILE}"))
     kept = [(path, places.read_object(path) or {}) for path in found]
     return [_seen(one, str(one.get("origin", "")), path) for path, one in kept]
+
+
+def _is_newer(head: Head, seen: Seen) -> bool:
+    """Whether a verified head says more than the one that is known: of a longer ledger, or of the one that took its place."""
+    if seen.head is None or head.tree.origin == seen.head.tree.origin:
+        return seen.head is None or head.tree.size > seen.head.tree.size
+    names = [key.name for key in seen.keys.log] if seen.keys else []
+    if seen.head.tree.origin not in names:
+        return True
+    return head.tree.origin in names and names.index(head.tree.origin) > names.index(seen.head.tree.origin)
 
 
 def _seen(kept: Mapping[str, Any], origin: str, path: Path) -> Seen:

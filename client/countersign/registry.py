@@ -145,6 +145,11 @@ class Registry:
             version=asked.version,
             ask=self._ask_consistency,
         )
+        if verified.alias != asked.alias:
+            raise NotProven(
+                f"The registry answered for the alias “{verified.alias}”, and “{asked.alias}” was asked for.",
+                reason="other-release",
+            )
         self._memory.remember(
             counter=verified.release.status.counter, status=document["attestation"]["status"], head=verified.head
         )

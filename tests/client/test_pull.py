@@ -20,7 +20,7 @@ import countersign
 from countersign import LocalTrouble, Misused, NotProven, NotReached, Refused, Registry
 from countersign.cache import Cache
 from tests.client.conftest import OpenRegistry
-from tests.client.standin import FILES, TOKEN, StandIn
+from tests.client.standin import FILES, TOKEN, Ledger, StandIn
 from tests.serving.attesting import manifest_of
 
 
@@ -219,6 +219,15 @@ def test_another_version_than_the_one_asked_for_is_refused(registry: Registry, t
     assert refusal.value.reason == "other-release"
 
 
+def test_the_answer_for_another_alias_is_refused(registry: Registry, stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.change = lambda document: document | {"alias": "challenger"}
+
+    with pytest.raises(NotProven, match="challenger") as refusal:
+        registry.pull("credit@production", tmp_path / "model")
+
+    assert refusal.value.reason == "other-release"
+
+
 def test_a_lower_counter_is_a_rollback(registry: Registry, stand_in: StandIn, tmp_path: Path) -> None:
     stand_in.registry.counter = 9
     registry.pull("credit@production", tmp_path / "model")
@@ -245,6 +254,28 @@ def test_a_rewritten_ledger_is_a_rollback(registry: Registry, stand_in: StandIn,
     stand_in.ledger.entries[0] = b"another beginning"
 
     with pytest.raises(NotProven, match="is not the one that was seen before") as refusal:
+        registry.pull("credit@production", tmp_path / "model")
+
+    assert refusal.value.reason == "rollback"
+
+
+def test_the_ledger_that_took_the_place_of_a_longer_one_is_held_to_what_it_showed(
+    open_registry: OpenRegistry, stand_in: StandIn, key_file: Path, tmp_path: Path
+) -> None:
+    stand_in.ledger.entries *= 4
+    open_registry().pull("credit@production", tmp_path / "model")
+    given_up = stand_in.ledger.signer.verifier
+    stand_in.ledger = Ledger("ledger-2.example.org")
+    key_file.write_text(
+        stand_in.key_file.replace(
+            str(stand_in.ledger.signer.verifier), f"{given_up}\n{stand_in.ledger.signer.verifier}"
+        )
+    )
+    registry = open_registry()
+    registry.pull("credit@production", tmp_path / "model")
+    stand_in.ledger.entries = stand_in.ledger.entries[:2]
+
+    with pytest.raises(NotProven, match="cut short") as refusal:
         registry.pull("credit@production", tmp_path / "model")
 
     assert refusal.value.reason == "rollback"
