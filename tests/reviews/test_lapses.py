@@ -91,6 +91,16 @@ def test_version_under_review_again_is_in_review_after_the_lapse(standing: Appro
     assert ModelVersion.objects.get(pk=standing.version_id).state == ModelVersion.State.IN_REVIEW
 
 
+def test_version_expires_though_another_one_is_under_review(
+    standing: Approval, make_candidate: MakeCandidate, alice: User
+) -> None:
+    ask(make_candidate(auc=0.86), standing.stage, alice)
+
+    end(standing)
+
+    assert ModelVersion.objects.get(pk=standing.version_id).state == ModelVersion.State.EXPIRED
+
+
 def test_alias_of_another_version_stays(
     standing: Approval, make_approved: MakeApproved, production: Stage, rita: User
 ) -> None:

@@ -91,7 +91,7 @@ def test_names_are_in_the_standard_s_order() -> None:
         {None: 1},
         b"bytes",
         {1, 2},
-        object(),
+        frozenset(),
     ],
     ids=repr,
 )

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from access.models import User
 from notices.models import Delivery
 from notices.webhooks.events import EXAMPLES, Event
-from registry.models import Stage
+from registry.models import ModelVersion, Stage
 from reviews.actions import withdraw_review
+from reviews.clock import CLOCK
+from reviews.lapses import lapse
+from reviews.models import Approval, Lapse
 from reviews.revocation import revoke
 from tests.conftest import as_
 from tests.notices.webhooks.conftest import Hook
@@ -63,6 +67,19 @@ def test_a_version_s_way_to_production_and_back_is_told(
         assert '"name": "credit", "version": "1"' in row.body
         assert "bob" not in row.body.lower()
         assert str(bob.uuid) not in row.body
+
+
+@pytest.mark.django_db
+def test_an_approval_that_ends_by_itself_is_told(
+    hook: Hook, candidate: ModelVersion, alice: User, bob: User, carol: User, rita: User
+) -> None:
+    live = release(candidate, by=alice, validator=bob, risk=carol, promoter=rita)
+    hook(Event.APPROVAL_LAPSED)
+
+    lapse(Approval.objects.get(version=live), Lapse.Kind.CONDITION, "Overdue.", timezone.now(), by=CLOCK)
+
+    assert told() == ["approval.lapsed"]
+    assert '"aliases_dropped": ["champion"]' in Delivery.objects.get().body
 
 
 @pytest.mark.django_db
