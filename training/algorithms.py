@@ -62,7 +62,8 @@ class Setting:
         """The sentence that says what is accepted where `value` is not; empty where it is."""
         if self.accepts(value):
             return ""
-        return f"{self.name} must be {self.expected}; it is {'empty' if value is None else repr(value)}."
+        written = repr(value) if self.whole else repr(value).removesuffix(".0")  # a 7 read as a fraction is still a 7
+        return f"{self.name} must be {self.expected}; it is {'empty' if value is None else written}."
 
     def read(self, text: str) -> float | int | str | None:
         """The value that a person wrote; what is no number stays as it was written, for `mistake` to name."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from training.algorithms import MAX_SEED, OFFERS, Setting, SettingMistakes, settings_for
+from training.algorithms import MAX_SEED, OFFERS, Algorithm, Setting, SettingMistakes, settings_for
 
 
 def test_defaults_fill_what_is_not_given() -> None:
@@ -34,6 +34,18 @@ def test_settings_outside_their_range_are_told(algorithm: str, given: dict[str, 
         settings_for(algorithm, given, seed=seed)
 
     assert sentence in str(caught.value)
+
+
+def test_a_number_outside_its_range_is_told_as_it_was_written() -> None:
+    rate = next(one for one in OFFERS[Algorithm.HIST_GRADIENT_BOOSTING].settings if one.name == "learning_rate")
+
+    for text in ("7", "1.0001", "-0.5"):
+        assert rate.mistake(rate.read(text)).endswith(f"; it is {text}.")
+
+
+def test_a_fraction_where_a_whole_number_is_asked_for_is_told_as_a_fraction() -> None:
+    with pytest.raises(SettingMistakes, match=r"a whole number from 10 to 5000; it is 10\.0\."):
+        settings_for("logistic_regression", {"max_iter": 10.0})
 
 
 def test_all_wrong_settings_are_told_at_once() -> None:
