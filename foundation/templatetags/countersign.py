@@ -28,6 +28,7 @@ MINUS: Final = "−"
 DIGEST: Final = re.compile(r"\b[0-9a-f]{64}\b")
 MOMENT: Final = re.compile(r"\b(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}):[\d.]+(?:\+00:00|Z)")
 UNCOUNTED: Final = frozenset({"evidence", "outcomes", "predictions", "thresholds"})
+MEMBERSHIP: Final = {"group.add": "put somebody into a group", "group.remove": "took somebody out of a group"}
 IRREGULAR: Final = {
     "set": "set",
     "withdraw": "withdrew",
@@ -230,7 +231,9 @@ def initials(name: object) -> str:
 
 @register.filter
 def deed(action: object) -> str:
-    """An action of the ledger as what somebody did: `sign_off.give` is `gave a sign-off`."""
+    """An action of the ledger as what somebody did: `sign_off.give` is `gave a sign-off`; no group is added by a membership."""
+    if str(action) in MEMBERSHIP:
+        return MEMBERSHIP[str(action)]
     noun, _, verb = str(action).partition(".")
     things = noun.replace("sign_off", "sign-off").replace("_", " ")
     first, _, rest = verb.partition("_")

@@ -78,6 +78,8 @@ def test_every_icon_of_a_state_is_in_the_sprite() -> None:
         ("evidence.add", "added evidence"),
         ("alias.set", "set an alias"),
         ("search.run", "ran a search"),
+        ("group.add", "put somebody into a group"),
+        ("group.remove", "took somebody out of a group"),
     ],
 )
 def test_an_action_is_told_as_what_somebody_did(action: str, words: str) -> None:
