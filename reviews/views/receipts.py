@@ -32,7 +32,7 @@ def receipt_note(receipt: Receipt, by: Principal) -> SafeString:
     if by.allows(Permission.SEE_AUDIT):
         entry = format_html('<a href="{}">{}</a>', reverse("audit:entry", args=[found.seq]), entry)
     return format_html(
-        '{}, signed with checkpoint {}, root <code>{}…</code>. <a href="{}" download>Receipt</a>',
+        '{}, signed with checkpoint {}, root <code>{}…</code> (<a href="{}" download>receipt</a>).',
         entry,
         head.size,
         head.root.hex()[:8],
