@@ -37,6 +37,18 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             return self.respond_user_inactive(request, user)
         return super().pre_login(request, user, **kwargs)
 
+    def respond_user_inactive(self, request: HttpRequest, user: AbstractBaseUser) -> Any:
+        """Record the attempt on an account that is closed, or that is no person's, and say no more than that it is inactive."""
+        if isinstance(user, User):
+            append_alone(
+                Action.SESSION_START,
+                by=_acting(request, None),
+                obj=user.ledger_ref(),
+                outcome=Outcome.DENIED,
+                why="account-closed" if user.is_person else "not-a-person",
+            )
+        return super().respond_user_inactive(request, user)
+
     def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
         """Start the session (under a new key) and record it."""
         super().login(request, user)

@@ -192,6 +192,7 @@ def test_a_deactivated_person_cannot_log_in(bob: User, erin: User, client: Clien
     log_in(client, "bob")
 
     assert not signed_in(client)
+    assert outcomes(Action.SESSION_START) == [("denied", "account-closed")]
 
 
 def test_a_service_account_has_no_session_even_if_somebody_gave_it_a_password(scorer: User, client: Client) -> None:
@@ -201,6 +202,7 @@ def test_a_service_account_has_no_session_even_if_somebody_gave_it_a_password(sc
     log_in(client, "scorer")
 
     assert not signed_in(client)
+    assert outcomes(Action.SESSION_START) == [("denied", "not-a-person")]
 
 
 def test_nobody_signs_themselves_up(client: Client) -> None:
