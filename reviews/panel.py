@@ -113,7 +113,7 @@ def panel_of(found: Evaluation, by: Principal) -> Panel:
         signed=sum(min(slot.signed, slot.slot.people) for slot in found.standing.slots) if found.standing else 0,
         asked=sum(slot.people for slot in found.rules.slots),
         sign_slot=sign_slot,
-        why_not_sign=_why_not_sign(found, slots, sign_slot),
+        why_not_sign=_why_not_sign(found, slots, sign_slot, by),
         may_promote=promotable and promote.allowed,
         why_not_promote="" if promote.allowed or not promotable else promote.reason,
         may_revoke=bool(found.approval and not found.approval.revocation_id) and may_revoke(by, found.version).allowed,
@@ -277,17 +277,26 @@ def _whose(given: SignOff) -> set[int]:
     return {given.person_id, given.delegation.delegator_id} if given.delegation else {given.person_id}
 
 
-def _why_not_sign(found: Evaluation, slots: Sequence[SlotRow], sign_slot: SlotRow | None) -> str:
+def _why_not_sign(found: Evaluation, slots: Sequence[SlotRow], sign_slot: SlotRow | None, by: Principal) -> str:
     if sign_slot is not None:
         return ""
     if found.round is None or found.review is None or found.review.closed_at is not None or not found.round.is_open:
         return ""
     mine = next((slot for slot in slots if slot.mine), None)
     if mine is not None:
-        return f"You signed as {mine.title}."
+        return _signed_by_you(mine, by)
     reasons = [slot.eligibility.reason for slot in slots if slot.eligibility]
     own = [reason for reason in reasons if not reason.startswith("Only ")]
     return next(iter(own or reasons), "Every slot is filled.")
+
+
+def _signed_by_you(slot: SlotRow, by: Principal) -> str:
+    given = slot.mine
+    if given is None or given.delegation is None:
+        return f"You signed as {slot.title}."
+    if by.user is not None and given.person_id == by.user.pk:
+        return f"You signed as {slot.title} for {given.delegation.delegator}."
+    return f"{given.person} signed as {slot.title} for you."
 
 
 def _may_be_requested(found: Evaluation) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
 import time_machine
 from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from access import actions as access_actions
@@ -359,6 +362,20 @@ def test_what_waits_for_a_delegate_is_in_their_inbox(
     sign(review, "risk", carol)
 
     assert not waiting_for(as_(frank)).exists()
+
+
+def test_the_panel_says_for_whom_one_signs_and_signed(
+    review: Review, for_carol: Delegation, carol: User, frank: User, client_for: Callable[[User], Client]
+) -> None:
+    page = reverse("reviews:version", args=[review.version.model.name, review.version.number])
+    before = client_for(frank).get(page).content.decode()
+    assert "Delegate…" not in before, "what was delegated is not passed on"
+    assert "Delegate…" in client_for(carol).get(page).content.decode()
+
+    sign(review, "risk", frank, on_behalf_of="carol")
+
+    assert "You signed as Risk officer for Carol Adeyemi." in client_for(frank).get(page).content.decode()
+    assert "Frank Weiss signed as Risk officer for you." in client_for(carol).get(page).content.decode()
 
 
 def test_a_delegate_is_told_that_it_is_their_turn(

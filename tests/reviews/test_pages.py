@@ -191,11 +191,13 @@ def test_signing_in_the_dialog_answers_with_everything_that_changed(
     text = response.content.decode()
     assert response.status_code == 200
     assert response["HX-Reswap"] == "delete", "bob has nothing left to sign, so the dialog goes"
-    for place in (".review &gt; .head", ".review &gt; .intro", "#signoff", "#history", ".mobilebar"):
+    swapped = (".review &gt; .head", ".review &gt; .intro", "#signoff", "#history", ".mobilebar")
+    for place in (*swapped, "#inbox-count-bar", "#inbox-count-tab"):
         assert f'hx-target="{place}"' in text.replace(" > ", " &gt; ")
     assert "Signed: approved." in words(response)
     assert "Take your decision back" in words(response)
     assert "Nothing else waits for you." in words(response)
+    assert '<span class="count" id="inbox-count-bar" hidden></span>' in text
     assert "<!doctype" not in text
     assert "Signed:" not in words(browser.get(address("version", review.version))), "it is said once"
 
