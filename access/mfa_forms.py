@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from allauth.account.internal.flows.reauthentication import raise_if_reauthentication_required
+from allauth.core import context
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
 from allauth.mfa.webauthn.internal.auth import parse_registration_response
@@ -12,6 +14,7 @@ from fido2 import cbor
 
 from access import passkeys
 from access.models import Passkey
+from access.requests import principal_of
 from countersign.proof.webauthn import BadAssertion, algorithm_of, encoded
 
 LONGEST_NAME: Final = 100
@@ -57,6 +60,7 @@ class RenamePasskey(EditWebAuthnForm):  # type: ignore[misc]  # allauth has no t
 
     def save(self) -> Authenticator:
         """Rename it."""
-        authenticator = super().save()
-        Passkey.objects.filter(authenticator_pk=authenticator.pk).update(name=self.cleaned_data["name"])
-        return authenticator
+        request = context.request
+        raise_if_reauthentication_required(request, app="allauth.mfa")
+        passkeys.rename(self.instance, self.cleaned_data["name"], by=principal_of(request))
+        return self.instance

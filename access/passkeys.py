@@ -99,6 +99,17 @@ def enrol(authenticator: Authenticator, *, by: Principal) -> Passkey:
     return passkey
 
 
+@governed(Action.AUTHENTICATOR_RENAME)
+def rename(authenticator: Authenticator, name: str, *, by: Principal) -> None:
+    """Call one's passkey something else, in both places that know it. The name is the person's own words, and erasable."""
+    user: User = authenticator.user
+    be_oneself(user, by)
+    authenticator.wrap().name = name
+    authenticator.save()
+    Passkey.objects.filter(authenticator_pk=authenticator.pk).update(name=name)
+    append(Action.AUTHENTICATOR_RENAME, by=by, obj=user.ledger_ref(), private={"name": name})
+
+
 @governed(Action.AUTHENTICATOR_REMOVE)
 def retire(user: User, credential_id: str, *, by: Principal) -> None:
     """Let a passkey sign nothing more; what it signed stays provable."""

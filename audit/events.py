@@ -45,6 +45,7 @@ class Action(StrEnum):
     ADDRESS_REQUEST = "address.request", "asked for an address of the portal that was refused"
     ADMIN_VIEW = "admin.view", "read a page of the Django admin"
     AUTHENTICATOR_ADD = "authenticator.add", "added an authenticator, a passkey or recovery codes to an account"
+    AUTHENTICATOR_RENAME = "authenticator.rename", "gave a passkey another name"
     AUTHENTICATOR_REMOVE = "authenticator.remove", "took an authenticator or a passkey away from an account"
     AUTHENTICATOR_RESET = "authenticator.reset", "made new recovery codes"
     GROUP_ADD = "group.add", "put somebody into a group"

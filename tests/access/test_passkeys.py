@@ -243,6 +243,17 @@ def test_a_key_that_the_login_no_longer_knows_signs_no_more(bob: User, laptop: S
     assert why(bob, laptop.get(options)) == "passkey-unknown"
 
 
+def test_nobody_renames_the_passkey_of_somebody_else(bob: User, carol: User, laptop: SoftKey) -> None:
+    authenticator = Authenticator.objects.get(pk=Passkey.objects.get().authenticator_pk)
+
+    with pytest.raises(Forbidden):
+        passkeys.rename(authenticator, "Mine", by=as_(carol))
+    passkeys.rename(authenticator, "Old blue key", by=as_(bob))
+
+    assert Passkey.objects.get().name == "Old blue key"
+    assert outcomes(Action.AUTHENTICATOR_RENAME)[-1] == ("ok", "")
+
+
 def test_nobody_retires_the_passkey_of_somebody_else(bob: User, carol: User, laptop: SoftKey) -> None:
     with pytest.raises(Forbidden):
         passkeys.retire(bob, laptop.id, by=as_(carol))

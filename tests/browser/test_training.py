@@ -46,5 +46,5 @@ def test_what_is_wrong_stands_beside_its_setting(installation: World, visit: Vis
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(field).to_have_accessible_description(
         "The inverse of the regularisation: smaller keeps the coefficients closer to nothing. "
-        "A number from 0.0001 to 1000; default 1. C must be a number from 0.0001 to 1000; it is -1.0."
+        "A number from 0.0001 to 1000; default 1. C must be a number from 0.0001 to 1000; it is -1."
     )
