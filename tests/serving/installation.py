@@ -103,6 +103,8 @@ class Installation:
             "4",
             "--worker-class",
             "gthread",
+            "--graceful-timeout",
+            "10",
         )
         self.wait(f"{self.portal}/healthz")
 
