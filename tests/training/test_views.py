@@ -76,7 +76,7 @@ def test_the_data_is_a_link_only_for_those_who_may_open_it(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"logistic_regression-C": "-1"}, "C must be a number from 0.0001 to 1000; it is -1.0."),
+        ({"logistic_regression-C": "-1"}, "C must be a number from 0.0001 to 1000; it is -1."),
         ({"logistic_regression-C": "nan"}, "C must be a number"),
         ({"logistic_regression-C": "a half"}, "it is &#x27;a half&#x27;."),
         ({"logistic_regression-max_iter": "10.5"}, "max_iter must be a whole number from 10 to 5000"),
