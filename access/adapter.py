@@ -12,9 +12,10 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
 from access import passkeys
-from access.clients import address, client_of
+from access.clients import address
 from access.models import User
 from access.principal import Principal
+from access.requests import acting
 from audit.actions import append_alone
 from audit.events import Action, Obj, Outcome
 from foundation.secrecy import decrypted, encrypted
@@ -42,7 +43,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         if isinstance(user, User):
             append_alone(
                 Action.SESSION_START,
-                by=_acting(request, None),
+                by=acting(request, None),
                 obj=user.ledger_ref(),
                 outcome=Outcome.DENIED,
                 why="account-closed" if user.is_person else "not-a-person",
@@ -53,14 +54,14 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         """Start the session (under a new key) and record it."""
         super().login(request, user)
         if isinstance(user, User):
-            append_alone(Action.SESSION_START, by=_acting(request, user), obj=user.ledger_ref())
+            append_alone(Action.SESSION_START, by=acting(request, user), obj=user.ledger_ref())
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Record the attempt. The name that was tried enters as an erasable disclosure: it may be a password typed too early."""
         locked = bool(getattr(request, "axes_locked_out", False))
         append_alone(
             Action.SESSION_START,
-            by=_acting(request, None),
+            by=acting(request, None),
             obj=Obj(kind="person", id=""),
             outcome=Outcome.DENIED,
             why="locked-out" if locked else "wrong-credentials",
@@ -72,13 +73,13 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         user = request.user
         super().logout(request)
         if isinstance(user, User):
-            append_alone(Action.SESSION_END, by=_acting(request, user), obj=user.ledger_ref())
+            append_alone(Action.SESSION_END, by=acting(request, user), obj=user.ledger_ref())
 
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         """Keep a new password that its owner chose, and record that it changed."""
         super().set_password(user, password)
         if isinstance(user, User):
-            by = _acting(self.request, user) if self.request else Principal.of(user, via="session")
+            by = acting(self.request, user) if self.request else Principal.of(user, via="session")
             append_alone(Action.PERSON_SET_PASSWORD, by=by, obj=user.ledger_ref())
 
 
@@ -101,9 +102,3 @@ class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth has no typ
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """The relying party, as authenticators show it."""
         return {"id": passkeys.rp_id(), "name": "Countersign"}
-
-
-def _acting(request: HttpRequest, user: User | None) -> Principal:
-    client = client_of(request.META)
-    origin = {"request_id": client.request_id, "ip": client.ip, "user_agent": client.user_agent}
-    return Principal.of(user, via="session", **origin) if user else Principal.anonymous(**origin)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from allauth.account.internal.flows.reauthentication import raise_if_reauthentication_required
 from allauth.core import context
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
 from allauth.mfa.webauthn.internal.auth import parse_registration_response
 from django import forms
+from django.db import transaction
 from fido2 import cbor
 
 from access import passkeys
@@ -60,7 +60,7 @@ class RenamePasskey(EditWebAuthnForm):  # type: ignore[misc]  # allauth has no t
 
     def save(self) -> Authenticator:
         """Rename it."""
-        request = context.request
-        raise_if_reauthentication_required(request, app="allauth.mfa")
-        passkeys.rename(self.instance, self.cleaned_data["name"], by=principal_of(request))
-        return self.instance
+        with transaction.atomic():
+            authenticator = super().save()
+            passkeys.rename(authenticator, self.cleaned_data["name"], by=principal_of(context.request))
+        return authenticator

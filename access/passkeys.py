@@ -101,11 +101,9 @@ def enrol(authenticator: Authenticator, *, by: Principal) -> Passkey:
 
 @governed(Action.AUTHENTICATOR_RENAME)
 def rename(authenticator: Authenticator, name: str, *, by: Principal) -> None:
-    """Call one's passkey something else, in both places that know it. The name is the person's own words, and erasable."""
+    """Call one's passkey what allauth calls it now. The name is the person's own words, and erasable."""
     user: User = authenticator.user
     be_oneself(user, by)
-    authenticator.wrap().name = name
-    authenticator.save()
     Passkey.objects.filter(authenticator_pk=authenticator.pk).update(name=name)
     append(Action.AUTHENTICATOR_RENAME, by=by, obj=user.ledger_ref(), private={"name": name})
 

@@ -9,10 +9,9 @@ from allauth.mfa.models import Authenticator
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from access.clients import client_of
 from access.models import User
 from access.passkeys import enrol, retire
-from access.principal import Principal
+from access.requests import acting
 from audit.actions import append_alone
 from audit.events import Action, Outcome
 from countersign.proof.webauthn import encoded
@@ -25,7 +24,7 @@ def record_added(request: HttpRequest, user: User, authenticator: Authenticator,
         _record(Action.AUTHENTICATOR_ADD, request, user, authenticator)
         return
     try:
-        enrol(authenticator, by=_acting(request, user))
+        enrol(authenticator, by=acting(request, user))
     except Exception:
         authenticator.delete()  # a key that could log in and not sign would only look like a passkey
         raise
@@ -44,26 +43,16 @@ def record_removed(request: HttpRequest, user: User, authenticator: Authenticato
         _record(Action.AUTHENTICATOR_REMOVE, request, user, authenticator)
         return
     credential = authenticator.wrap().authenticator_data.credential_data.credential_id
-    retire(user, encoded(credential), by=_acting(request, user))
+    retire(user, encoded(credential), by=acting(request, user))
 
 
 @receiver(signals.authentication_failed)
 def record_failure(request: HttpRequest, user: User, **_: Any) -> None:
     """The password was right and the code was not."""
     append_alone(
-        Action.SESSION_START, by=_nobody_yet(request), obj=user.ledger_ref(), outcome=Outcome.DENIED, why="wrong-code"
+        Action.SESSION_START, by=acting(request, None), obj=user.ledger_ref(), outcome=Outcome.DENIED, why="wrong-code"
     )
 
 
 def _record(action: Action, request: HttpRequest, user: User, authenticator: Authenticator) -> None:
-    append_alone(action, by=_acting(request, user), obj=user.ledger_ref(), after={"type": str(authenticator.type)})
-
-
-def _acting(request: HttpRequest, user: User) -> Principal:
-    client = client_of(request.META)
-    return Principal.of(user, via="session", request_id=client.request_id, ip=client.ip, user_agent=client.user_agent)
-
-
-def _nobody_yet(request: HttpRequest) -> Principal:
-    client = client_of(request.META)
-    return Principal.anonymous(request_id=client.request_id, ip=client.ip, user_agent=client.user_agent)
+    append_alone(action, by=acting(request, user), obj=user.ledger_ref(), after={"type": str(authenticator.type)})

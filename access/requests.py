@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest
 from rest_framework.request import Request
 
+from access.clients import client_of
+from access.models import User
 from access.permissions import snapshot
 from access.principal import Principal
 
@@ -23,3 +25,10 @@ def reader_of(request: HttpRequest) -> Principal:
         kept = snapshot(principal_of(request))
         request.reader = kept  # type: ignore[attr-defined]  # kept for the rest of this request
     return kept
+
+
+def acting(request: HttpRequest, user: User | None) -> Principal:
+    """`user` as the one who did what allauth tells of, whoever the request began as; nobody, where it is None."""
+    client = client_of(request.META)
+    origin = {"request_id": client.request_id, "ip": client.ip, "user_agent": client.user_agent}
+    return Principal.of(user, via="session", **origin) if user else Principal.anonymous(**origin)

@@ -20,16 +20,21 @@ class Beginning(Func):
     output_field = TextField()
 
 
-class Like(Func):
-    """Whether a column matches a pattern of SQL's LIKE: % is any text, _ any character, case counts, and nothing escapes them."""
+class _Matches(Func):
+    """Whether a column matches a pattern of SQL's LIKE: % is any text, _ any character, and nothing escapes them."""
 
     template = "(%(expressions)s ESCAPE '')"
-    arg_joiner = " LIKE "
     output_field = BooleanField()
 
     def __init__(self, column: str, pattern: str) -> None:
         super().__init__(F(column), Value(pattern))
         self._pattern = pattern
+
+
+class Like(_Matches):
+    """Whether a column matches a pattern, where case counts."""
+
+    arg_joiner = " LIKE "
 
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any
@@ -40,15 +45,10 @@ class Like(Func):
         return f"({sql} GLOB %s)", (*params, self._pattern.translate(_GLOB))
 
 
-class ILike(Func):
-    """Whether a column matches a pattern of SQL's LIKE whatever the case of its letters (on SQLite: of a to z)."""
+class ILike(_Matches):
+    """Whether a column matches a pattern, whatever the case of its letters (on SQLite: of a to z)."""
 
-    template = "(%(expressions)s ESCAPE '')"
     arg_joiner = " ILIKE "
-    output_field = BooleanField()
-
-    def __init__(self, column: str, pattern: str) -> None:
-        super().__init__(F(column), Value(pattern))
 
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any

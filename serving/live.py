@@ -235,17 +235,17 @@ def learn_live(wanted: Wanted, by: Principal) -> Live:
 
 def print_of_caller(prefix: str) -> Print:
     """Every row by which the token of this prefix is somebody and may do something; its last use is left out."""
-    return (_rows(_TOKEN, prefix), _rows(_ROLES, prefix), _rows(_USER_GRANTS, prefix), _rows(_GROUP_GRANTS, prefix))
+    return (_TOKEN.rows(prefix), _ROLES.rows(prefix), _USER_GRANTS.rows(prefix), _GROUP_GRANTS.rows(prefix))
 
 
 def print_of_live(wanted: Wanted) -> Print:
     """Every row by which this version is live and not withdrawn; the first part is the model with its owner."""
-    model = _rows(_MODEL, wanted.model)
+    model = _MODEL.rows(wanted.model)
     if wanted.number is None:
-        named = (_rows(_ALIAS, wanted.model, wanted.alias), _rows(_ALIAS_APPROVALS, wanted.model, wanted.alias))
-        return (model, *named, _rows(_ALIAS_REVOCATIONS, wanted.model, wanted.alias))
-    numbered = (_rows(_VERSION, wanted.model, wanted.number), _rows(_APPROVALS, wanted.model, wanted.number))
-    return (model, *numbered, _rows(_REVOCATIONS, wanted.model, wanted.number))
+        named = (_ALIAS.rows(wanted.model, wanted.alias), _ALIAS_APPROVALS.rows(wanted.model, wanted.alias))
+        return (model, *named, _ALIAS_REVOCATIONS.rows(wanted.model, wanted.alias))
+    numbered = (_VERSION.rows(wanted.model, wanted.number), _APPROVALS.rows(wanted.model, wanted.number))
+    return (model, *numbered, _REVOCATIONS.rows(wanted.model, wanted.number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +256,7 @@ class _Statement:
     marks: tuple[Any, ...]
     compiled: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
 
-    def rows(self, arguments: tuple[Any, ...]) -> Print:
+    def rows(self, *arguments: Any) -> Print:
         if not self.compiled:
             sql, parameters = self.build(*self.marks).query.sql_with_params()
             self.compiled.append((sql, tuple(parameters)))
@@ -272,13 +272,20 @@ def _secretly(header: str) -> str:
     return sha256(header.encode()).hexdigest()
 
 
-def _rows(statement: _Statement, *arguments: Any) -> Print:
-    return statement.rows(arguments)
+def _approvals(**of: Any) -> QuerySet[Any, Any]:
+    return (
+        Approval.objects.filter(**of)
+        .order_by("pk")
+        .values_list("pk", "stage", "promotion", "revocation", "pulls_until", "lapse")
+    )
+
+
+def _revocations(**of: Any) -> QuerySet[Any, Any]:
+    return Revocation.objects.filter(**of).order_by("pk").values_list("pk")
 
 
 _TEXT, _OTHER_TEXT, _NUMBER = "\x1afirst", "\x1asecond", 999_999_937
 _VERSION_FIELDS: Final = ("pk", "state", "digest")
-_APPROVAL_FIELDS: Final = ("pk", "stage", "promotion", "revocation", "pulls_until", "lapse")
 
 _TOKEN: Final = _Statement(
     lambda prefix: (
@@ -312,19 +319,11 @@ _ALIAS: Final = _Statement(
     (_TEXT, _OTHER_TEXT),
 )
 _ALIAS_APPROVALS: Final = _Statement(
-    lambda model, alias: (
-        Approval.objects.filter(version__aliases__model__name=model, version__aliases__name=alias)
-        .order_by("pk")
-        .values_list(*_APPROVAL_FIELDS)
-    ),
+    lambda model, alias: _approvals(version__aliases__model__name=model, version__aliases__name=alias),
     (_TEXT, _OTHER_TEXT),
 )
 _ALIAS_REVOCATIONS: Final = _Statement(
-    lambda model, alias: (
-        Revocation.objects.filter(version__aliases__model__name=model, version__aliases__name=alias)
-        .order_by("pk")
-        .values_list("pk")
-    ),
+    lambda model, alias: _revocations(version__aliases__model__name=model, version__aliases__name=alias),
     (_TEXT, _OTHER_TEXT),
 )
 _VERSION: Final = _Statement(
@@ -334,16 +333,10 @@ _VERSION: Final = _Statement(
     (_TEXT, _NUMBER),
 )
 _APPROVALS: Final = _Statement(
-    lambda model, number: (
-        Approval.objects.filter(version__model__name=model, version__number=number)
-        .order_by("pk")
-        .values_list(*_APPROVAL_FIELDS)
-    ),
+    lambda model, number: _approvals(version__model__name=model, version__number=number),
     (_TEXT, _NUMBER),
 )
 _REVOCATIONS: Final = _Statement(
-    lambda model, number: (
-        Revocation.objects.filter(version__model__name=model, version__number=number).order_by("pk").values_list("pk")
-    ),
+    lambda model, number: _revocations(version__model__name=model, version__number=number),
     (_TEXT, _NUMBER),
 )

