@@ -9,7 +9,7 @@ MANAGE := $(PY) manage.py
 UNIT := -m "not postgres and not browser and not story"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup install install-dev lint types floors templates migrations-check unit postgres browser story soak bench-ledger bench-pages lock format clean openapi
+.PHONY: help run test check setup install install-dev lint types floors templates migrations-check unit postgres browser story soak bench-ledger bench-registry bench-pages lock format clean openapi
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -85,6 +85,9 @@ soak: install-dev ## the long proofs: 10,000 random walks, 1,000 killed sequence
 
 bench-ledger: install-dev ## the ledger beside its peers, a million entries on each database (a quarter of an hour); writes docs/benchmarks.md
 	$(PY) -m benchmarks.ledger --events 1000000 --write docs/benchmarks.md
+
+bench-registry: install-dev ## the registry beside `mlflow server`, on each database, with 1,000 and 100,000 versions (half an hour); installs wrk where it is missing; writes docs/benchmarks.md
+	$(PY) -m benchmarks.registry --write docs/benchmarks.md
 
 bench-pages: install-dev ## what the review page and the inbox cost
 	$(PY) benchmarks/review_page.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -13,23 +14,20 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
 
 from access import actions, queries
-from access.forms import NewAccount, NewToken, RoleChange, show_refusal
+from access.changing import change_role_of
+from access.forms import NewAccount, NewToken, show_refusal
 from access.models import Role, User
 from access.permissions import PEOPLE_ONLY, Permission, permissions_of, permit
 from access.principal import Principal
+from access.requests import principal_of
 from access.tokens import IssuedToken
 from foundation.refusals import Conflict, Invalid
-
-
-def _principal(request: HttpRequest) -> Principal:
-    principal: Principal = request.principal  # type: ignore[attr-defined]  # set by PrincipalMiddleware
-    return principal
 
 
 @require_GET
 def accounts(request: HttpRequest) -> HttpResponse:
     """The service accounts that one may see."""
-    by = _principal(request)
+    by = principal_of(request)
     context = {"accounts": queries.accounts(by), "may_manage": by.allows(Permission.MANAGE_TOKENS)}
     return render(request, "access/accounts.html", context)
 
@@ -37,7 +35,7 @@ def accounts(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new_account(request: HttpRequest) -> HttpResponse:
     """Create a service account."""
-    by = _principal(request)
+    by = principal_of(request)
     permit(by, Permission.MANAGE_TOKENS)
     form = NewAccount(request.POST or None, initial={"owner": by.user})
     if request.method == "POST" and form.is_valid():
@@ -54,7 +52,7 @@ def new_account(request: HttpRequest) -> HttpResponse:
 @require_GET
 def account(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One service account: owner, roles, tokens."""
-    by = _principal(request)
+    by = principal_of(request)
     return _page(request, queries.account(uuid, by), by)
 
 
@@ -63,7 +61,7 @@ def account(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new_token(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Issue a token; the answer to the POST is the only place where its secret is ever shown."""
-    by = _principal(request)
+    by = principal_of(request)
     shown = queries.account(uuid, by)
     permit(by, Permission.MANAGE_TOKENS)
     form = NewToken(request.POST or None, initial={"scopes": [one.value for one in permissions_of(shown)]})
@@ -87,7 +85,7 @@ def new_token(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def revoke(request: HttpRequest, uuid: UUID, prefix: str) -> HttpResponse:
     """Ask whether a token is to be revoked, and do it."""
-    by = _principal(request)
+    by = principal_of(request)
     token = queries.token(prefix, by)
     if request.method == "GET":
         return render(request, "access/revoke_token.html", {"token": token, "shown": token.user})
@@ -99,14 +97,9 @@ def revoke(request: HttpRequest, uuid: UUID, prefix: str) -> HttpResponse:
 @require_http_methods(["POST"])
 def change_role(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Assign a role to a service account, or withdraw it."""
-    by = _principal(request)
+    by = principal_of(request)
     shown = queries.account(uuid, by)
-    form = RoleChange(request.POST)
-    if not form.is_valid():
-        raise Invalid("Choose a role from the list.")
-    role: Role = form.cleaned_data["role"]
-    change = actions.assign_role if form.cleaned_data["change"] == "assign" else actions.withdraw_role
-    change(role, to=shown, by=by)
+    change_role_of(request, shown, by)
     messages.success(request, f"The roles of {shown} have changed.")
     return redirect("access:account", uuid=uuid)
 
@@ -114,7 +107,7 @@ def change_role(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_http_methods(["POST"])
 def change_active(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Deactivate a service account with all its tokens, or reactivate it."""
-    by = _principal(request)
+    by = principal_of(request)
     shown = queries.account(uuid, by)
     if request.POST.get("change") == "reactivate":
         actions.reactivate(shown, by=by)
@@ -132,15 +125,13 @@ def change_active(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _page(request: HttpRequest, shown: User, by: Principal, *, issued: IssuedToken | None = None) -> HttpResponse:
     now = timezone.now()
-    held = {assignment.role_id for assignment in shown.role_assignments.all()}
-    suitable = [
-        role for role in Role.objects.exclude(pk__in=held).order_by("name") if not PEOPLE_ONLY & set(role.permissions)
-    ]
+    suitable = [role for role in Role.objects.order_by("name") if not PEOPLE_ONLY & set(role.permissions)]
     context = {
         "shown": shown,
         "tokens": [(token, token.state(now)) for token in queries.tokens_of(shown)],
         "issued": issued,
         "roles": suitable,
+        "teams": Group.objects.order_by("name"),
         "may_manage": by.allows(Permission.MANAGE_TOKENS),
         "may_manage_people": by.allows(Permission.MANAGE_PEOPLE),
         "permissions": permissions_of(shown).items(),

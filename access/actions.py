@@ -13,14 +13,19 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from access.administrators import keeping_an_administrator
+from access.duties import keeping_duties_apart, members_of
+from access.groups import group_ref
+from access.holders import holder_fields, holder_ref
 from access.models import Role, RoleAssignment, ServiceToken, User
-from access.permissions import PEOPLE_ONLY, Permission, people_with, permit
+from access.permissions import PEOPLE_ONLY, Permission, grants_held_by, may_give, permit, permit_giving
 from access.principal import Principal
 from access.stepup import consume, reauthenticate
 from access.tokens import MAX_TOKEN_DAYS, IssuedToken, issue_token, revoke_token
 from audit.actions import append
 from audit.events import Action, Obj
 from audit.governed import governed
+from audit.payload import Json
 from foundation.refusals import Conflict, Forbidden, Invalid
 
 __all__ = [
@@ -151,14 +156,17 @@ def deactivate(user: User, *, by: Principal) -> User:
 
     Nothing is deleted: what the account did stays on record under its name.
     """
-    _lock_roles()
+    with keeping_an_administrator():
+        return _deactivate(user, by)
+
+
+def _deactivate(user: User, by: Principal) -> User:
     user = User.objects.locked(user.pk)
     permit(by, Permission.MANAGE_PEOPLE if user.is_person else Permission.MANAGE_TOKENS)
     if not user.is_active:
         raise Conflict(f"{user} is already deactivated.", code="inactive")
     if by.user is not None and by.user.pk == user.pk:
         raise Conflict("Nobody deactivates themselves; ask another administrator.", code="own-account")
-    _keep_an_administrator_without(user)
     user.is_active = False
     user.session_generation += 1
     user.save(update_fields=["is_active", "session_generation"])
@@ -200,23 +208,63 @@ def reactivate(user: User, *, by: Principal) -> User:
 
 
 @governed(Action.ROLE_ASSIGN)
-def assign_role(role: Role, *, to: User | Group, by: Principal) -> RoleAssignment:
-    """Give a role to one user or group. Nobody gives one to themselves, to a group they are in or to an account they own alone."""
+def assign_role(role: Role, *, to: User | Group, team: Group | None = None, by: Principal) -> RoleAssignment:
+    """Give a role to one user or group, over everything or on the models of one team (then only what it permits on models).
+
+    Nobody gives one to themselves, to a group they are in or to an account they own alone.
+    """
     role = Role.objects.select_for_update().get(pk=role.pk)
     permit(by, Permission.MANAGE_PEOPLE)
     _refuse_raising_oneself(to, by, f"the role {role.name}")
     if isinstance(to, User):
         _refuse_people_only(role, User.objects.locked(to.pk))
-    if RoleAssignment.objects.filter(role=role, **_holder(to)).exists():
-        raise Conflict(f"{to} already holds the role {role.name}.", code="role-held")
-    assignment = RoleAssignment.objects.create(role=role, created_by=by.user, **_holder(to))
+    if team is not None:
+        _refuse_giving_nothing(role, team)
+    if RoleAssignment.objects.filter(role=role, team=team, **holder_fields(to)).exists():
+        raise Conflict(f"{to} already holds the role {role.name}{_on(team)}.", code="role-held")
+    permit_giving(by, _given_by(role, team), team)
+    with keeping_duties_apart(members_of(to)):
+        assignment = RoleAssignment.objects.create(role=role, team=team, created_by=by.user, **holder_fields(to))
     append(
         Action.ROLE_ASSIGN,
         by=by,
         obj=role.ledger_ref(),
-        after={"holder": _holder_ref(to), "permissions": sorted(role.permissions)},
+        after={"holder": holder_ref(to), "permissions": sorted(role.permissions), **_team_ref(team)},
     )
     return assignment
+
+
+def permit_joining(by: Principal, group: Group) -> None:
+    """Return when `by` may give everything that membership in the group gives; else raise `Forbidden` naming what is not theirs to give."""
+    for assignment in group.role_assignments.select_related("role", "team"):
+        permit_giving(by, _given_by(assignment.role, assignment.team), assignment.team)
+    for codename in grants_held_by(group).order_by().values_list("permission__codename", flat=True).distinct():
+        if not may_give(by, Permission(codename)):
+            for row in grants_held_by(group).filter(permission__codename=codename):
+                permit_giving(by, [Permission(codename)], row.content_object)
+
+
+def _given_by(role: Role, team: Group | None) -> list[Permission]:
+    """What the role lets its holders do, and give, as far as it reaches: what this release does not know gives nothing."""
+    values = {*role.permissions, *role.gives}
+    return [one for one in Permission if one in values and (team is None or one.on_models)]
+
+
+def _refuse_giving_nothing(role: Role, team: Group) -> None:
+    if not any(Permission(value).on_models for value in role.permissions if value in set(Permission)):
+        raise Conflict(
+            f"The role {role.name} permits nothing on models, so on the models of {team.name} it would give nothing. "
+            "Give it over everything, or choose another role.",
+            code="not-on-models",
+        )
+
+
+def _on(team: Group | None) -> str:
+    return f" on the models of {team.name}" if team else ""
+
+
+def _team_ref(team: Group | None) -> dict[str, Json]:
+    return {"team": team.name} if team else {}
 
 
 def _refuse_people_only(role: Role, to: User) -> None:
@@ -231,15 +279,18 @@ def _refuse_people_only(role: Role, to: User) -> None:
 
 
 @governed(Action.ROLE_WITHDRAW)
-def withdraw_role(role: Role, *, to: User | Group, by: Principal) -> None:
-    """Take a role back from one user or group; it ends with this call."""
-    role = _lock_roles()[role.pk]
-    permit(by, Permission.MANAGE_PEOPLE)
-    deleted, _ = RoleAssignment.objects.filter(role=role, **_holder(to)).delete()
-    if not deleted:
-        raise Conflict(f"{to} does not hold the role {role.name} directly; a group may give it.", code="role-not-held")
-    _keep_an_administrator()
-    append(Action.ROLE_WITHDRAW, by=by, obj=role.ledger_ref(), before={"holder": _holder_ref(to)})
+def withdraw_role(role: Role, *, to: User | Group, team: Group | None = None, by: Principal) -> None:
+    """Take back from one user or group what `assign_role` gave with the same `team`; it ends with this call."""
+    with keeping_an_administrator() as roles:
+        role = roles.get(role.pk, role)
+        permit(by, Permission.MANAGE_PEOPLE)
+        deleted, _ = RoleAssignment.objects.filter(role=role, team=team, **holder_fields(to)).delete()
+        if not deleted:
+            raise Conflict(
+                f"{to} does not hold the role {role.name}{_on(team)} directly; a group may give it.",
+                code="role-not-held",
+            )
+    append(Action.ROLE_WITHDRAW, by=by, obj=role.ledger_ref(), before={"holder": holder_ref(to), **_team_ref(team)})
 
 
 @governed(Action.GROUP_ADD)
@@ -253,21 +304,22 @@ def add_to_group(group: Group, user: User, *, by: Principal) -> None:
     _refuse_raising_oneself(user, by, f"membership in {group.name}")
     if user.groups.filter(pk=group.pk).exists():
         raise Conflict(f"{user} is already in {group.name}.", code="member")
-    user.groups.add(group)
-    append(Action.GROUP_ADD, by=by, obj=_group_ref(group), after={"member": str(user.uuid)})
+    permit_joining(by, group)
+    with keeping_duties_apart([user]):
+        user.groups.add(group)
+    append(Action.GROUP_ADD, by=by, obj=group_ref(group), after={"member": str(user.uuid)})
 
 
 @governed(Action.GROUP_REMOVE)
 def remove_from_group(group: Group, user: User, *, by: Principal) -> None:
     """End somebody's membership in a group, with everything that it gave."""
-    _lock_roles()
-    group = Group.objects.select_for_update().get(pk=group.pk)
-    permit(by, Permission.MANAGE_PEOPLE)
-    if not user.groups.filter(pk=group.pk).exists():
-        raise Conflict(f"{user} is not in {group.name}.", code="not-member")
-    user.groups.remove(group)
-    _keep_an_administrator()
-    append(Action.GROUP_REMOVE, by=by, obj=_group_ref(group), before={"member": str(user.uuid)})
+    with keeping_an_administrator():
+        group = Group.objects.select_for_update().get(pk=group.pk)
+        permit(by, Permission.MANAGE_PEOPLE)
+        if not user.groups.filter(pk=group.pk).exists():
+            raise Conflict(f"{user} is not in {group.name}.", code="not-member")
+        user.groups.remove(group)
+    append(Action.GROUP_REMOVE, by=by, obj=group_ref(group), before={"member": str(user.uuid)})
 
 
 def _refuse_raising_oneself(to: User | Group, by: Principal, what: str) -> None:
@@ -279,39 +331,3 @@ def _refuse_raising_oneself(to: User | Group, by: Principal, what: str) -> None:
             f"Nobody gives {what} to themselves, and {by.name} would. Ask another administrator to do it.",
             code="own-powers",
         )
-
-
-def _lock_roles() -> dict[int, Role]:
-    """Every role, locked in one order, by whoever may take the last administrator away: two such actions at once see each other."""
-    return {role.pk: role for role in Role.objects.select_for_update().order_by("pk")}
-
-
-def _keep_an_administrator_without(user: User) -> None:
-    administrators = people_with(Permission.MANAGE_PEOPLE)
-    if administrators.filter(pk=user.pk).exists() and not administrators.exclude(pk=user.pk).exists():
-        _refuse_losing_the_last_administrator()
-
-
-def _keep_an_administrator() -> None:
-    """Asked after a change: an installation that nobody administers would be open to setup again."""
-    if not people_with(Permission.MANAGE_PEOPLE).exists():
-        _refuse_losing_the_last_administrator()
-
-
-def _refuse_losing_the_last_administrator() -> None:
-    raise Conflict(
-        "This would leave nobody who can manage people. Make somebody else an administrator first.",
-        code="last-administrator",
-    )
-
-
-def _holder(to: User | Group) -> dict[str, User | Group]:
-    return {"user": to} if isinstance(to, User) else {"group": to}
-
-
-def _holder_ref(to: User | Group) -> str:
-    return f"{to.kind}:{to.uuid}" if isinstance(to, User) else f"group:{to.name}"
-
-
-def _group_ref(group: Group) -> Obj:
-    return Obj(kind="group", id=str(group.pk), name=group.name)

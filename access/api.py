@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from access import actions, queries
 from access.models import ServiceToken, User
 from access.permissions import PEOPLE_ONLY, Permission, permissions_of, permit
-from access.principal import Principal
+from access.requests import principal_of
 from access.tokens import MAX_MODELS, MAX_NAME, MAX_TOKEN_DAYS
 
 SCOPES = [permission.value for permission in Permission if permission not in PEOPLE_ONLY]
@@ -130,18 +130,13 @@ class IssuedTokenSerializer(TokenSerializer):
         read_only_fields = fields
 
 
-def _principal(request: Request) -> Principal:
-    principal: Principal = request._request.principal  # type: ignore[attr-defined]  # set by PrincipalAuthentication
-    return principal
-
-
 class Me(APIView):
     """Who am I?"""
 
     @extend_schema(responses=MeSerializer)
     def get(self, request: Request) -> Response:
         """Who the credential stands for, and what it may do over everything; grants on single models come on top."""
-        by = _principal(request)
+        by = principal_of(request)
         user: User = request.user  # type: ignore[assignment]  # SignedIn has refused everybody else
         held = permissions_of(user)
         body = {
@@ -166,7 +161,7 @@ class People(generics.ListAPIView[User]):
 
     def get_queryset(self) -> QuerySet[User]:
         """Those whom the caller may see."""
-        return queries.people(_principal(self.request), text=self.request.query_params.get("q", ""))
+        return queries.people(principal_of(self.request), text=self.request.query_params.get("q", ""))
 
 
 class Person(generics.RetrieveAPIView[User]):
@@ -177,7 +172,7 @@ class Person(generics.RetrieveAPIView[User]):
 
     def get_object(self) -> User:
         """The person of the address."""
-        return queries.person(self.kwargs["uuid"], _principal(self.request))
+        return queries.person(self.kwargs["uuid"], principal_of(self.request))
 
 
 class ServiceAccounts(generics.ListAPIView[User]):
@@ -188,7 +183,7 @@ class ServiceAccounts(generics.ListAPIView[User]):
 
     def get_queryset(self) -> QuerySet[User]:
         """Those that the caller may see."""
-        return queries.accounts(_principal(self.request))
+        return queries.accounts(principal_of(self.request))
 
 
 class Tokens(APIView):
@@ -197,13 +192,13 @@ class Tokens(APIView):
     @extend_schema(responses=TokenSerializer(many=True))
     def get(self, request: Request, uuid: UUID) -> Response:
         """Every token the account ever had, newest first, without secrets."""
-        shown = queries.account(uuid, _principal(request))
+        shown = queries.account(uuid, principal_of(request))
         return Response(TokenSerializer(queries.tokens_of(shown), many=True).data)
 
     @extend_schema(request=NewTokenSerializer, responses={201: IssuedTokenSerializer})
     def post(self, request: Request, uuid: UUID) -> Response:
         """Issue a token; `secret` is in this answer and never again. Needs tokens.manage."""
-        by = _principal(request)
+        by = principal_of(request)
         shown = queries.account(uuid, by)
         permit(by, Permission.MANAGE_TOKENS)
         wanted = NewTokenSerializer(data=request.data)
@@ -227,5 +222,5 @@ class RevokeToken(APIView):
     @extend_schema(request=None, responses=TokenSerializer)
     def post(self, request: Request, prefix: str) -> Response:
         """Revoke the token; it stops working with this answer. Its account's owner may, and whoever manages tokens."""
-        by = _principal(request)
+        by = principal_of(request)
         return Response(TokenSerializer(actions.revoke_token(queries.token(prefix, by), by=by)).data)

@@ -20,6 +20,7 @@ from access.clients import Client, client_of
 from access.models import ServiceToken, User
 from access.permissions import Permission
 from access.principal import Principal
+from access.strength import TOKEN
 from access.token_format import matches, prefix_of
 from audit.events import Action, Obj
 from foundation.refusals import Forbidden, Unauthenticated
@@ -61,6 +62,8 @@ def authenticate_credentials(header: str, request_meta: Mapping[str, Any]) -> Pr
         request_id=client.request_id,
         ip=client.ip,
         user_agent=client.user_agent,
+        strength=TOKEN,
+        purpose=client.purpose,
     )
 
 
@@ -108,6 +111,8 @@ def _record_refusal(token: ServiceToken | None, why: str, *, prefix: str, client
 def _note_use(token: ServiceToken) -> None:
     """Write down when the token was last used, at most once a minute."""
     now = timezone.now()
+    if token.last_used_at is not None and token.last_used_at > now - NOTED_EVERY:
+        return  # not even asked: on SQLite every write waits for its turn, also one that finds nothing to do
     due = Q(last_used_at=None) | Q(last_used_at__lte=now - NOTED_EVERY)
     ServiceToken.objects.filter(due, pk=token.pk).update(last_used_at=now)
 

@@ -34,6 +34,8 @@ class Permission(StrEnum):
     RUN_TRAINING = "training.run"
     WRITE_POLICIES = "policies.write"
     PUBLISH_POLICIES = "policies.publish"
+    WRITE_ACCESS_POLICIES = "access_policies.write"
+    PUBLISH_ACCESS_POLICIES = "access_policies.publish"
     SEE_AUDIT = "audit.see"
     ACKNOWLEDGE_LEDGER = "ledger.acknowledge"
     SEE_MONITORING = "monitoring.see"
@@ -43,6 +45,8 @@ class Permission(StrEnum):
     MANAGE_TOKENS = "tokens.manage"
     FEED_OUTCOMES = "outcomes.feed"
     MANAGE_WEBHOOKS = "webhooks.manage"
+    SEE_EXPERIMENTS = "experiments.see"
+    EDIT_EXPERIMENTS = "experiments.edit"
 
     @property
     def on_models(self) -> bool:
@@ -73,6 +77,8 @@ LABELS: Final[dict[Permission, str]] = {
     Permission.RUN_TRAINING: "run training jobs",
     Permission.WRITE_POLICIES: "draft admission policies",
     Permission.PUBLISH_POLICIES: "publish admission policies",
+    Permission.WRITE_ACCESS_POLICIES: "draft access policies",
+    Permission.PUBLISH_ACCESS_POLICIES: "publish access policies that others wrote",
     Permission.SEE_AUDIT: "read and verify the audit log",
     Permission.ACKNOWLEDGE_LEDGER: "let promotion go on although the audit log does not verify, with a reason",
     Permission.SEE_MONITORING: "see drift and performance",
@@ -82,6 +88,8 @@ LABELS: Final[dict[Permission, str]] = {
     Permission.MANAGE_TOKENS: "manage service accounts and their tokens",
     Permission.FEED_OUTCOMES: "feed back observed outcomes",
     Permission.MANAGE_WEBHOOKS: "have events sent to other systems",
+    Permission.SEE_EXPERIMENTS: "read every experiment, whoever owns it",
+    Permission.EDIT_EXPERIMENTS: "read and log to every experiment, whoever owns it",
 }
 
 OWNER_MAY: Final = frozenset(
@@ -96,6 +104,9 @@ OWNER_MAY: Final = frozenset(
 )
 """What the owner of a registered model may do with it without any role or grant."""
 
+OWNER_GIVES: Final = OWNER_MAY - {Permission.MANAGE_ACCESS} | {Permission.PULL_VERSION, Permission.SCORE_MODEL}
+"""What the owner of a registered model may give to others on it: who uses a model is for its owner to answer for."""
+
 PEOPLE_ONLY: Final = frozenset(
     {
         Permission.PROMOTE_VERSION,
@@ -104,6 +115,8 @@ PEOPLE_ONLY: Final = frozenset(
         Permission.BREAK_GLASS,
         Permission.WRITE_POLICIES,
         Permission.PUBLISH_POLICIES,
+        Permission.WRITE_ACCESS_POLICIES,
+        Permission.PUBLISH_ACCESS_POLICIES,
         Permission.ACKNOWLEDGE_LEDGER,
         Permission.MANAGE_PEOPLE,
         Permission.MANAGE_TOKENS,

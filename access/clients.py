@@ -1,4 +1,4 @@
-"""Decides from which address a request comes, and under which id it is known.
+"""Decides from which address a request comes, under which id it is known, and which purpose it declares.
 
 `settings.AXES_IPWARE_PROXY_COUNT` reverse proxies are trusted, each of which appends its peer to X-Forwarded-For; so the client is
 that many entries from the right, and whatever a client wrote there itself stands further left and is not believed.
@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 import structlog
@@ -19,6 +20,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 MAX_USER_AGENT: Final = 300
+MAX_PURPOSE: Final = 200
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -29,12 +31,13 @@ class Client:
     ip: str
     user_agent: str
     request_id: str
+    purpose: str = ""
 
 
 def client_of(meta: Mapping[str, Any]) -> Client:
-    """The client behind a request's CGI-style environment (`REMOTE_ADDR`, `HTTP_…`)."""
-    agent = "".join(character for character in str(meta.get("HTTP_USER_AGENT", "")) if character.isprintable())
-    return Client(ip=address(meta), user_agent=agent[:MAX_USER_AGENT], request_id=_request_id(meta))
+    """The client behind a request's CGI-style environment (`REMOTE_ADDR`, `HTTP_…`, `QUERY_STRING`)."""
+    agent = _printable(str(meta.get("HTTP_USER_AGENT", "")))[:MAX_USER_AGENT]
+    return Client(ip=address(meta), user_agent=agent, request_id=_request_id(meta), purpose=_purpose(meta))
 
 
 def address(meta: Mapping[str, Any]) -> str:
@@ -48,6 +51,19 @@ def address(meta: Mapping[str, Any]) -> str:
 def address_of_request(request: HttpRequest) -> str | None:
     """The same for axes, which wants None where there is none."""
     return address(request.META) or None
+
+
+def _purpose(meta: Mapping[str, Any]) -> str:
+    """What the request says it is for: in `X-Countersign-Purpose`, in the `X-Purpose` of earlier clients, or in `?purpose=`."""
+    said = str(meta.get("HTTP_X_COUNTERSIGN_PURPOSE") or meta.get("HTTP_X_PURPOSE") or "")
+    query = str(meta.get("QUERY_STRING", ""))
+    if not said and "purpose=" in query:
+        said = parse_qs(query).get("purpose", [""])[0]
+    return _printable(said).strip()[:MAX_PURPOSE]
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())
 
 
 def _valid(text: str) -> str:

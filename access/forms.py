@@ -1,14 +1,18 @@
-"""What people fill in about people and service accounts. Each form names its fields one by one: nothing else can be posted."""
+"""What people fill in about accounts, groups and roles. Each form names its fields one by one: nothing else can be posted."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django import forms
 from django.contrib.auth.models import Group
 
+from access.holders import Holder
 from access.models import Role, User
 from access.permissions import PEOPLE_ONLY, Permission
 from access.tokens import MAX_TOKEN_DAYS
 
+PERMISSIONS = [(one.value, f"{one.value}: {one.label}") for one in Permission]
 SCOPES = [(one.value, f"{one.value}: {one.label}") for one in Permission if one not in PEOPLE_ONLY]
 
 
@@ -37,9 +41,10 @@ class NewPerson(forms.Form):
 
 
 class RoleChange(forms.Form):
-    """One role to give or to take back."""
+    """One role to give or to take back; with a team, on that team's models only."""
 
     role = forms.ModelChoiceField(Role.objects.order_by("name"))
+    team = forms.ModelChoiceField(Group.objects.order_by("name"), required=False)
     change = forms.ChoiceField(choices=[("assign", "Assign"), ("withdraw", "Withdraw")])
 
 
@@ -48,6 +53,84 @@ class GroupChange(forms.Form):
 
     group = forms.ModelChoiceField(Group.objects.order_by("name"))
     change = forms.ChoiceField(choices=[("add", "Add"), ("remove", "Remove")])
+
+
+class MemberChange(forms.Form):
+    """One person to join the group or to leave it."""
+
+    person = forms.ModelChoiceField(User.objects.people(), to_field_name="uuid")
+    change = forms.ChoiceField(choices=[("add", "Add"), ("remove", "Remove")])
+
+
+class HolderForm(forms.Form):
+    """Who is to get, or to lose, something: an account or a group, as `user:<uuid>` or `group:<id>`."""
+
+    def __init__(self, *args: Any, people_only: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        users = list(User.objects.active().order_by("kind", "username"))
+        people = {f"user:{user.uuid}": user for user in users if user.is_person}
+        services = {} if people_only else {f"user:{user.uuid}": user for user in users if not user.is_person}
+        groups = {} if people_only else {f"group:{group.pk}": group for group in Group.objects.order_by("name")}
+        self._holders: dict[str, Holder] = {**people, **services, **groups}
+        offered = (("Groups", groups), ("People", people), ("Service accounts", services))
+        self.fields["holder"] = forms.ChoiceField(
+            label="Who",
+            choices=[
+                ("", "Choose…"),
+                *((title, [(key, str(one)) for key, one in of.items()]) for title, of in offered if of),
+            ],
+        )
+
+    def holder(self) -> Holder:
+        """The account or group, from valid data."""
+        return self._holders[self.cleaned_data["holder"]]
+
+
+class GroupName(forms.Form):
+    """What a group is called."""
+
+    name = forms.CharField(max_length=80, help_text="For example Retail lending, or Model validation.")
+
+
+class GroupFilter(forms.Form):
+    """What the list of groups is narrowed to."""
+
+    q = forms.CharField(label="Name", required=False, max_length=100, widget=forms.TextInput(attrs={"type": "search"}))
+
+
+class RoleFilter(forms.Form):
+    """What the table of roles is narrowed to: roles or permissions by part of their name."""
+
+    q = forms.CharField(
+        label="Role or permission", required=False, max_length=100, widget=forms.TextInput(attrs={"type": "search"})
+    )
+
+
+class EditRole(forms.Form):
+    """What a role lets its holders do."""
+
+    description = forms.CharField(max_length=300, required=False, help_text="Who is to hold it, in one sentence.")
+    permissions = forms.MultipleChoiceField(
+        choices=PERMISSIONS,
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        label="Its holders may",
+        help_text="None of these lets anybody sign: that takes membership in a group that a policy names.",
+    )
+    gives = forms.MultipleChoiceField(
+        choices=PERMISSIONS,
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        label="Its holders may give to others",
+        help_text="Without having it themselves. Whatever they have they may give anyway, if they manage people or access.",
+    )
+
+
+class NewRole(EditRole):
+    """A role of one's own."""
+
+    name = forms.CharField(max_length=80, help_text="After what its holders do. It cannot be changed later.")
+    field_order = ("name", "description", "permissions", "gives")
 
 
 class NewAccount(forms.Form):

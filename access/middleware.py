@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from access.clients import client_of
 from access.principal import Principal
+from access.strength import strength_of
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -31,4 +32,5 @@ def session_principal(request: HttpRequest) -> Principal:
     # Django's own backend leaves out inactive users, but a test or another backend might not.
     if not request.user.is_authenticated or not request.user.is_active:
         return Principal.anonymous(**origin)
-    return Principal.of(request.user, via="session", **origin)
+    strength = strength_of(request)
+    return Principal.of(request.user, via="session", strength=strength, purpose=client.purpose, **origin)

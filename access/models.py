@@ -13,7 +13,22 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from access.entry.models import AccessPolicy, AccessPolicyPublication, AccessPolicyVersion
 from audit.events import Obj
+
+__all__ = [
+    "AccessPolicy",
+    "AccessPolicyPublication",
+    "AccessPolicyVersion",
+    "Passkey",
+    "PasskeyCeremony",
+    "Reauthentication",
+    "RefusedAttempts",
+    "Role",
+    "RoleAssignment",
+    "ServiceToken",
+    "User",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +155,11 @@ class Role(models.Model):
     name = models.CharField(max_length=80, unique=True)
     description = models.CharField(max_length=300, blank=True)
     permissions = models.JSONField(default=list, help_text="values of access.permissions.Permission")
+    gives = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="permissions that its holder may give to others without having them; whoever holds one may give it anyway",
+    )
     built_in = models.BooleanField(default=False)
 
     def __str__(self) -> str:
@@ -151,11 +171,19 @@ class Role(models.Model):
 
 
 class RoleAssignment(models.Model):
-    """A role held by one user or one group, over every object of the product."""
+    """A role held by one user or one group: over everything, or on the models of one team (then only what it permits on models)."""
 
     role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="assignments")
     user = models.ForeignKey(User, null=True, blank=True, on_delete=models.CASCADE, related_name="role_assignments")
     group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.CASCADE, related_name="role_assignments")
+    team = models.ForeignKey(
+        Group,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="team_role_assignments",
+        help_text="the team whose models it is for; empty: everything",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.ForeignKey(
         User, null=True, on_delete=models.PROTECT, related_name="+", help_text="empty: the installation's setup"
@@ -167,10 +195,20 @@ class RoleAssignment(models.Model):
                 condition=Q(user__isnull=False, group=None) | Q(user=None, group__isnull=False), name="role_held_by_one"
             ),
             models.UniqueConstraint(
-                fields=["role", "user"], condition=Q(user__isnull=False), name="role_once_per_user"
+                fields=["role", "user"], condition=Q(user__isnull=False, team=None), name="role_once_per_user"
             ),
             models.UniqueConstraint(
-                fields=["role", "group"], condition=Q(group__isnull=False), name="role_once_per_group"
+                fields=["role", "group"], condition=Q(group__isnull=False, team=None), name="role_once_per_group"
+            ),
+            models.UniqueConstraint(
+                fields=["role", "user", "team"],
+                condition=Q(user__isnull=False, team__isnull=False),
+                name="role_once_per_user_and_team",
+            ),
+            models.UniqueConstraint(
+                fields=["role", "group", "team"],
+                condition=Q(group__isnull=False, team__isnull=False),
+                name="role_once_per_group_and_team",
             ),
         ]
 

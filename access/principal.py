@@ -22,7 +22,8 @@ class Principal:
     `scopes` and `models` narrow what a token may use of its account's permissions; None means that they do not narrow.
     `part` names a part of the installation that acts without a user (see `permissions.SYSTEM`). `job`: the kind of the job whose
     worker acts for the user; only `jobs.work` says so, and no request can. `held` is set by `permissions.snapshot` alone, for
-    drawing a page.
+    drawing a page. `strength` says how they proved who they are at the door (see `access.entry.language.STRENGTHS`), and is empty for
+    whoever is not at one: a worker for somebody, or a person who is only asked about. `purpose` is what was declared with the request.
     """
 
     user: User | None
@@ -34,17 +35,35 @@ class Principal:
     user_agent: str = ""
     part: str = ""
     job: str = ""
+    strength: str = ""
+    purpose: str = ""
     held: Held | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(
-        cls, user: User | AnonymousUser, via: str = "shell", *, request_id: str = "", ip: str = "", user_agent: str = ""
+        cls,
+        user: User | AnonymousUser,
+        via: str = "shell",
+        *,
+        request_id: str = "",
+        ip: str = "",
+        user_agent: str = "",
+        strength: str = "",
+        purpose: str = "",
     ) -> Principal:
         """A signed-in user, or an anonymous principal where nobody is signed in."""
         from access.models import User
 
         known = user if isinstance(user, User) else None
-        return cls(known, via if known else "anonymous", request_id=request_id, ip=ip, user_agent=user_agent)
+        return cls(
+            known,
+            via if known else "anonymous",
+            request_id=request_id,
+            ip=ip,
+            user_agent=user_agent,
+            strength=strength if known else "",
+            purpose=purpose,
+        )
 
     @classmethod
     def anonymous(cls, *, request_id: str = "", ip: str = "", user_agent: str = "") -> Principal:

@@ -15,7 +15,9 @@ from access.principal import Principal
 from audit.models import IndexRow
 from foundation.refusals import NotFound, Unauthenticated
 
-_ROLES = Prefetch("role_assignments", queryset=RoleAssignment.objects.select_related("role").order_by("role__name"))
+_ROLES = Prefetch(
+    "role_assignments", queryset=RoleAssignment.objects.select_related("role", "team").order_by("role__name", "pk")
+)
 _GROUPS = Prefetch("groups", queryset=Group.objects.order_by("name"))
 
 

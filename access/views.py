@@ -14,25 +14,22 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from access import actions, queries, stepup
-from access.forms import GroupChange, NewPerson, PeopleFilter, RoleChange, show_refusal
+from access.changing import change_membership, change_role_of
+from access.duties import clashes_of
+from access.forms import GroupChange, NewPerson, PeopleFilter, show_refusal
 from access.models import Passkey, Role, User
 from access.permissions import Permission, people_with, permissions_of, permit
-from access.principal import Principal
+from access.requests import principal_of
 from foundation.refusals import Invalid, Unauthenticated
 
 PER_PAGE: Final = 25
 RECENT: Final = 10
 
 
-def _principal(request: HttpRequest) -> Principal:
-    principal: Principal = request.principal  # type: ignore[attr-defined]  # set by PrincipalMiddleware
-    return principal
-
-
 @require_GET
 def people(request: HttpRequest) -> HttpResponse:
     """Who there is, with filter and search."""
-    by = _principal(request)
+    by = principal_of(request)
     form = PeopleFilter(request.GET)
     wanted = form.cleaned_data if form.is_valid() else {}
     found = queries.people(
@@ -56,7 +53,7 @@ def people(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new_person(request: HttpRequest) -> HttpResponse:
     """Create a person."""
-    by = _principal(request)
+    by = principal_of(request)
     permit(by, Permission.MANAGE_PEOPLE)
     form = NewPerson(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -75,15 +72,17 @@ def new_person(request: HttpRequest) -> HttpResponse:
 @require_GET
 def person(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One person: roles, groups, what they may do."""
-    by = _principal(request)
+    by = principal_of(request)
     shown = queries.person(uuid, by)
-    held = {assignment.role_id for assignment in shown.role_assignments.all()}
     context = {
         "shown": shown,
         "permissions": _allowed(shown),
+        "clashes": clashes_of(shown),
+        "may_audit": by.allows(Permission.SEE_AUDIT),
         "own": by.user is not None and by.user.pk == shown.pk,
         "may_manage": by.allows(Permission.MANAGE_PEOPLE),
-        "roles": Role.objects.exclude(pk__in=held).order_by("name"),
+        "roles": Role.objects.order_by("name"),
+        "teams": Group.objects.order_by("name"),
         "groups": Group.objects.exclude(user=shown).order_by("name"),
         "accounts": User.objects.services().filter(owner=shown).order_by("username"),
     }
@@ -99,43 +98,31 @@ def _allowed(user: User) -> list[tuple[Permission, str]]:
 @require_POST
 def change_role(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Assign a role to a person, or withdraw it."""
-    by = _principal(request)
+    by = principal_of(request)
     shown = queries.person(uuid, by)
-    form = RoleChange(request.POST)
-    if not form.is_valid():
-        raise Invalid("Choose a role from the list.")
-    role: Role = form.cleaned_data["role"]
-    if form.cleaned_data["change"] == "assign":
-        actions.assign_role(role, to=shown, by=by)
-        messages.success(request, f"{shown} now holds the role {role.name}.")
-    else:
-        actions.withdraw_role(role, to=shown, by=by)
-        messages.success(request, f"{shown} no longer holds the role {role.name}.")
+    changed = change_role_of(request, shown, by)
+    where = f" on the models of {changed.team.name}" if changed.team else ""
+    holds = "now holds" if changed.assigned else "no longer holds"
+    messages.success(request, f"{shown} {holds} the role {changed.role.name}{where}.")
     return redirect("access:person", uuid=uuid)
 
 
 @require_POST
 def change_group(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Add a person to a group, or remove them."""
-    by = _principal(request)
+    by = principal_of(request)
     shown = queries.person(uuid, by)
     form = GroupChange(request.POST)
     if not form.is_valid():
         raise Invalid("Choose a group from the list.")
-    group: Group = form.cleaned_data["group"]
-    if form.cleaned_data["change"] == "add":
-        actions.add_to_group(group, shown, by=by)
-        messages.success(request, f"{shown} is now in {group.name}.")
-    else:
-        actions.remove_from_group(group, shown, by=by)
-        messages.success(request, f"{shown} is no longer in {group.name}.")
+    change_membership(request, form.cleaned_data["group"], shown, form.cleaned_data["change"], by)
     return redirect("access:person", uuid=uuid)
 
 
 @require_http_methods(["GET", "POST"])
 def change_active(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Ask whether a person is to be deactivated or reactivated, and do it."""
-    by = _principal(request)
+    by = principal_of(request)
     permit(by, Permission.MANAGE_PEOPLE)
     shown = queries.person(uuid, by)
     if request.method == "GET":
@@ -150,22 +137,9 @@ def change_active(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 @require_GET
-def roles(request: HttpRequest) -> HttpResponse:
-    """Every role and what it permits."""
-    by = _principal(request)
-    permit(by, Permission.SEE_PEOPLE)
-    columns = list(Role.objects.prefetch_related("assignments__user", "assignments__group").order_by("name"))
-    rows = [
-        (permission, [(role.name, permission.value in role.permissions) for role in columns])
-        for permission in Permission
-    ]
-    return render(request, "access/roles.html", {"columns": columns, "rows": rows})
-
-
-@require_GET
 def me(request: HttpRequest) -> HttpResponse:
     """Who I am here, what I may do and why, and what is on record of me."""
-    by = _principal(request)
+    by = principal_of(request)
     if by.user is None:
         raise Unauthenticated("Sign in to see your account.")
     context = {
@@ -185,7 +159,7 @@ def me(request: HttpRequest) -> HttpResponse:
 @require_POST
 def keys(request: HttpRequest) -> HttpResponse:
     """Keep whether single keys do something; the dialog about shortcuts sends it with htmx and shows what was kept."""
-    by = _principal(request)
+    by = principal_of(request)
     if by.user is None:
         raise Unauthenticated("Sign in to choose your shortcuts.")
     kept = actions.set_single_keys(by.user, request.POST.get("off") != "1", by=by)

@@ -58,7 +58,7 @@ def governed(action: Action) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 raise
             except Refusal as refusal:
                 outcome = Outcome.ERROR if isinstance(refusal, Unavailable) else Outcome.DENIED
-                _record(action, outcome, refusal.code, args, kwargs)
+                _record(action, outcome, refusal.code, args, kwargs, rule=refusal.rule)
                 raise
             except (OperationalError, OSError) as error:
                 busy = unavailable(error)
@@ -84,13 +84,25 @@ def _in_one_transaction(act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) 
         return act(*args, **kwargs)
 
 
-def _record(action: Action, outcome: Outcome, why: str, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-    """Write the entry of an attempt that did not succeed; where even that fails, the operator's log has it."""
+def _record(
+    action: Action,
+    outcome: Outcome,
+    why: str,
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    *,
+    rule: str = "",
+) -> None:
+    """Write the entry of an attempt that did not succeed; where even that fails, the operator's log has it.
+
+    `rule`: of the access policy that refused it.
+    """
     by = kwargs.get("by")
     try:
         if not _has_actor(by):
             raise TypeError("the action was called without a keyword `by` that names an actor")
-        append_alone(action, by=by, obj=_obj(action, args), outcome=outcome, why=why)
+        after = {"rule": rule} if rule else {}
+        append_alone(action, by=by, obj=_obj(action, args), outcome=outcome, why=why, after=after)
     except Exception:
         # The refusal or the fault itself must reach the caller, also where the ledger cannot be reached.
         log.exception("ledger.attempt_not_recorded", action=action.value, outcome=outcome.value, why=why)

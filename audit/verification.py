@@ -296,8 +296,8 @@ def _check_root(edge: RightEdge, heads: _Heads, problems: Problems) -> None:
         if claimed != root:
             problems.add(
                 "root",
-                f"The first {edge.size} entries are not the ones that were signed: they hash to {root.hex()[:16]}…, "
-                f"{place} says {claimed.hex()[:16]}….",
+                f"The first {edge.size} entries are not the ones that were signed: they hash to {root.hex()[:16]}… "
+                f"where {place} says {claimed.hex()[:16]}… instead.",
             )
 
 

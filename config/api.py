@@ -11,6 +11,7 @@ from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from config.middleware import by_rule
 from foundation.refusals import PROBLEM_TYPE_BASE, Forbidden, NotFound, Refusal
 
 PROBLEM_JSON = "application/problem+json"
@@ -25,11 +26,12 @@ def problem_response(exception: Exception, context: dict[str, Any]) -> Response 
         exception = Forbidden(str(exception) or "You may not do this.")
     if isinstance(exception, Refusal):
         set_rollback()
-        return Response(exception.as_problem(instance=path), status=exception.status, content_type=PROBLEM_JSON)
+        problem = exception.as_problem(instance=path)
+        return by_rule(Response(problem, status=exception.status, content_type=PROBLEM_JSON), exception)
     if not isinstance(exception, APIException):
         return None
     set_rollback()
-    problem: dict[str, Any] = {
+    problem = {
         "type": PROBLEM_TYPE_BASE + str(exception.default_code).replace("_", "-"),
         "title": HTTPStatus(exception.status_code).phrase,
         "status": exception.status_code,

@@ -11,7 +11,7 @@ import secrets
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import Field
@@ -41,6 +41,9 @@ class Environment(BaseSettings):
     )
     public_url: str = Field(default="", description="https://… as people see it; empty means http://localhost:<port>")
     mlflow_public_url: str = ""
+    new_experiments: Literal["closed", "read", "write"] = Field(
+        default="closed", description="what those may do with a new experiment whom it is not shared with"
+    )
     scoring_public_url: str = ""
     secret_key: str = ""
     audit_mac_key: str = ""
@@ -72,6 +75,13 @@ class Environment(BaseSettings):
     webhook_networks: str = Field(
         default="",
         description="comma-separated networks (10.1.0.0/16) that webhooks may lead to besides the internet; empty: none",
+    )
+    upstreams: list[dict[str, str]] = Field(
+        default=[],
+        description='JSON: where files of versions may be fetched from, [{"upstream": "mlflow", "url": "https://…", "token_file": "…"}, …]',
+    )
+    forbidden_duties: list[Literal["submit-and-sign", "manage-and-sign"]] = Field(
+        default=[], description='JSON: duties that nobody is given together, ["submit-and-sign", "manage-and-sign"]'
     )
     max_file_bytes: int = 2 * 1024**3
     max_version_bytes: int = 4 * 1024**3
@@ -147,6 +157,7 @@ def database(url: str, var_dir: Path) -> dict[str, object]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(var_dir / "countersign.sqlite3"),
+            "CONN_MAX_AGE": 60,  # a new connection reads the whole schema first, which costs more than most requests
             "OPTIONS": {
                 "timeout": 20,
                 "transaction_mode": "IMMEDIATE",

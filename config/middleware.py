@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import OperationalError
@@ -10,9 +11,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import render
 
 from audit.governed import unavailable
+from foundation.nul import refuse_nul_in_address
 from foundation.refusals import Refusal, Unauthenticated
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
+R = TypeVar("R", bound=HttpResponseBase)
 
 
 class RefusalMiddleware:
@@ -22,7 +25,11 @@ class RefusalMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Nothing on the way in."""
+        """What is wrong with the address itself is refused on the way in."""
+        try:
+            refuse_nul_in_address(request.path, request.META.get("QUERY_STRING", ""))
+        except Refusal as refusal:
+            return refusal_response(request, refusal)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -44,12 +51,17 @@ class SignInFirst(LoginRequiredMiddleware):
 def refusal_response(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     """`refusal` for whoever asked: problem JSON under /api/, a fragment for htmx, else a page."""
     if request.path.startswith("/api/"):
-        return JsonResponse(
-            refusal.as_problem(instance=request.path), status=refusal.status, content_type="application/problem+json"
-        )
+        problem = refusal.as_problem(instance=request.path)
+        return by_rule(JsonResponse(problem, status=refusal.status, content_type="application/problem+json"), refusal)
     if isinstance(refusal, Unauthenticated) and not getattr(request, "htmx", False):
         from django.contrib.auth.views import redirect_to_login
 
         return redirect_to_login(request.get_full_path())
     template = "errors/_refusal.html" if getattr(request, "htmx", False) else "errors/refusal.html"
-    return render(request, template, {"refusal": refusal}, status=refusal.status)
+    return by_rule(render(request, template, {"refusal": refusal}, status=refusal.status), refusal)
+
+
+def by_rule(response: R, refusal: Refusal) -> R:
+    """`response`, which knows for the record which rule of an access policy refused; whoever reads it does not."""
+    response.rule = refusal.rule  # type: ignore[attr-defined]  # read by config.recording
+    return response

@@ -41,10 +41,12 @@ _VERSION: Final = "models/<str:name>/v/<int:number>/"
 _API_VERSION: Final = "api/v1/models/<str:name>/versions/<int:number>/"
 
 READS: Final[Mapping[str, Read]] = {
+    "access-policies/<slug:name>/": Read(Action.ACCESS_POLICY_VIEW, "access_policy", name="name", version="number"),
     "admin/": Read(Action.ADMIN_VIEW, "admin", "object_id"),
     "audit/": Read(Action.LEDGER_VIEW, "ledger"),
     "break-glass/<uuid:uuid>/": Read(Action.BREAK_GLASS_VIEW, "break_glass", "uuid"),
     "datasets/<slug:name>/": Read(Action.DATASET_VIEW, "dataset", name="name"),
+    "experiments/<int:number>/": Read(Action.EXPERIMENT_VIEW, "experiment", "number"),
     "findings/<uuid:uuid>/": Read(Action.FINDING_VIEW, "finding", "uuid"),
     "findings/export/": Read(Action.FINDING_EXPORT, "finding"),
     "models/<str:name>/": Read(Action.MODEL_VIEW, "model", name="name"),
@@ -71,6 +73,7 @@ READS: Final[Mapping[str, Read]] = {
     "api/v1/audit/": Read(Action.LEDGER_VIEW, "ledger"),
     "api/v1/audit/entries/<int:seq>/": Read(Action.LEDGER_VIEW, "ledger", "seq"),
     "api/v1/datasets/<slug:name>/": Read(Action.DATASET_VIEW, "dataset", name="name"),
+    "api/v1/experiments/<int:number>": Read(Action.EXPERIMENT_VIEW, "experiment", "number"),
     "api/v1/findings/<uuid:uuid>/": Read(Action.FINDING_VIEW, "finding", "uuid"),
     "api/v1/models/<str:name>/": Read(Action.MODEL_VIEW, "model", name="name"),
     _API_VERSION: _of_version(Action.VERSION_VIEW),
@@ -95,6 +98,7 @@ _STATE: Final = "asked again every few seconds; says how far the work is"
 
 NOT_READS: Final[Mapping[str, str]] = {
     "": _LIST,
+    "access-policies/": _LIST,
     "accounts/": "signing in and out and second factors are on record by access.adapter and access.receivers",
     "admin/jsi18n/": _PUBLIC,
     "api/docs/": _PUBLIC,
@@ -103,7 +107,9 @@ NOT_READS: Final[Mapping[str, str]] = {
     "datasets/": _LIST,
     "deployments/": _STATE,
     "envelopes/": _DEED,
+    "experiments/": _LIST,
     "findings/": _LIST,
+    "groups/": _LIST,
     "healthz": _PUBLIC,
     "me/": _OWN,
     "metrics": _PUBLIC,
@@ -130,6 +136,7 @@ NOT_READS: Final[Mapping[str, str]] = {
     "api/v1/datasets/": _LIST,
     "api/v1/delegations/": _LIST,
     "api/v1/envelopes/": _DEED,
+    "api/v1/experiments": _LIST,
     "api/v1/exceptions/": _DEED,
     "api/v1/findings/": _LIST,
     "api/v1/ledger/": _PUBLIC,

@@ -47,7 +47,7 @@ class OnRecord:
             if request.resolver_match is None or by.is_anonymous:
                 return response
             try:
-                _record(request, request.resolver_match, response.status_code, written, by)
+                _record(request, request.resolver_match, response, written, by)
             except OperationalError as error:
                 busy = unavailable(error)
                 if busy is None:
@@ -62,9 +62,12 @@ def _is_refused(response: HttpResponseBase) -> bool:
     return to_login or response.status_code in {401, *REFUSED}
 
 
-def _record(request: HttpRequest, match: ResolverMatch, status: int, written: Sequence[Written], by: Principal) -> None:
+def _record(
+    request: HttpRequest, match: ResolverMatch, response: HttpResponseBase, written: Sequence[Written], by: Principal
+) -> None:
+    status, rule = response.status_code, getattr(response, "rule", "")
     read = read_at(match.route)
-    page = {"page": match.view_name}
+    page = {"page": match.view_name, **({"purpose": by.purpose} if by.purpose else {})}
     obj = read.obj(match.kwargs) if read else Obj("address", "", match.view_name)
     if status in SHOWN and read and request.method in READING and not written:
         _append(read.action, by, obj, page)
@@ -72,7 +75,8 @@ def _record(request: HttpRequest, match: ResolverMatch, status: int, written: Se
         action = (
             read.action if read and request.method in READING else REFUSED_AS.get(match.route, Action.ADDRESS_REQUEST)
         )
-        _append(action, by, obj, page | {"method": request.method or ""}, Outcome.DENIED, REFUSED[status])
+        refused = page | {"method": request.method or "", **({"rule": rule} if rule else {})}
+        _append(action, by, obj, refused, Outcome.DENIED, REFUSED[status])
 
 
 def _append(

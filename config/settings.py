@@ -228,7 +228,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024**2
 
 # Keys and the ledger
 SECRETS_DIR = ENV.secrets_dir
+ACCESS_FORBIDDEN_DUTIES = ENV.forbidden_duties
 REGISTRY_KEY_FILE = SECRETS_DIR / "registry-key.pem"
+MODEL_SIGNING_KEY_FILE = SECRETS_DIR / "model-signing-key.pem"  # EC P-256, for model.sig
 AUDIT_LOG_KEY_FILE = SECRETS_DIR / "ledger-key.pem"
 AUDIT_LOG_ORIGIN = ENV.ledger_origin
 AUDIT_STATE_FILE = VAR_DIR / "ledger" / "state"
@@ -249,6 +251,7 @@ AUDIT_OLD_MAC_KEYS = {key_id: key.encode() for key_id, key in ENV.audit_old_mac_
 # Neighbours
 PORTAL_URL = ENV.origin
 MLFLOW_URL = ENV.mlflow_origin
+NEW_EXPERIMENTS = ENV.new_experiments
 SCORING_URL = ENV.scoring_origin
 MLFLOW_TRACKING_URI = f"http://{ENV.host}:{ENV.mlflow_port}"
 TRAINING_TOKEN_FILE = SECRETS_DIR / "training-worker.token"
@@ -305,11 +308,14 @@ DEFAULT_FROM_EMAIL = ENV.mail_from
 WEBHOOK_NETWORKS = [network for network in ENV.webhook_networks.split(",") if network.strip()]
 Reach.of(WEBHOOK_NETWORKS)  # what is no network stops the start, not a delivery
 
+# Upstreams: tracking servers and buckets that a worker fetches the files of versions from (see docs/mlflow.md)
+UPSTREAMS = ENV.upstreams
+
 # API
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["access.authentication.PrincipalAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["access.authentication.SignedIn"],
-    "DEFAULT_PAGINATION_CLASS": "config.pagination.Pages",
+    "DEFAULT_PAGINATION_CLASS": "foundation.pagination.Pages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

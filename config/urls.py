@@ -39,6 +39,7 @@ urlpatterns = [
     path("api/v1/", include("reports.api_urls")),
     path("", include("audit.urls")),
     path("", include("access.urls")),
+    path("", include("access.entry.urls")),
     path("", include("datasets.urls")),
     path("", include("notices.urls")),
     path("", include("notices.webhooks.urls")),

@@ -113,7 +113,7 @@ class ContentStore:
         found = self.rehash(digest)
         if found != digest:
             raise Unavailable(
-                f"The stored file {digest[:12]}… is damaged: its bytes hash to {found[:12]}…. Ask an administrator to "
+                f"The stored file {digest[:12]}… is damaged: {found[:12]}… is what its bytes hash to. Ask an administrator to "
                 "restore it from a backup; it is not handed out meanwhile.",
                 code=self.damaged_code,
             )

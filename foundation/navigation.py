@@ -45,6 +45,7 @@ ROOMS: Final = (
     _room("Models", "registry:models", "box", "bar tab", "m"),
     _room("Datasets", "datasets:list", "database", "bar tabmore", "d", "datasets.see"),
     _room("Training", "training:list", "cpu", "bar tab", "t"),
+    _room("Experiments", "serving:experiments", "list", "more tabmore", "e"),
     _room("Deployments", "serving:deployments", "rocket", "bar tabmore", "p"),
     _room("Monitoring", "monitoring:list", "activity", "bar tab", "o"),
     _room("Findings", "reviews:findings", "flag", "more tabmore", "f"),

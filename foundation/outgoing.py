@@ -1,9 +1,9 @@
-"""Decides how this installation speaks to an address that somebody named: one POST, to where it was checked to lead and nowhere else.
+"""Decides how this installation speaks to an address that somebody named: one request, to where it was checked to lead and nowhere else.
 
 Every address that a host name resolves to is checked before the first byte leaves, and the connection is made to a checked address,
 not to the name, so that an answer of the name server that changes in between leads nowhere (DNS rebinding). The certificate is
-checked against the name. Redirects are not followed, no proxy of the environment is asked, and of the answer's body only the beginning
-is read. Pure: sockets, no Django.
+checked against the name. Redirects are not followed, no proxy of the environment is asked, and of the answer to a POST only the
+beginning is read. Pure: sockets, no Django.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -71,6 +71,44 @@ class Answer:
     def accepted(self) -> bool:
         """Whether it was taken: any 2xx."""
         return 200 <= self.status < 300
+
+
+class Download:
+    """An answer that is read in parts: its status and headers, then its body. A context manager that closes the connection."""
+
+    def __init__(self, connected: socket.socket, answer: http.client.HTTPResponse) -> None:
+        self._connected, self._answer = connected, answer
+        length = answer.getheader("Content-Length", "")
+        self._left = int(length) if length.isdecimal() and not answer.chunked else None
+        self.status = answer.status
+
+    def __enter__(self) -> Download:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def header(self, name: str) -> str:
+        """A header of the answer; empty where it is not there."""
+        return self._answer.getheader(name, "")
+
+    def read(self, size: int) -> bytes:
+        """What has come, `size` bytes at most; nothing at the end. Raises `NoAnswer` where the body breaks off."""
+        try:
+            part = self._answer.read1(size)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NoAnswer(_why(error)) from error
+        if self._left is not None:
+            self._left -= len(part)
+        if not part and self._left:
+            raise NoAnswer(f"it broke off {self._left:,} bytes before the end")
+        return part
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._answer.close()
+        self._connected.close()
 
 
 def is_loopback(host: str) -> bool:
@@ -161,21 +199,38 @@ def post(
     parts = checked_url(url)
     deadline = time.monotonic() + timeout
     raw = _connected(resolved(parts, reach), deadline)
-    line = raw.dup()  # the same connection under a number of its own, since TLS takes the first one over
-    # A timeout of a socket is for each read, and somebody who sends one byte a second never runs into it.
-    watch = threading.Timer(max(deadline - time.monotonic(), 0.01), _cut, (line,))
-    watch.daemon = True
-    watch.start()
     try:
-        with raw if parts.scheme == "http" else _secured(raw, parts.hostname or "", ca) as connected:
-            return _exchange(connected, parts, body, headers, deadline)
+        with _cut_at(raw, deadline), _spoken(raw, parts, ca) as connected:
+            return _begun(_asked(connected, parts, "POST", body, headers, deadline))
     except (OSError, http.client.HTTPException, ValueError) as error:
         late = time.monotonic() >= deadline
         raise NoAnswer(f"no answer within {timeout:g} seconds" if late else _why(error)) from error
     finally:
-        watch.cancel()
-        line.close()
         raw.close()
+
+
+def get(
+    url: str, headers: Mapping[str, str], *, reach: Reach | None, timeout: float = TIMEOUT_SECONDS, ca: str = ""
+) -> Download:
+    """Ask for `url` and return what is answered, whatever its status, to be read in parts and closed.
+
+    The answer has to begin within `timeout` seconds after the name is known, and each part has to come within as many after the one
+    before. `ca` as for `post`. Raises `BadAddress` and `NoAnswer`.
+    """
+    parts = checked_url(url)
+    deadline = time.monotonic() + timeout
+    raw = _connected(resolved(parts, reach), deadline)
+    connected = raw
+    try:
+        with _cut_at(raw, deadline):
+            connected = _spoken(raw, parts, ca)
+            connected.settimeout(timeout)
+            answer = _asked(connected, parts, "GET", None, headers, deadline)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        late = time.monotonic() >= deadline
+        connected.close()
+        raise NoAnswer(f"no answer within {timeout:g} seconds" if late else _why(error)) from error
+    return Download(connected, answer)
 
 
 def retry_after(text: str) -> float:
@@ -196,27 +251,56 @@ def _connected(places: list[tuple[str, int]], deadline: float) -> socket.socket:
     raise NoAnswer(_why(failure)) from failure
 
 
-def _secured(raw: socket.socket, host: str, ca: str) -> ssl.SSLSocket:
-    return ssl.create_default_context(cafile=ca or None).wrap_socket(raw, server_hostname=host)
+def _spoken(raw: socket.socket, parts: SplitResult, ca: str) -> socket.socket:
+    """The connection as the address asks for it: with TLS and a checked certificate, or plain."""
+    if parts.scheme == "http":
+        return raw
+    return ssl.create_default_context(cafile=ca or None).wrap_socket(raw, server_hostname=parts.hostname)
 
 
-def _exchange(
-    connected: socket.socket, parts: SplitResult, body: bytes, headers: Mapping[str, str], deadline: float
-) -> Answer:
+def _asked(
+    connected: socket.socket,
+    parts: SplitResult,
+    method: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    deadline: float,
+) -> http.client.HTTPResponse:
     default = 443 if parts.scheme == "https" else 80
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or default)
     connection.default_port = default  # so that the Host header names a port only where it is not the scheme's own
     connection.sock = connected
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection.request("POST", path, body, {"User-Agent": "Countersign", "Connection": "close", **headers})
+    connection.request(method, path, body, {"User-Agent": "Countersign", "Connection": "close", **headers})
     answer = connection.getresponse()
     if time.monotonic() >= deadline:
         raise TimeoutError("it was cut off")  # headers that just end look whole
+    return answer
+
+
+def _begun(answer: http.client.HTTPResponse) -> Answer:
     try:
         beginning = answer.read(MOST_OF_AN_ANSWER)
     except (OSError, http.client.HTTPException):
         beginning = b""  # what was answered is known; how it went on is of no use to anybody
     return Answer(answer.status, retry_after(answer.getheader("Retry-After", "")), beginning)
+
+
+@contextmanager
+def _cut_at(raw: socket.socket, deadline: float) -> Iterator[None]:
+    """For as long as the block runs: a connection that ends at `deadline`.
+
+    A timeout of a socket is for each read, and somebody who sends one byte a second never runs into it.
+    """
+    line = raw.dup()  # the same connection under a number of its own, since TLS takes the first one over
+    watch = threading.Timer(max(deadline - time.monotonic(), 0.01), _cut, (line,))
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+        line.close()
 
 
 def _cut(line: socket.socket) -> None:

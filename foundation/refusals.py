@@ -55,6 +55,8 @@ class Refusal(Exception):
     requirements: tuple[Requirement, ...] = ()
     link: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+    rule: str = ""
+    """The id of the access policy's rule that decided, for the record; told to nobody by itself."""
 
     def __str__(self) -> str:
         """The sentence, followed by one line for each unmet requirement."""

@@ -95,6 +95,12 @@ class Work:
         stamped = f"{timezone.now():%H:%M:%S} {line}\n"
         self._mine().update(log=Right(Concat(F("log"), Value(stamped)), LOG_TAIL_CHARACTERS))
 
+    def keep(self, result: dict[str, Any]) -> None:
+        """Remember what is done so far as the job's `result`, for an attempt that goes on where this one was killed; also a check."""
+        self.check()
+        self._mine().update(result=result)
+        self.job.result = result
+
     def check(self) -> None:
         """Raise `Cancelled` when somebody asked for that, `LeaseLost` when this attempt no longer owns the job."""
         row = self._mine().values("cancel_requested_at").first()

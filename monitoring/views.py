@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from access.permissions import Permission
 from access.principal import Principal
+from access.requests import principal_of
 from foundation.refusals import Invalid, TooLarge
 from foundation.spreadsheets import csv_response
 from monitoring import actions, exports, queries
@@ -25,15 +26,10 @@ MOST_BYTES: Final = 20 * 1024**2
 NAMED: Final = 5
 
 
-def _principal(request: HttpRequest) -> Principal:
-    principal: Principal = request.principal  # type: ignore[attr-defined]  # set by PrincipalMiddleware
-    return principal
-
-
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
     """Every deployment that one may watch, those that need somebody first."""
-    by = _principal(request)
+    by = principal_of(request)
     context = {"lines": queries.overview(by), "may_see": by.allows(Permission.SEE_MONITORING)}
     return render(request, "monitoring/list.html", context)
 
@@ -41,14 +37,14 @@ def overview(request: HttpRequest) -> HttpResponse:
 @require_GET
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """One deployment."""
-    by = _principal(request)
+    by = principal_of(request)
     return _page(request, deployment_for(by, name), by)
 
 
 @require_POST
 def evaluate(request: HttpRequest, name: str) -> HttpResponse:
     """Have a worker count and measure now."""
-    by = _principal(request)
+    by = principal_of(request)
     actions.ask_for_evaluation(deployment_for(by, name), by=by)
     messages.success(request, "A worker is counting what has come in. Reload the page in a few seconds.")
     return redirect("monitoring:detail", name=name)
@@ -57,7 +53,7 @@ def evaluate(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def thresholds(request: HttpRequest, name: str) -> HttpResponse:
     """Change the limits."""
-    by = _principal(request)
+    by = principal_of(request)
     deployment = deployment_for(by, name)
     form = ThresholdsForm(request.POST)
     if form.is_valid():
@@ -75,7 +71,7 @@ def thresholds(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def outcomes(request: HttpRequest, name: str) -> HttpResponse:
     """Feed a file of outcomes."""
-    by = _principal(request)
+    by = principal_of(request)
     deployment = deployment_to_feed(by, name)
     form = OutcomesForm(request.POST, request.FILES)
     if form.is_valid():
@@ -95,7 +91,7 @@ def outcomes(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def acknowledge(request: HttpRequest, name: str, pk: int) -> HttpResponse:
     """Say that somebody has taken notice of an alert."""
-    by = _principal(request)
+    by = principal_of(request)
     alert = alert_for(by, name, pk)
     actions.acknowledge_alert(alert, note=request.POST.get("note", "")[:2_000], by=by)
     messages.success(request, "It is on record that you have taken notice.")
@@ -105,7 +101,7 @@ def acknowledge(request: HttpRequest, name: str, pk: int) -> HttpResponse:
 @require_POST
 def retrain(request: HttpRequest, name: str, pk: int) -> HttpResponse:
     """Ask for a retraining because of an alert."""
-    by = _principal(request)
+    by = principal_of(request)
     training = actions.ask_for_retraining(alert_for(by, name, pk), by=by)
     messages.success(request, "The retraining is queued. The version that comes of it will need its own review.")
     return redirect("training:detail", uuid=training.job.uuid)
@@ -114,7 +110,7 @@ def retrain(request: HttpRequest, name: str, pk: int) -> HttpResponse:
 @require_GET
 def export(request: HttpRequest, name: str, what: str) -> HttpResponse:
     """Drift, performance or alerts of one deployment as CSV."""
-    picture = queries.picture(deployment_for(_principal(request), name), windows=queries.MOST_WINDOWS)
+    picture = queries.picture(deployment_for(principal_of(request), name), windows=queries.MOST_WINDOWS)
     columns, rows = exports.EXPORTS[what](picture)
     return csv_response(f"{name}-{what}.csv", columns, rows)
 

@@ -7,12 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from access.forms import show_refusal
 from access.permissions import Permission, grant, grants_on, permit, withdraw
 from access.principal import Principal
 from access.requests import principal_of
 from foundation.refusals import Conflict, Invalid
 from registry import queries
-from registry.forms import GrantForm, show_refusal
+from registry.forms import GrantForm
 from registry.models import RegisteredModel
 
 
@@ -23,7 +24,7 @@ def model_access(request: HttpRequest, name: str) -> HttpResponse:
     model = _managed(name, by)
     form = GrantForm(request.POST or None, by=by)
     if request.method == "POST" and form.is_valid():
-        permission, holder = form.chosen()
+        permission, holder = form.permission(), form.holder()
         try:
             grant(model, permission, to=holder, by=by)
         except Conflict as refusal:
@@ -43,7 +44,7 @@ def withdraw_access(request: HttpRequest, name: str) -> HttpResponse:
     form = GrantForm(request.POST, by=by)
     if not form.is_valid():
         raise Invalid("Choose a grant from the list.")
-    permission, holder = form.chosen()
+    permission, holder = form.permission(), form.holder()
     withdraw(model, permission, to=holder, by=by)
     messages.success(request, f"{holder} may no longer {permission.label}, on {model.name}, by a grant.")
     return redirect("registry:access", model.name)

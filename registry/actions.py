@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Greatest
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -33,13 +33,13 @@ from jobs.actions import enqueue
 from notices.webhooks.emitting import emit
 from notices.webhooks.events import Event
 from registry import cards
-from registry.admitting import admit_version
+from registry.admitting import ADMISSION_JOB, admit_version
+from registry.arriving import FETCH_JOB, check_stored, record_blobs
 from registry.evidence import OWN_EVIDENCE, account_of, append_evidence
 from registry.lifecycle import move
 from registry.manifest import check_tree
 from registry.models import (
     Alias,
-    Blob,
     Evidence,
     ModelCardRevision,
     ModelTag,
@@ -48,12 +48,11 @@ from registry.models import (
     Stage,
     VersionTag,
 )
-from registry.store import ArtifactStore, limits
+from registry.store import limits
 
 RETRY_WINDOW: Final = timedelta(minutes=10)
 MAX_TAG_KEY: Final = 250
 MAX_TAG_CHARACTERS: Final = 5_000
-ADMISSION_JOB: Final = "registry.admit"
 RESERVED_NAMES: Final = frozenset({"new"})
 FREE_ALIAS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 RESERVED_ALIAS: Final = re.compile(r"latest|v\d+", re.IGNORECASE)
@@ -182,7 +181,7 @@ def archive_model(model: RegisteredModel, *, by: Principal) -> RegisteredModel:
 @governed(Action.VERSION_REGISTER)
 def register_version(
     model: RegisteredModel,
-    files: Sequence[ManifestFile],
+    files: Sequence[ManifestFile] | None,
     *,
     by: Principal,
     source: str = "",
@@ -202,29 +201,32 @@ def register_version(
 ) -> ModelVersion:
     """Register files that are in the store already as the model's next version, in quarantine until the scan admits it.
 
-    Once per `job_uuid`, whoever repeats it; and a client that sends the same source, run and bytes again within ten minutes
-    gets the version it made. `number`: the one that the version has in the registry it is imported from; it has to be free, and
-    then no repetition is guessed. With `admit`, a worker scans the files after the commit.
+    `files`: None where a worker has to fetch them from `source` first (`registry.arriving`). Once per `job_uuid`, whoever repeats
+    it; and a client that sends the same source, run and bytes again within ten minutes gets the version it made. `number`: the
+    one that the version has in the registry it is imported from; it has to be free, and then no repetition is guessed. With
+    `admit`, a worker scans the files after the commit.
     """
     model = RegisteredModel.objects.locked(model.pk)
     permit(by, Permission.REGISTER_VERSION, model)
     tags = _checked_tags(tags)
     if tags:
         permit(by, Permission.EDIT_MODEL, model)
-    check_tree(files, limits())
+    if files is not None:
+        check_tree(files, limits())
     _check_not_archived(model)
-    digest = manifest_digest(files)
+    digest = manifest_digest(files) if files is not None else None
     made = _made_before(model, digest, source, run_id, job_uuid, by) if number is None else None
     if made is not None:
         return made
-    _check_stored(files)
+    if files is not None:
+        check_stored(files)
     _check_lineage(model, retrain_of)
     version = ModelVersion.objects.create(
         model=model,
         number=_next_number(model) if number is None else _kept_number(model, number),
-        manifest=rows(files),
-        digest=digest,
-        size_bytes=sum(file.size for file in files),
+        manifest=rows(files or ()),
+        digest=digest or "",
+        size_bytes=sum(file.size for file in files or ()),
         source=source,
         run_id=run_id,
         run_link=run_link,
@@ -237,17 +239,17 @@ def register_version(
         code_reference=code_reference,
         created_by=account_of(by),
         job_uuid=job_uuid,
-        status_message="Waiting for the admission scan.",
+        status_message="Waiting for the admission scan." if files is not None else "Waiting for its files.",
     )
-    _record_blobs(files)
+    record_blobs(files or ())
     VersionTag.objects.bulk_create(VersionTag(version=version, key=key, value=value) for key, value in tags.items())
     append(
         Action.VERSION_REGISTER,
         by=by,
         obj=version.ledger_ref(),
         after={
-            "digest": digest,
-            "files": len(files),
+            "digest": digest or "",
+            "files": len(files or ()),
             "bytes": version.size_bytes,
             "run": run_id,
             "source": source,
@@ -266,7 +268,9 @@ def register_version(
             "description": description or None,
         },
     )
-    if admit:
+    if files is None:
+        enqueue(FETCH_JOB, {"version": version.pk}, by=by, max_attempts=3)
+    elif admit:
         enqueue(ADMISSION_JOB, {"version": version.pk}, by=by)
     return version
 
@@ -581,7 +585,7 @@ def _locked_version(version: ModelVersion) -> ModelVersion:
 
 
 def _made_before(
-    model: RegisteredModel, digest: str, source: str, run_id: str, job_uuid: UUID | None, by: Principal
+    model: RegisteredModel, digest: str | None, source: str, run_id: str, job_uuid: UUID | None, by: Principal
 ) -> ModelVersion | None:
     """The version that this request made when it was sent before: there is no idempotency key in MLflow's protocol."""
     if job_uuid is not None:
@@ -591,28 +595,14 @@ def _made_before(
         return made
     if not (source or run_id):
         return None
-    return model.versions.filter(
-        digest=digest,
-        source=source,
-        run_id=run_id,
-        job_uuid=None,
-        created_by=account_of(by),
-        created_at__gte=timezone.now() - RETRY_WINDOW,
-    ).first()
-
-
-def _check_stored(files: Sequence[ManifestFile]) -> None:
-    store = ArtifactStore()
-    errors = {}
-    for file in files:
-        size = store.size(file.sha256)
-        if size is None:
-            errors[file.path] = "No such bytes are in the store; upload the file first."
-        elif size != file.size:
-            errors[file.path] = f"The stored file has {size:,} bytes; the manifest says {file.size:,}."
-    if errors:
-        path, sentence = next(iter(errors.items()))
-        raise Invalid(f"{path}: {sentence}", code="not-stored", errors=errors)
+    made_just_now = model.versions.filter(
+        source=source, job_uuid=None, created_by=account_of(by), created_at__gte=timezone.now() - RETRY_WINDOW
+    )
+    if digest is not None:
+        return made_just_now.filter(run_id=run_id, digest=digest).first()
+    # The digest is not known yet, nor a run that nobody named. What could not be fetched is tried anew.
+    same_run = {"run_id": run_id} if run_id else {}
+    return made_just_now.exclude(state=ModelVersion.State.REJECTED).filter(**same_run).first()
 
 
 def _check_lineage(model: RegisteredModel, retrain_of: ModelVersion | None) -> None:
@@ -638,13 +628,6 @@ def _kept_number(model: RegisteredModel, number: int) -> int:
     return number
 
 
-def _record_blobs(files: Sequence[ManifestFile]) -> None:
-    sizes = {file.sha256: file.size for file in files}
-    known = set(Blob.objects.filter(digest__in=sizes).values_list("digest", flat=True))
-    for digest in sorted(sizes.keys() - known):
-        Blob.objects.get_or_create(digest=digest, defaults={"size_bytes": sizes[digest]})
-
-
 def _check_open(version: ModelVersion, *, quarantined: bool = True) -> None:
     """Refuse what a version that was refused or retired, or is not scanned yet, does not take any more."""
     closed = {ModelVersion.State.REJECTED, ModelVersion.State.RETIRED}
@@ -665,7 +648,7 @@ def _check_alias_name(name: str) -> None:
 
 
 def _refuse_stage_alias(model: RegisteredModel, name: str, version: ModelVersion | None) -> None:
-    stage = Stage.objects.filter(alias__iexact=name).first()
+    stage = Stage.objects.filter(Q(alias__iexact=name) | Q(name__iexact=name)).first()
     if stage is None:
         return
     what = f"version {version.number}" if version is not None and version.model_id == model.pk else "a version"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from access.permissions import Permission, permit
 from access.principal import Principal
 from audit.actions import append
@@ -16,6 +18,8 @@ from registry.lifecycle import move
 from registry.models import Evidence, ModelVersion, RegisteredModel
 from registry.scanning import scan_files
 from registry.store import ArtifactStore, limits
+
+ADMISSION_JOB: Final = "registry.admit"
 
 
 def admit_version(version: ModelVersion, *, by: Principal) -> ModelVersion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import generics, serializers
 from rest_framework.parsers import JSONParser, MultiPartParser
@@ -14,18 +14,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from access.permissions import Permission, permit
-from access.principal import Principal
+from access.requests import principal_of
 from foundation.refusals import Invalid, NotFound
 from registry import actions, queries
 from registry import serializers as forms
 from registry.models import Alias, Evidence, ModelCardRevision, ModelVersion, RegisteredModel
 from registry.uploads import check_announced, store_uploads
-
-
-def principal_of(request: Request) -> Principal:
-    """Who asks."""
-    principal: Principal = request._request.principal  # type: ignore[attr-defined]  # set by PrincipalAuthentication
-    return principal
 
 
 def fields_of(form: type[serializers.Serializer[Any]], data: object) -> dict[str, Any]:
@@ -56,7 +50,8 @@ class Models(generics.ListAPIView[RegisteredModel]):
             models = models.filter(tier=wanted["tier"])
         if wanted.get("owner"):
             models = models.filter(owner__username=wanted["owner"])
-        return models.prefetch_related("tags", "aliases__version", "aliases__stage").order_by(wanted["ordering"], "pk")
+        aliases = Alias.objects.select_related("version", "stage").defer("version__manifest")
+        return models.prefetch_related("tags", Prefetch("aliases", aliases)).order_by(wanted["ordering"], "pk")
 
     @extend_schema(parameters=[forms.ModelFilterSerializer])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -232,8 +227,9 @@ class OneAlias(APIView):
         """Point it at a version; needs set_alias."""
         by = principal_of(request)
         fields = fields_of(forms.AliasChangeSerializer, request.data)
-        version = queries.find_version(name, fields["version"], by)
-        row = actions.set_alias(version.model, alias, version, expected=fields.get("expected"), by=by)
+        model = queries.find_model(name, by)
+        version = queries.find_number(model, fields["version"])
+        row = actions.set_alias(model, alias, version, expected=fields.get("expected"), by=by)
         return Response(forms.AliasSerializer(row).data)
 
     @extend_schema(responses={204: None})

@@ -11,13 +11,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
+from access.forms import show_refusal
 from access.permissions import Permission
 from access.requests import principal_of
 from foundation.numbers import whole_number
 from foundation.refusals import Refusal
 from registry import actions, cards, queries
 from registry.card_facts import Block, blocks, drafted, is_newer
-from registry.forms import CardForm, show_refusal
+from registry.forms import CardForm
 from registry.models import ModelCardRevision, ModelVersion
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib.auth.models import Group
 
 from access.catalogue import GRANTED_BY_ADMINISTRATORS
-from access.models import User
+from access.forms import HolderForm
 from access.permissions import Permission
 from access.principal import Principal
 from registry import cards
@@ -59,31 +58,19 @@ class NewModel(forms.Form):
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
 
 
-class GrantForm(forms.Form):
-    """Who is to get, or to lose, which permission on one model. `holder` is `user:<uuid>` or `group:<id>`."""
+class GrantForm(HolderForm):
+    """Who is to get, or to lose, which permission on one model."""
 
     def __init__(self, *args: Any, by: Principal, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.people = {f"user:{user.uuid}": user for user in User.objects.active().order_by("kind", "username")}
-        self.groups = {f"group:{group.pk}": group for group in Group.objects.order_by("name")}
-        self.fields["holder"] = forms.ChoiceField(
-            label="Who",
-            help_text="A person, a service account, or everybody in a group.",
-            choices=[
-                ("", "Choose…"),
-                ("Groups", [(key, group.name) for key, group in self.groups.items()]),
-                ("People", [(key, str(user)) for key, user in self.people.items() if user.is_person]),
-                ("Service accounts", [(key, str(user)) for key, user in self.people.items() if not user.is_person]),
-            ],
-        )
+        self.fields["holder"].help_text = "A person, a service account, or everybody in a group."
         beyond = frozenset() if by.allows(Permission.MANAGE_PEOPLE) else GRANTED_BY_ADMINISTRATORS
         offered = [(one.value, one.label) for one in Permission if one.on_models and one not in beyond]
         self.fields["permission"] = forms.ChoiceField(label="May", choices=[("", "Choose…"), *offered])
 
-    def chosen(self) -> tuple[Permission, User | Group]:
-        """The permission and its holder, from valid data."""
-        holder = self.cleaned_data["holder"]
-        return Permission(self.cleaned_data["permission"]), (self.people | self.groups)[holder]
+    def permission(self) -> Permission:
+        """The permission, from valid data."""
+        return Permission(self.cleaned_data["permission"])
 
 
 class AliasForm(forms.Form):
@@ -114,12 +101,3 @@ class CardForm(forms.Form):
                 max_length=cards.MAX_SECTION_CHARACTERS,
                 widget=forms.Textarea(attrs={"rows": 4}),
             )
-
-
-def show_refusal(form: forms.Form, errors: dict[str, str], detail: str) -> None:
-    """Put a refusal's sentences beside the fields they are about, the rest on top."""
-    named = {field: text for field, text in errors.items() if field in form.fields}
-    for field, text in named.items():
-        form.add_error(field, text)
-    if not named:
-        form.add_error(None, detail)

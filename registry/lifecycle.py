@@ -64,6 +64,7 @@ MOVES: Final = (
         permission=Permission.REGISTER_VERSION,
         needs_decision=True,
     ),
+    _move("give_up", State.QUARANTINED, State.REJECTED, "its files could not be fetched", needs_decision=True),
     _move(
         "request_review",
         (State.REGISTERED, State.EXPIRED, State.IN_REVIEW),

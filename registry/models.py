@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -49,6 +50,14 @@ class RegisteredModel(models.Model):
     intended_use = models.TextField(blank=True)
     tier = models.PositiveSmallIntegerField(choices=Tier.choices, default=Tier.HIGH)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="owned_models")
+    team = models.ForeignKey(
+        Group,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="registered_models",
+        help_text="the group whose model it is: roles on its models count here",
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now)
@@ -199,6 +208,11 @@ class ModelVersion(models.Model):
     def files(self) -> list[ManifestFile]:
         """The manifest as typed rows, sorted by path."""
         return [ManifestFile(row["path"], row["size"], row["sha256"]) for row in self.manifest]
+
+    @property
+    def awaits_files(self) -> bool:
+        """Whether its files are still to be fetched from elsewhere; until then it has no digest."""
+        return self.state == self.State.QUARANTINED and not self.manifest
 
     def file(self, path: str) -> ManifestFile | None:
         """The file with exactly this path, or nothing."""

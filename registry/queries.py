@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 
-from access.permissions import Permission, visible_to
+from access.permissions import Permission, absent_or_kept_out, visible_to
 from access.principal import Principal
 from countersign.proof.canonical import digest_of
 from foundation.refusals import NotFound
@@ -39,7 +39,8 @@ def find_model(name: str, by: Principal, permission: Permission = Permission.SEE
     """The model of this name; raises `NotFound` when there is none or `by` may not see it: the two look the same."""
     model = models_visible_to(by, permission).filter(name=name).first()
     if model is None:
-        raise NotFound(f"There is no registered model named “{name}” that you may see.", code="model-unknown")
+        absent = NotFound(f"There is no registered model named “{name}” that you may see.", code="model-unknown")
+        raise absent_or_kept_out(RegisteredModel.objects.filter(name=name).first(), by, permission, absent)
     return model
 
 
@@ -50,6 +51,15 @@ def find_version(name: str, number: int, by: Principal, permission: Permission =
     if version is None:
         find_model(name, by, permission)
         raise NotFound(f"{name} has no version {number}.", code="version-unknown")
+    return version
+
+
+def find_number(model: RegisteredModel, number: int) -> ModelVersion:
+    """One version of a model that was found for somebody, by itself; raises `NotFound` when there is none of this number."""
+    version = model.versions.filter(number=number).first()
+    if version is None:
+        raise NotFound(f"{model.name} has no version {number}.", code="version-unknown")
+    version.model = model
     return version
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from jobs.work import Work, handles
-from registry.actions import ADMISSION_JOB
-from registry.admitting import record_admission, scan
+from registry.admitting import ADMISSION_JOB, record_admission, scan
 from registry.models import ModelVersion
 from registry.store import ArtifactStore
 

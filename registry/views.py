@@ -14,14 +14,16 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
+from access.forms import show_refusal
 from access.permissions import Permission, permit
 from access.principal import Principal
+from access.requests import principal_of
 from audit.actions import append_alone
 from audit.events import Action
 from foundation.readable import readable_json
 from foundation.refusals import Conflict, Invalid, NotFound
 from registry import actions, lineage, queries
-from registry.forms import AliasForm, ModelFilter, NewModel, show_refusal
+from registry.forms import AliasForm, ModelFilter, NewModel
 from registry.models import Evidence, ModelVersion, RegisteredModel
 from registry.overview import models_for
 from registry.store import ArtifactStore
@@ -30,15 +32,10 @@ PER_PAGE: Final = 25
 MAX_SHOWN_CHARACTERS: Final = 60_000
 
 
-def _principal(request: HttpRequest) -> Principal:
-    principal: Principal = request.principal  # type: ignore[attr-defined]  # set by PrincipalMiddleware
-    return principal
-
-
 @require_GET
 def model_list(request: HttpRequest) -> HttpResponse:
     """What is live in production and what comes next, model by model."""
-    by = _principal(request)
+    by = principal_of(request)
     form = ModelFilter(request.GET)
     wanted = form.cleaned_data if form.is_valid() else {}
     found = models_for(
@@ -60,7 +57,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new_model(request: HttpRequest) -> HttpResponse:
     """Register a model."""
-    by = _principal(request)
+    by = principal_of(request)
     permit(by, Permission.CREATE_MODEL)
     form = NewModel(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -78,7 +75,7 @@ def new_model(request: HttpRequest) -> HttpResponse:
 @require_GET
 def files(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """A version's manifest, with digests and what the admission scan said."""
-    version = queries.find_version(name, number, _principal(request))
+    version = queries.find_version(name, number, principal_of(request))
     scan = queries.evidence_of(version).get(Evidence.Kind.SCAN)
     context = _about(version) | {
         "files": version.files,
@@ -92,7 +89,7 @@ def files(request: HttpRequest, name: str, number: int) -> HttpResponse:
 @require_GET
 def file(request: HttpRequest, name: str, number: int, path: str) -> HttpResponseBase:
     """One file's bytes, to whoever may see the model; recorded. What the scan did not admit is not handed out."""
-    by = _principal(request)
+    by = principal_of(request)
     version = queries.find_version(name, number, by)
     wanted = version.file(path)
     if wanted is None:
@@ -120,7 +117,7 @@ def _handed_out(scan: Evidence | None) -> bool:
 @require_GET
 def evidence(request: HttpRequest, name: str, number: int, pk: int) -> HttpResponse:
     """One piece of evidence with its producer and digest; `?download` gives it as JSON, which is on record."""
-    by = _principal(request)
+    by = principal_of(request)
     version = queries.find_version(name, number, by)
     shown = queries.find_evidence(version, pk)
     text = readable_json(shown.content)
@@ -157,7 +154,7 @@ def _flat(content: Any, prefix: str = "") -> list[tuple[str, Any]]:
 @require_GET
 def lineage_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Where a version came from and where it went."""
-    by = _principal(request)
+    by = principal_of(request)
     version = queries.find_version(name, number, by)
     steps = lineage.steps(version, sees_data=by.allows(Permission.SEE_DATASETS))
     context = _about(version) | {"steps": steps, "gaps": lineage.gaps(version)}
@@ -167,7 +164,7 @@ def lineage_page(request: HttpRequest, name: str, number: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def alias(request: HttpRequest, name: str) -> HttpResponse:
     """The aliases of a model: move a free one, delete one; a stage's alias is shown with the way to move it."""
-    by = _principal(request)
+    by = principal_of(request)
     model = queries.find_model(name, by)
     form = AliasForm(request.POST or None, model=model)
     if request.method == "POST" and "delete" in request.POST:

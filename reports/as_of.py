@@ -112,7 +112,10 @@ def _drops(line: Line, stage: str, alias: str) -> bool:
 class Access:
     """What everybody held, from the entries that gave and took it, in the ledger's order."""
 
-    roles: dict[tuple[str, str], Line] = field(default_factory=dict)
+    roles: dict[tuple[str, str, str], Line] = field(default_factory=dict)
+    permits: dict[str, Line] = field(default_factory=dict)
+    team: Line | None = None
+    belongs_to: str = ""
     grants: dict[tuple[str, str], Line] = field(default_factory=dict)
     members: dict[str, dict[str, Line]] = field(default_factory=dict)
     tokens: dict[str, Line] = field(default_factory=dict)
@@ -131,9 +134,15 @@ class Access:
         entry, before, after = line.entry, line.before, line.after
         match entry.action:
             case Action.ROLE_ASSIGN:
-                self.roles[entry.obj_name, str(after.get("holder", ""))] = line
+                self.roles[entry.obj_name, str(after.get("holder", "")), str(after.get("team", ""))] = line
             case Action.ROLE_WITHDRAW:
-                self.roles.pop((entry.obj_name, str(before.get("holder", ""))), None)
+                self.roles.pop((entry.obj_name, str(before.get("holder", "")), str(before.get("team", ""))), None)
+            case Action.ROLE_UPDATE if "permissions" in after:
+                self.permits[entry.obj_name] = line
+            case Action.MODEL_CHANGE_TEAM:
+                self.team, self.belongs_to = line, str(after.get("team", ""))
+            case Action.GROUP_RENAME:
+                self._rename(str(before["name"]), str(after["name"]))
             case Action.ACCESS_GRANT:
                 self.grants[str(after.get("permission", "")), str(after.get("holder", ""))] = line
             case Action.ACCESS_WITHDRAW:
@@ -157,12 +166,32 @@ class Access:
             case _:
                 pass
 
+    def _rename(self, before: str, after: str) -> None:
+        """A group goes on under another name, as holder, as team and with its members."""
+        old, new = f"group:{before}", f"group:{after}"
+        self.roles = {
+            (role, new if holder == old else holder, after if team == before else team): line
+            for (role, holder, team), line in self.roles.items()
+        }
+        self.grants = {
+            (permission, new if holder == old else holder): line for (permission, holder), line in self.grants.items()
+        }
+        self.members[after] = self.members.pop(before, {})
+        self.belongs_to = after if self.belongs_to == before else self.belongs_to
+
+    def _reaches(self, team: str, permission: Permission) -> bool:
+        """Whether a role on the models of this team (empty: everything) counts on the model."""
+        return not team or (permission.on_models and self.belongs_to == team)
+
     def holders(self, permission: Permission) -> dict[str, list[Json]]:
         """Each active account that held the permission on the model, with everything that gave it."""
         found = dict[str, list[Json]]()
-        for (role, holder), line in self.roles.items():
-            if permission in line.after.get("permissions", ()):
-                self._spread(found, holder, {"role": role, "entries": [line.seq]})
+        for (role, holder, team), line in self.roles.items():
+            edited = self.permits.get(role)
+            says = edited if edited is not None and edited.seq > line.seq else line
+            if permission in says.after.get("permissions", ()) and self._reaches(team, permission):
+                entries = sorted({line.seq, says.seq, *([self.team.seq] if team and self.team else [])})
+                self._spread(found, holder, {"role": role, **({"team": team} if team else {}), "entries": entries})
         for (granted, holder), line in self.grants.items():
             if granted == permission:
                 self._spread(found, holder, {"grant": granted, "entries": [line.seq]})
@@ -213,7 +242,7 @@ class Access:
         return [
             f"The role {role} was given to {holder} by entry {line.seq}, which does not say what the role let its holders do; "
             "whoever could pull by that role is not listed."
-            for (role, holder), line in sorted(self.roles.items())
+            for (role, holder, _), line in sorted(self.roles.items(), key=lambda one: one[0])
             if "permissions" not in line.after
         ]
 

@@ -47,6 +47,8 @@ _ACCESS: Final = (
     Action.ROLE_WITHDRAW,
     Action.GROUP_ADD,
     Action.GROUP_REMOVE,
+    Action.GROUP_RENAME,
+    Action.ROLE_UPDATE,
     Action.TOKEN_ISSUE,
     Action.TOKEN_REVOKE,
     Action.PERSON_DEACTIVATE,
@@ -57,6 +59,7 @@ _ON_THE_MODEL: Final = (
     Action.ACCESS_WITHDRAW,
     Action.ALIAS_DELETE,
     Action.ALIAS_SET,
+    Action.MODEL_CHANGE_TEAM,
     Action.MODEL_CREATE,
     Action.MODEL_UPDATE,
 )

@@ -17,6 +17,7 @@ urlpatterns = [
     ),
     path("verify/", views.verify, name="verify"),
     path("verify/registry.pub", views.registry_key, name="registry_key"),
+    path("verify/model-signing.pub", views.model_signing_public_key, name="model_signing_key"),
     path("verify/ledger.pub", views.ledger_keys, name="ledger_keys"),
     path("verify/verify.py", views.ledger_script, name="ledger_script"),
     path("reports/", views.index, name="index"),

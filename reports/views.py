@@ -13,11 +13,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from access.permissions import Permission, permit
 from access.principal import Principal
+from access.requests import principal_of
 from audit.actions import append_alone
 from audit.bundle import SCRIPT
 from audit.events import Action
 from countersign.proof.canonical import sha256_hex
-from foundation.keys import public_pem, registry_signer
+from foundation.keys import model_signing_key, public_pem, registry_signer
 from foundation.refusals import Invalid, NotFound, TooLarge
 from foundation.spreadsheets import Cell, csv_response
 from registry.models import Promotion, Stage
@@ -29,11 +30,6 @@ from reports.checking import LARGEST_BYTES, Checked, check
 from reports.forms import CheckForm, PeriodForm
 from reports.ledger_files import check_receipt, check_uploaded_bundle, is_bundle, is_receipt, ledger_public_keys
 from reports.review_pack import pack_of
-
-
-def _principal(request: HttpRequest) -> Principal:
-    principal: Principal = request.principal  # type: ignore[attr-defined]  # set by PrincipalMiddleware
-    return principal
 
 
 @require_GET
@@ -52,7 +48,7 @@ def certificate_pdf(request: HttpRequest, name: str, number: int) -> HttpRespons
     data = pdf_of(printed(found))
     append_alone(
         Action.CERTIFICATE_ISSUE,
-        by=_principal(request),
+        by=principal_of(request),
         obj=found.version.ledger_ref(),
         after={"reference": found.reference, "holds": found.holds.value},
     )
@@ -66,7 +62,7 @@ def review_pack(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The review page on paper for a committee, of the stage and beside the version in the address; handing it out is on record."""
     from reports.pdf import pdf_of, printed_pack  # see `certificate_pdf`
 
-    by = _principal(request)
+    by = principal_of(request)
     stage, base = (request.GET.get(key, "") for key in ("stage", "base"))
     pack = pack_of(find_version(name, number, by), at=timezone.now(), stage=stage, base=base)
     data = pdf_of(printed_pack(pack))
@@ -84,7 +80,7 @@ def review_pack(request: HttpRequest, name: str, number: int) -> HttpResponse:
 @require_GET
 def sign_off_bundle(request: HttpRequest, name: str, number: str, digest: str) -> HttpResponse:
     """One signature with all that proves it, as a file to check anywhere."""
-    bundle = bundle_of(find_version(name, int(number), _principal(request)), digest)
+    bundle = bundle_of(find_version(name, int(number), principal_of(request)), digest)
     response = JsonResponse(bundle, json_dumps_params={"indent": 1})
     response["Content-Disposition"] = f'attachment; filename="sign-off-{digest[:12]}.json"'
     return response
@@ -96,6 +92,15 @@ def registry_key(request: HttpRequest) -> HttpResponse:
     """The registry's public key, to be pinned by whoever checks; compare its id over another channel."""
     response = HttpResponse(public_pem(registry_signer().public), content_type="application/x-pem-file")
     response["Content-Disposition"] = 'attachment; filename="registry.pub"'
+    return response
+
+
+@login_not_required
+@require_GET
+def model_signing_public_key(request: HttpRequest) -> HttpResponse:
+    """The public key for `model.sig`, for the OpenSSF model-signing tool; compare it over another channel."""
+    response = HttpResponse(public_pem(model_signing_key().public_key()), content_type="application/x-pem-file")
+    response["Content-Disposition"] = 'attachment; filename="model-signing.pub"'
     return response
 
 
@@ -125,7 +130,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     answer = None
     if request.method == "POST" and form.is_valid():
         try:
-            answer = _checked(form, _principal(request))
+            answer = _checked(form, principal_of(request))
         except Invalid as refusal:
             form.add_error("text", refusal.detail)
     return render(request, "reports/verify.html", {"form": form, "answer": answer}, status=400 if form.errors else 200)
@@ -134,7 +139,7 @@ def verify(request: HttpRequest) -> HttpResponse:
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """Approvals, promotions and revocations as of a date."""
-    by = _principal(request)
+    by = principal_of(request)
     permit(by, Permission.SEE_MODEL)
     form = PeriodForm(request.GET or None)
     found = queries.decisions(form.period(), by)
@@ -144,7 +149,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_GET
 def export(request: HttpRequest, what: str) -> HttpResponse:
     """One of the three lists as CSV."""
-    by = _principal(request)
+    by = principal_of(request)
     permit(by, Permission.SEE_MODEL)
     found = queries.decisions(PeriodForm(request.GET or None).period(), by, most=100_000)
     columns, rows = _TABLES[what](found)
@@ -163,7 +168,7 @@ def _certificate(request: HttpRequest, name: str, number: int) -> Certificate:
     asked = request.GET.get("approval", "")
     if asked and not (asked.isdecimal() and len(asked) < 12):
         raise NotFound(f"There is no approval numbered {asked[:20]}.")
-    version = find_version(name, number, _principal(request))
+    version = find_version(name, number, principal_of(request))
     return certificate_of(version, at=timezone.now(), stage=stage, number=int(asked) if asked else None)
 
 

@@ -9,5 +9,5 @@ class ReviewsConfig(AppConfig):
     name = "reviews"
 
     def ready(self) -> None:
-        """Import what registers itself with the clock."""
-        from reviews import break_glass, envelopes, overdue, renewal, silence, superseding  # noqa: F401 - imported for what they register
+        """Import what registers itself: with the clock, and who knows which groups sign."""
+        from reviews import break_glass, envelopes, overdue, renewal, signing_groups, silence, superseding  # noqa: F401 - imported for what they register

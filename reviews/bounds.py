@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from foundation.refusals import Invalid, Requirement, RequirementStatus
-from reviews.facts import METRICS, Facts
+from reviews.facts import METRIC_NAMES, METRICS, Facts
 
 NUMBER: Final = (int, float)
 SEED: Final = "random_state"
@@ -47,6 +47,11 @@ class MetricBound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metric: str
     margin: float
     better: str = "higher"
+
+    @property
+    def metric_name(self) -> str:
+        """How pages name the metric."""
+        return METRIC_NAMES.get(self.metric, self.metric)
 
 
 class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

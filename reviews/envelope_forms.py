@@ -11,7 +11,7 @@ from django import forms
 from django.forms import BoundField
 
 from reviews.bounds import MOST_USES, NUMBER, Bounds, Setting
-from reviews.facts import LOWER_IS_BETTER, METRICS
+from reviews.facts import LOWER_IS_BETTER, METRIC_NAMES, METRICS
 from reviews.forms import ReauthenticatedForm
 
 NO_DIRECTION: Final = frozenset({"selection_rate"})
@@ -194,7 +194,7 @@ def _margin(metric: str, start: float | None) -> forms.FloatField:
         required=False,
         min_value=0,
         max_value=0.5,
-        label=metric,
+        label=METRIC_NAMES[metric],
         initial=start,
         widget=forms.NumberInput(attrs=ANY),
         help_text=f"At most so much {worse} the champion's, by the worse end of the interval.",

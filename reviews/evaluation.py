@@ -33,7 +33,7 @@ from reviews.subjects import Subject, facets_of, frozen, subject_of
 
 UNDER_WAY = (BreakGlass.State.ASKED, BreakGlass.State.IN_FORCE)
 NOT_CONSIDERED = {
-    ModelVersion.State.QUARANTINED: "Its files are still being scanned.",
+    ModelVersion.State.QUARANTINED: "Its files are still being fetched or scanned.",
     ModelVersion.State.REJECTED: "It was rejected; register a new version.",
     ModelVersion.State.REVOKED: "Its approval was revoked; register a new version.",
     ModelVersion.State.RETIRED: "It was retired; register a new version.",

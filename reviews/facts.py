@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from foundation.cel import FactType, Language
 from registry import cards
-from reviews.cel import FactType, Language
 
 Content = Mapping[str, Any]
 Facts = dict[str, Any]
@@ -27,6 +27,18 @@ METRICS: Final = {
     "recall": "share of positives that are found",
     "selection_rate": "share of positive decisions",
 }
+METRIC_NAMES: Final = {
+    "auc": "AUC",
+    "average_precision": "Average precision",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "ece": "Calibration error",
+    "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "selection_rate": "Selection rate",
+}
+"""How pages name them."""
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 ENOUGH_TO_FLIP: Final = 200
 INTERSECTION: Final = " × "

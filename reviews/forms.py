@@ -260,11 +260,11 @@ def show_refusal(form: forms.Form, refusal: Refusal) -> None:
     """Put a refusal beside the fields that it names, or over the form."""
     errors = refusal.errors if isinstance(refusal, Invalid) else {}
     for field, sentence in errors.items():
-        named = field in form.fields
+        # A moment is asked for as a day: what is said of `due_at` belongs beside `due`.
+        beside = next((one for one in (field, field.removesuffix("_at")) if one in form.fields), None)
         place = field.replace("_", " ")
         form.add_error(
-            field if named else None,
-            sentence if named else f"{place[:1].upper()}{place[1:]}: {sentence.removeprefix(f'{field}: ')}",
+            beside, sentence if beside else f"{place[:1].upper()}{place[1:]}: {sentence.removeprefix(f'{field}: ')}"
         )
     if not errors:
         form.add_error(None, refusal.detail)

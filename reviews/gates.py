@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from foundation.cel import Comparison, clauses, comparison
 from foundation.refusals import Requirement, RequirementStatus
-from reviews.cel import Comparison, clauses, comparison
 from reviews.facts import LANGUAGE, Facts, production_side
 from reviews.policies import Gate, Unit
 

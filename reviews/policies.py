@@ -18,9 +18,9 @@ import msgspec
 
 from countersign.proof.canonical import digest_of
 from countersign.proof.naming import told_apart
-from foundation.refusals import Invalid
+from foundation.cel import BadExpression
+from foundation.documents import Flaw, examined, refusal
 from reviews import producers
-from reviews.cel import BadExpression
 from reviews.facts import LANGUAGE
 
 FACETS: Final = ("artifact", "data", "environment", "evaluation", "card", "policy")
@@ -199,22 +199,6 @@ _MOST: Final = {"gates": MOST_GATES, "slots": 20, "tiles": 20, "producers": 50}
 """How long the lists of a document may be: each expression is compiled when it is checked."""
 
 
-@dataclass(frozen=True)
-class Flaw:
-    """One thing that is wrong with a document: where (`gates[2].passes`), what, and the position inside an expression."""
-
-    where: str
-    detail: str
-    line: int = 0
-    column: int = 0
-
-    @property
-    def sentence(self) -> str:
-        """Position and detail, for people."""
-        place = f", line {self.line}, column {self.column}" if self.line else ""
-        return f"{self.where}{place}: {self.detail}"
-
-
 def parse(content: Mapping[str, Any]) -> PolicyDocument:
     """The document that `content` is; raises `Invalid` naming everything that is wrong with it (`errors`: place to sentence)."""
     document, flaws = examine(content)
@@ -223,43 +207,9 @@ def parse(content: Mapping[str, Any]) -> PolicyDocument:
     return document
 
 
-def refusal(flaws: Sequence[Flaw]) -> Invalid:
-    """The refusal that lists `flaws`; `extra["flaws"]` has their positions for machines."""
-    rows = [{"where": flaw.where, "detail": flaw.detail, "line": flaw.line, "column": flaw.column} for flaw in flaws]
-    return Invalid(
-        f"This policy cannot be saved: {flaws[0].sentence}"
-        + (f" And {len(flaws) - 1} more." if len(flaws) > 1 else ""),
-        code="policy-invalid",
-        errors={flaw.where: flaw.sentence for flaw in reversed(flaws)},
-        extra={"flaws": rows},
-    )
-
-
-def read(text: str) -> dict[str, Any]:
-    """JSON text as content; raises `Invalid` with line and column where it is not a JSON object."""
-    try:
-        found = json.loads(text, object_pairs_hook=_without_duplicates)
-    except json.JSONDecodeError as error:
-        raise refusal([Flaw("text", f"{error.msg}.", error.lineno, error.colno)]) from error
-    except ValueError as error:
-        raise refusal([Flaw("text", str(error))]) from error
-    if not isinstance(found, dict):
-        raise refusal([Flaw("text", "A policy is a JSON object.", 1, 1)])
-    return found
-
-
 def examine(content: Mapping[str, Any]) -> tuple[PolicyDocument | None, list[Flaw]]:
     """The document as far as it can be read, and everything that is wrong with it. One that is far too long is not read at all."""
-    for part, most in _MOST.items():
-        rows = content.get(part) if isinstance(content, Mapping) else None
-        if isinstance(rows, Sequence) and len(rows) > most:
-            return None, [Flaw(part, f"At most {most} {part}; this has {len(rows)}.")]
-    try:
-        document = msgspec.convert(content, PolicyDocument)
-    except msgspec.ValidationError as error:
-        detail, _, where = str(error).partition(" - at ")
-        return None, [Flaw(where.strip("`").removeprefix("$.").replace("$", "policy") or "policy", f"{detail}.")]
-    return document, list(_flaws(document))
+    return examined(content, PolicyDocument, most=_MOST, flaws=_flaws)
 
 
 def _flaws(document: PolicyDocument) -> Iterable[Flaw]:
@@ -375,15 +325,6 @@ def _slot_flaws(where: str, slot: SlotRule) -> Iterable[Flaw]:
         yield Flaw(f"{where}.answers_for", f"Name at least one of {', '.join(FACETS)}.")
     if slot.alternates and slot.alternates == slot.group:
         yield Flaw(f"{where}.alternates", "The alternate group must be another one.")
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"The key {key} stands twice in one object.")
-        found[key] = value
-    return found
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from reviews.cel import clauses, comparison
+from foundation.cel import clauses, comparison
 from reviews.policies import PolicyDocument
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from reviews.cel import BadExpression
+from foundation.cel import Checked
+from foundation.documents import Flaw
 from reviews.facts import LANGUAGE
 from reviews.policies import (
     FACETS,
@@ -24,7 +25,6 @@ from reviews.policies import (
     Approvers,
     BreakGlassRule,
     Conditions,
-    Flaw,
     Gate,
     PolicyDocument,
     SlotRule,
@@ -256,27 +256,9 @@ class FormView:
     errors: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What is known of an expression: the type that it gives, or what is wrong, where, and the line with the place marked."""
-
-    gives: str = ""
-    problem: str = ""
-    line: int = 0
-    column: int = 0
-    marked: str = ""
-    boolean: bool = field(default=True)
-
-
 def check_expression(expression: str, *, boolean: bool = True, optional: bool = False) -> Checked:
     """Type-check one expression, with the place of what is wrong marked by a caret under its line."""
-    if optional and not expression.strip():
-        return Checked(boolean=boolean)
-    try:
-        LANGUAGE.check(expression, boolean=boolean)
-    except BadExpression as error:
-        return Checked("", error.detail, error.line, error.column, error.marked_in(expression), boolean)
-    return Checked(LANGUAGE.gives(expression), boolean=boolean)
+    return LANGUAGE.examined(expression, boolean=boolean, optional=optional)
 
 
 def control_id(name: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import quote
 
 from django.db.models import QuerySet
+from django.urls import reverse
 
 from access.principal import Principal
 from registry.models import ModelVersion, Stage
@@ -36,6 +38,12 @@ def approval_in_force(version: ModelVersion, stage: Stage, at: datetime) -> Appr
         .order_by("-approved_at")
     )
     return next((approval for approval in approvals if not why_unsound(approval, at, released=True)), None)
+
+
+def where_to_decide(version: ModelVersion, stage: Stage) -> str:
+    """The address of the open review of `version` for `stage`; where there is none, of the page on which one is requested."""
+    page = "reviews:version" if Review.objects.open().of(version, stage).exists() else "reviews:request"
+    return f"{reverse(page, args=[version.model.name, version.number])}?stage={quote(stage.name)}"
 
 
 def waiting_for(by: Principal) -> QuerySet[Review]:

@@ -20,14 +20,16 @@ from rest_framework.views import APIView
 
 from access.authentication import authenticate_credentials
 from access.models import User
-from access.permissions import Permission, permit
+from access.permissions import Permission, permit, permit_at
 from access.principal import Principal
 from countersign.proof.manifest import ManifestFile
+from countersign.proof.model_sig import MEDIA_TYPE
 from foundation.refusals import NotFound, Unauthenticated
 from serving.actions import pause_deployment, permit_worker, report_status, resume_deployment
 from serving.attestations import current_status, release_attestation
 from serving.byte_ranges import choose, is_held
 from serving.ledger_headers import ledger_headers
+from serving.model_sig import model_sig
 from serving.models import Deployment
 from serving.pull_documents import pull_document, standing
 from serving.pulls import (
@@ -51,7 +53,10 @@ WATCH_SECONDS: Final = 25.0
 WATCHERS: Final = BoundedSemaphore(2)
 """How many threads of a process may wait with watchers; the others are there for everybody else."""
 PURPOSE: Final = OpenApiParameter(
-    "X-Purpose", str, OpenApiParameter.HEADER, description="what it is pulled for; kept in the ledger"
+    "X-Countersign-Purpose",
+    str,
+    OpenApiParameter.HEADER,
+    description="what it is pulled for: access policies may ask for it, and it is kept in the ledger; `?purpose=` says it as well",
 )
 STAGE: Final = OpenApiParameter(
     "stage", str, description="ask for an approval for this stage; without it, any stage's counts"
@@ -85,9 +90,10 @@ class AliasView(APIView):
     def get(self, request: Request, name: str, alias: str) -> HttpResponseBase:
         """The approved version behind an alias, with the proof: digest, files with their addresses, attestation, ledger.
 
+        A stage's name stands for its alias: `production` is answered as `champion`.
         An alias of a stage resolves only while the approval is in force; a free alias only to a version that has one.
         """
-        return _document(request, allowed(name, alias=alias, by=_by(request)), alias)
+        return _document(request, allowed(name, alias=alias, by=_by(request)))
 
 
 class VersionView(APIView):
@@ -149,6 +155,26 @@ class AttestationView(APIView):
         attestation = release_attestation(resolved.version, resolved.stage, resolved.release)
         receipt = record_proof(resolved, by=_by(request))
         return Response(attestation, headers={"Cache-Control": "private, no-cache"} | ledger_headers(receipt))
+
+
+class ModelSigView(APIView):
+    """The signature over an approved version's files that the OpenSSF model-signing tool checks."""
+
+    @extend_schema(
+        operation_id="pull_model_sig", parameters=[STAGE], responses={(200, MEDIA_TYPE): OpenApiTypes.OBJECT}
+    )
+    def get(self, request: Request, name: str, number: int) -> HttpResponse:
+        """`model.sig`: a Sigstore bundle by the key at `/verify/model-signing.pub`; where a pull is refused, so is this."""
+        stage = request.query_params.get("stage", "")
+        resolved = allowed(name, version=number, stage_name=stage, by=_by(request))
+        content = model_sig(resolved)
+        headers = {
+            "Content-Disposition": 'attachment; filename="model.sig"',
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, no-cache",
+        }
+        receipt = record_proof(resolved, by=_by(request), form="model.sig")
+        return HttpResponse(content, content_type=MEDIA_TYPE, headers=headers | ledger_headers(receipt))
 
 
 class EventStream(BaseRenderer):
@@ -221,10 +247,15 @@ class AuthorizeView(APIView):
         asked = AuthorizeRequest(data=request.data)
         asked.is_valid(raise_exception=True)
         by = _by(request)
-        deployment = Deployment.objects.select_related("model").filter(name=asked.validated_data["deployment"]).first()
+        deployment = (
+            Deployment.objects.select_related("model__team", "stage")
+            .filter(name=asked.validated_data["deployment"])
+            .first()
+        )
         if deployment is None:
             raise NotFound("There is no such deployment.", code="deployment-unknown")
         permit(by, Permission.SCORE_MODEL, deployment.model)
+        permit_at(by, Permission.SCORE_MODEL, deployment.model, deployment.stage.name)
         caller = by.user.username if by.user else ""
         return Response(
             {"allowed": True, "caller": caller}, headers={"Cache-Control": f"private, max-age={VERDICT_SECONDS}"}
@@ -320,15 +351,15 @@ def _by(request: Request) -> Principal:
 
 
 def _pull(request: Request, resolved: Resolved, path: str, range_: str = "") -> Pull:
-    return Pull(resolved.version, path, _by(request), request.headers.get("X-Purpose", ""), range_)
+    return Pull(resolved.version, path, _by(request), _by(request).purpose, range_)
 
 
-def _document(request: Request, resolved: Resolved, alias: str = "") -> HttpResponseBase:
+def _document(request: Request, resolved: Resolved) -> HttpResponseBase:
     """The pull document, or 304 for who holds it; on record before it leaves."""
     now = standing(resolved)
     held = is_held(now.etag, request.headers.get("If-None-Match", ""))
-    document = None if held else pull_document(now, alias)
-    receipt = record_proof(resolved, by=_by(request), alias=alias, held=held)
+    document = None if held else pull_document(now)
+    receipt = record_proof(resolved, by=_by(request), held=held)
     headers = {"ETag": now.etag, "Cache-Control": "private, no-cache"} | ledger_headers(receipt)
     if document is None:
         return HttpResponse(status=status.HTTP_304_NOT_MODIFIED, headers=headers)

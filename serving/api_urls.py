@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from serving import api
+from serving import api, tracking_api
 
 app_name = "serving-api"
 
@@ -13,6 +13,9 @@ urlpatterns = [
     path("models/<str:name>/versions/<int:number>/files/<path:path>", api.FileView.as_view(), name="file"),
     path("models/<str:name>/versions/<int:number>/download", api.DownloadView.as_view(), name="download"),
     path("models/<str:name>/versions/<int:number>/attestation", api.AttestationView.as_view(), name="attestation"),
+    path("models/<str:name>/versions/<int:number>/model.sig", api.ModelSigView.as_view(), name="model-sig"),
+    path("experiments", tracking_api.ExperimentsView.as_view(), name="experiments"),
+    path("experiments/<int:number>", tracking_api.ExperimentView.as_view(), name="experiment"),
     path("watch", api.WatchView.as_view(), name="watch"),
     path("serving/authorize", api.AuthorizeView.as_view(), name="authorize"),
     path("serving/deployments", api.DeploymentsView.as_view(), name="deployments"),

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from django.conf import settings
 
-from access.permissions import Permission, verdict
+from access.permissions import Permission, permit_at, verdict
 from access.principal import Principal
 from foundation.refusals import Conflict
 from registry.models import ModelVersion
@@ -30,6 +30,7 @@ def check_may_download(version: ModelVersion, *, by: Principal) -> None:
                 f"{version.model.name} version {version.number} is {version.get_state_display().lower()}: {version.status_message}",
                 code="not-admitted",
             )
+        permit_at(by, Permission.PULL_VERSION, version.model, "")
         return
     allowed(version.model.name, version=version.number, by=by)
 

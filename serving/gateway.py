@@ -23,7 +23,7 @@ from access.principal import Principal
 from audit.actions import Receipt
 from countersign.proof.manifest import ManifestFile
 from foundation.numbers import whole_number
-from foundation.refusals import NotFound, Refusal, Unavailable
+from foundation.refusals import Forbidden, NotFound, Refusal, Unavailable
 from serving.byte_ranges import Chosen, choose, is_held
 from serving.gateway_desk import Desk
 from serving.gateway_http import Answer, Asked, problem
@@ -44,6 +44,8 @@ from serving.pulls import (
 from serving.queries import Resolved
 
 ATTEMPTS: Final = 5
+MOST_LEARNING: Final = 256
+"""How many questions may wait for the rules; more are told to come again. What is known already is answered meanwhile."""
 LEARNERS: Final = 2
 """Threads that ask the rules, each with a connection of its own."""
 _MODELS: Final = re.compile(
@@ -63,7 +65,7 @@ class Gateway:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.watching = Watching(self)
         self._learners = ThreadPoolExecutor(LEARNERS, "learner")
-        self._learning: dict[tuple[str, Wanted], asyncio.Future[bool]] = {}
+        self._learning: dict[tuple[str, str, Wanted], asyncio.Future[bool]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; everything but HTTP is closed."""
@@ -105,6 +107,7 @@ class Gateway:
     async def _answer(self, asked: Asked) -> Answer:
         if asked.path == "/healthz":
             return Answer(HTTPStatus.OK, {"Content-Type": "text/plain"}, b"ok\n")
+        asked.check()
         match = _MODELS.fullmatch(asked.path)
         if asked.method not in {"GET", "HEAD"} or (match is None and asked.path != "/api/v1/watch"):
             raise NotFound(
@@ -125,10 +128,14 @@ class Gateway:
 
         def said(pair: tuple[Snapshot, Verdict]) -> Answer:
             snapshot, verdict = pair
-            refusal = verdict.live.refusal
-            if refusal is None:
-                return write(snapshot, verdict)
-            return refused(asked, wanted, asked.by(verdict.caller.principal), refusal)
+            by, refusal = asked.by(verdict.caller.principal), verdict.live.refusal
+            if refusal is not None:
+                return refused(asked, wanted, by, refusal)
+            try:
+                verdict.permit(by)
+            except Forbidden as kept_out:
+                return refused(asked, wanted, by, kept_out)
+            return write(snapshot, verdict)
 
         for _ in range(ATTEMPTS):
             answer = await self.desk_here.ask(partial(_pulled, asked.credential, wanted, fresh), said)
@@ -147,10 +154,12 @@ class Gateway:
 
     async def learn(self, asked: Asked, wanted: Wanted, *, told: Told) -> None:
         """Ask the rules, once for all who want the same with the same credential; raises a refusal of the caller, which `told` heard."""
-        key = (asked.credential, wanted)
+        key = (asked.credential, asked.terms, wanted)
         while key in self._learning:
             if await asyncio.shield(self._learning[key]):
                 return
+        if len(self._learning) >= MOST_LEARNING:
+            raise Unavailable("More is asked for here than can be checked. Try again in a second.", code="too-busy")
         future = self._learning[key] = asyncio.get_running_loop().create_future()
         learnt = False
         try:
@@ -183,7 +192,7 @@ class Gateway:
                 return refused(asked, wanted, by, refusal)
             headers = download_headers(file.path.rsplit("/", 1)[-1], file.sha256)
             chosen = choose(file.size, headers["ETag"], asked.headers, asked.method)
-            pull = Pull(resolved.version, file.path, by, asked.headers.get("X-Purpose", ""), chosen.range)
+            pull = Pull(resolved.version, file.path, by, by.purpose, chosen.range)
             check_stored(file)
             headers |= chosen.headers
             if asked.method == "HEAD" or not chosen.sends:
@@ -217,7 +226,7 @@ class Gateway:
 
     async def _ended(self, pull: Pull, step: str, sent: int) -> None:
         # Shielded: the end is on record also where the client's going away cancels this task.
-        await asyncio.shield(self.desk_here.ask(lambda _: True, lambda _: pull.record(step, sent)))
+        await asyncio.shield(self.desk_here.ask(lambda _: True, lambda _: pull.record(step, sent), always=True))
 
 
 def refused(asked: Asked, wanted: Wanted, by: Principal, refusal: Refusal) -> Answer:
@@ -239,7 +248,7 @@ def _pulled(credential: str, wanted: Wanted, fresh: bool, snapshot: Snapshot) ->
 def _document(asked: Asked, wanted: Wanted, snapshot: Snapshot, verdict: Verdict) -> Answer:
     live = verdict.live
     held = is_held(live.etag, asked.headers.get("If-None-Match", ""))
-    receipt = record_proof(_resolved(live), by=asked.by(verdict.caller.principal), alias=wanted.alias, held=held)
+    receipt = record_proof(_resolved(live), by=asked.by(verdict.caller.principal), held=held)
     headers = _JSON | {"ETag": live.etag} | ledger_headers(receipt, snapshot.note)
     if held:
         del headers["Content-Type"]

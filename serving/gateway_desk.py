@@ -21,6 +21,8 @@ from serving.live import Snapshot
 R = TypeVar("R")
 T = TypeVar("T")
 MOST_AT_ONCE: Final = 256
+MOST_WAITING: Final = 4_096
+"""How many requests may wait for their entries; more are told to come again, so that those who wait are answered within a second or so."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,11 +51,18 @@ class Desk:
         self._thread = threading.Thread(target=self._run, name="desk")
         self._thread.start()
 
-    async def ask(self, read: Callable[[Snapshot], T | None], write: Callable[[T], R]) -> R | None:
+    async def ask(
+        self, read: Callable[[Snapshot], T | None], write: Callable[[T], R], *, always: bool = False
+    ) -> R | None:
         """What `write` gives for what `read` found, once its entries are committed; None where `read` found nothing.
 
-        Raises what either raises; `Unavailable` where the database did not take the entries.
+        Raises what either raises; `Unavailable` where the database did not take the entries, or too many wait. `always`: for the end of
+        what was begun, which waits with however many.
         """
+        if len(self._jobs) >= MOST_WAITING and not always:
+            raise Unavailable(
+                "More is asked for here than can be put on record. Try again in a second.", code="too-busy"
+            )
         answer: R | None = await self._put(read, write)
         return answer
 

@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 from access.authentication import CHALLENGE, SIGN_IN_FIRST
 from access.clients import client_of
 from access.principal import Principal
-from foundation.refusals import Refusal, Unauthenticated, Unavailable
+from foundation.nul import refuse_nul
+from foundation.refusals import Refusal, TooLarge, Unauthenticated, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,15 @@ class Asked:
         headers = {name.decode("latin-1").title(): value.decode("latin-1") for name, value in scope["headers"]}
         meta = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
         meta["REMOTE_ADDR"] = (scope.get("client") or ("",))[0]
-        query = parse_qs(scope["query_string"].decode("latin-1")) if scope["query_string"] else {}
+        meta["QUERY_STRING"] = scope["query_string"].decode("latin-1")
+        query = parse_qs(meta["QUERY_STRING"]) if meta["QUERY_STRING"] else {}
         return cls(scope["method"], scope["path"], query, headers, meta)
+
+    def check(self) -> None:
+        """That it is a request such as are answered here; raises `Invalid` and `TooLarge`."""
+        refuse_nul(self.path, *(value for values in self.query.values() for value in values))
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            raise TooLarge("What is asked for here is in the address: send no body.", code="body")
 
     @property
     def credential(self) -> str:
@@ -45,10 +53,22 @@ class Asked:
             raise Unauthenticated(SIGN_IN_FIRST)
         return header
 
+    @property
+    def terms(self) -> str:
+        """What of this request an access policy may ask about, beside who sends it: requests that share it are answered alike."""
+        client = client_of(self.meta)
+        return f"{client.ip} {client.purpose}"
+
     def by(self, known: Principal) -> Principal:
         """Who is known to ask, as of this request."""
         client = client_of(self.meta)
-        return replace(known, request_id=client.request_id, ip=client.ip, user_agent=client.user_agent)
+        return replace(
+            known,
+            request_id=client.request_id,
+            ip=client.ip,
+            user_agent=client.user_agent,
+            purpose=client.purpose,
+        )
 
 
 @dataclass(slots=True)
@@ -93,4 +113,6 @@ def problem(refusal: Refusal, path: str) -> Answer:
         headers["WWW-Authenticate"] = CHALLENGE
     if isinstance(refusal, Unavailable):
         headers["Retry-After"] = "1"
+    if isinstance(refusal, TooLarge):
+        headers["Connection"] = "close"  # nobody reads what else comes
     return Answer(refusal.status, headers, orjson.dumps(refusal.as_problem(instance=path)))

@@ -18,12 +18,12 @@ from typing import Final, Protocol
 import structlog
 
 from access.principal import Principal
-from foundation.refusals import Refusal, Unavailable
+from foundation.refusals import Forbidden, Refusal, Unavailable
 from serving import watching
 from serving.gateway_desk import Desk
 from serving.gateway_http import Answer, Asked
 from serving.live import Live, Snapshot, Told, Wanted
-from serving.watching import DENIED, HEARTBEAT, RETRY, Present, Ref, State, Watcher, alias_of, denied, parse_refs
+from serving.watching import DENIED, HEARTBEAT, RETRY, Present, Ref, State, Watcher, denied, parse_refs
 
 ATTEMPTS: Final = 5
 TICK_SECONDS: Final = 0.02
@@ -79,7 +79,7 @@ class Watching:
             raise Unavailable(
                 "As many watch here as this gateway serves. Try again in a while.", code="too-many-watchers"
             )
-        pairs = await self._gateway.desk_here.read(lambda _: [(ref, _wanted(ref)) for ref in refs])
+        pairs = [(ref, _wanted(ref)) for ref in refs]
         watcher = Watcher(asked.headers.get("Last-Event-Id", ""))
         first = watcher.news(await self._present(asked, pairs, partial(_record_refused, refs)))
         return Answer(HTTPStatus.OK, dict(_HEADERS), parts=partial(self._stream, asked, pairs, watcher, first))
@@ -101,7 +101,7 @@ class Watching:
             head, events = RETRY, [*first, *await self._next(asked, pairs, watcher)]
             while not gone.done():
                 if events and not recorded:
-                    await self._record(asked, pairs)
+                    events = await self._on_record(asked, pairs, events)
                     recorded = True
                 yield head + (b"".join(events) or HEARTBEAT)
                 head = b""
@@ -111,6 +111,10 @@ class Watching:
                     await asyncio.wait_for(woken.wait(), watching.HEARTBEAT_SECONDS)
                 woken.clear()
                 events = await self._next(asked, pairs, watcher)
+        except Unavailable as refusal:
+            log.warning(
+                "gateway.watch_ends", why=refusal.code
+            )  # nothing unrecorded is told; the client comes back with its last id
         finally:
             self._leave(asked, pairs, woken)
 
@@ -126,20 +130,37 @@ class Watching:
     async def _present(self, asked: Asked, pairs: Sequence[Pair], told: Told = _told_elsewhere) -> Present:
         """How it stands; raises what ends a watch."""
         for _ in range(ATTEMPTS):
-            found = await self._gateway.desk_here.read(partial(_look, asked.credential, pairs))
+            found = await self._gateway.desk_here.read(partial(_look, asked, pairs))
             if isinstance(found, Present):
                 return found
+            if isinstance(found, _KeptOut):
+                await self._gateway.desk_here.ask(lambda _: True, partial(_tell, told, found))
+                raise found.refusal
             for wanted in found:
                 await self._gateway.learn(asked, wanted, told=told)
         raise Unavailable("What is live changes faster than it can be checked.", code="changing")
 
+    async def _on_record(self, asked: Asked, pairs: Sequence[Pair], events: list[bytes]) -> list[bytes]:
+        """The events once it is on record that they are told; that the watch is denied, where it is by now."""
+        try:
+            await self._record(asked, pairs)
+        except DENIED as refusal:
+            return [denied(refusal)]
+        return events
+
     async def _record(self, asked: Asked, pairs: Sequence[Pair]) -> None:
+        """Put on record that these are told; raises what ends a watch, and `Unavailable` where it cannot be recorded."""
         wanted = pairs[0][1]
         refs = [ref for ref, _ in pairs]
-        await self._gateway.desk_here.ask(
-            lambda snapshot: snapshot.verdict(asked.credential, wanted),
-            lambda verdict: watching.record_watch(refs, asked.by(verdict.caller.principal)),
-        )
+        for _ in range(ATTEMPTS):
+            receipt = await self._gateway.desk_here.ask(
+                lambda snapshot: snapshot.verdict(asked.credential, wanted),
+                lambda verdict: watching.record_watch(refs, asked.by(verdict.caller.principal)),
+            )
+            if receipt is not None:
+                return
+            await self._gateway.learn(asked, wanted, told=_told_elsewhere)
+        raise Unavailable("What is live changes faster than it can be checked.", code="changing")
 
     def _enter(self, asked: Asked, pairs: Iterable[Pair], woken: asyncio.Event) -> None:
         self._open.add(woken)
@@ -200,15 +221,33 @@ def _record_refused(refs: Sequence[Ref], by: Principal, refusal: Refusal) -> Non
 
 
 def _wanted(ref: Ref) -> Wanted:
-    return Wanted(ref.model, alias_of(ref), ref.number)
+    return Wanted(ref.model, ref.alias, ref.number)
 
 
-def _look(credential: str, pairs: Sequence[Pair], snapshot: Snapshot) -> Present | list[Wanted]:
-    """The present of these refs, or what of it has to be learnt."""
-    verdicts = [(ref, wanted, snapshot.verdict(credential, wanted)) for ref, wanted in pairs]
+@dataclass(frozen=True, slots=True)
+class _KeptOut:
+    """Whom an access policy keeps from watching, under the circumstances of their request."""
+
+    by: Principal
+    refusal: Forbidden
+
+
+def _tell(told: Told, found: _KeptOut, _: bool) -> None:
+    told(found.by, found.refusal)
+
+
+def _look(asked: Asked, pairs: Sequence[Pair], snapshot: Snapshot) -> Present | list[Wanted] | _KeptOut:
+    """The present of these refs, what of it has to be learnt, or that an access policy refuses it now."""
+    verdicts = [(ref, wanted, snapshot.verdict(asked.credential, wanted)) for ref, wanted in pairs]
     missing = [wanted for _, wanted, verdict in verdicts if verdict is None]
     if missing:
         return missing
+    for verdict in (one for _, _, one in verdicts if one is not None):
+        by = asked.by(verdict.caller.principal)
+        try:
+            verdict.permit(by)
+        except Forbidden as refusal:
+            return _KeptOut(by, refusal)
     states = tuple(_state(ref, verdict.live) for ref, _, verdict in verdicts if verdict is not None)
     return Present(snapshot.counter, states)
 

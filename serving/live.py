@@ -2,28 +2,31 @@
 
 The rules are not here: what is kept was answered by `access.authentication`, `serving.queries.resolve` and `serving.pull_documents`, and
 is thrown away as soon as the rows that it was read from are not the same. Whenever anybody committed anything (`serving.changes`) those
-rows are compared: tokens, accounts, roles, groups, grants, owners, aliases, the state of versions, approvals, lapses and revocations. So
-these count on the very next request. What else an approval rests on (signatures, exceptions, conditions with their dates) is verified
-anew every `SOUND_SECONDS`.
+rows are compared: tokens, accounts, roles, groups, grants, owners, teams, tiers, the access policies in force, aliases, the state
+of versions, approvals, lapses and revocations. The access policies are asked for every request, since time, network and rate change
+without a commit. So these count on the very next request. What else an approval rests on (signatures, exceptions, conditions with
+their dates) is verified anew every `SOUND_SECONDS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from time import monotonic
 from typing import Any, Final
 
 import orjson
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from access.authentication import authenticate_credentials, token_in
+from access.entry.asking import newest_publications
 from access.models import RoleAssignment, ServiceToken
-from access.permissions import grants_of_token
+from access.permissions import Held, Permission, grants_of_token, permit_at, snapshot
 from access.principal import Principal
 from access.token_format import prefix_of
 from audit.models import Checkpoint
@@ -59,14 +62,15 @@ class Wanted:
 
 @dataclass(slots=True)
 class Caller:
-    """Who a credential stands for, until when, and which models they may pull from, by the owner that each had."""
+    """Who a credential stands for, until when, and which models they may pull from, by the owner and the team that each had."""
 
     principal: Principal
     prefix: str
     until: datetime
     seen: Print
+    held: Held | None = None
     may_pull: dict[str, Print] = field(default_factory=dict)
-    learnt_at: float = field(default_factory=monotonic)
+    learnt_at: float = 0.0
     generation: int = UNVERIFIED
 
 
@@ -84,7 +88,7 @@ class Live:
     counter: int = 0
     checkpoint: int = 0
     files: Mapping[str, ManifestFile] = field(default_factory=dict)
-    learnt_at: float = field(default_factory=monotonic)
+    learnt_at: float = 0.0
     generation: int = UNVERIFIED
 
     @property
@@ -100,11 +104,22 @@ class Verdict:
     caller: Caller
     live: Live
 
+    def permit(self, by: Principal) -> None:
+        """Raise the refusal of the access policies for this request of the caller: what they ask for changes without a commit."""
+        if self.live.resolved is not None:
+            resolved = self.live.resolved
+            known = replace(by, held=self.caller.held)
+            permit_at(known, Permission.PULL_VERSION, resolved.version.model, resolved.stage.name)
+
 
 class Snapshot:
-    """What is known at this moment. `look` and `verdict` belong to one thread, whose connection tells of the commits of all others."""
+    """What is known at this moment. `look` and `verdict` belong to one thread, whose connection tells of the commits of all others.
 
-    def __init__(self) -> None:
+    `clock`: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self.generation = 0
         self.counter = 0
         self.checkpoint = 0
@@ -141,12 +156,14 @@ class Snapshot:
 
         What they say against the caller is never kept: it is raised, once `told` has heard it.
         """
+        asked_at = self._clock()
         caller = learn_caller(header, meta)
         try:
             live = learn_live(wanted, caller.principal)
         except (Forbidden, NotFound) as refusal:
             told(caller.principal, refusal)
             raise
+        caller.learnt_at = live.learnt_at = asked_at
         key = _secretly(header)
         known = self._callers.get(key)
         if known is not None and known.seen == caller.seen:
@@ -160,7 +177,7 @@ class Snapshot:
         return live
 
     def _caller_counts(self, caller: Caller) -> bool:
-        if caller.until <= timezone.now() or monotonic() - caller.learnt_at > CALLER_SECONDS:
+        if caller.until <= timezone.now() or self._clock() - caller.learnt_at > CALLER_SECONDS:
             return False
         if caller.generation != self.generation:
             if print_of_caller(caller.prefix) != caller.seen:
@@ -171,10 +188,10 @@ class Snapshot:
     def _counts(self, live: Live, wanted: Wanted) -> bool:
         if live.resolved is not None and live.resolved.approval.pulls_until <= timezone.now():
             return False
+        if live.resolved is not None and self._clock() - live.learnt_at > SOUND_SECONDS:
+            return False  # also where nothing was committed: an exception, a condition or a delegation ends by its date alone
         if live.generation == self.generation:
             return True
-        if live.resolved is not None and monotonic() - live.learnt_at > SOUND_SECONDS:
-            return False
         if print_of_live(wanted) != live.seen:
             return False
         if live.resolved is not None and not self._brought_up_to_date(live):
@@ -200,7 +217,7 @@ def learn_caller(header: str, meta: Mapping[str, Any]) -> Caller:
     seen = print_of_caller(prefix)  # read first: what changes in between does not fit it then
     principal = authenticate_credentials(header, meta)
     until = ServiceToken.objects.filter(prefix=prefix).values_list("expires_at", flat=True).first()
-    return Caller(principal, prefix, until or timezone.now(), seen)
+    return Caller(principal, prefix, until or timezone.now(), seen, held=snapshot(principal).held)
 
 
 def learn_live(wanted: Wanted, by: Principal) -> Live:
@@ -217,7 +234,7 @@ def learn_live(wanted: Wanted, by: Principal) -> Live:
         current_snapshot()  # whoever watches is told the counter of the status that says so
         return Live(seen, refusal=refusal)
     now = standing(resolved)
-    document = pull_document(now, wanted.alias)
+    document = pull_document(now)
     ledger = document.pop("ledger")
     checkpoint = Checkpoint.objects.order_by("-size").values_list("size", "note").first() or (0, None)
     return Live(
@@ -235,11 +252,12 @@ def learn_live(wanted: Wanted, by: Principal) -> Live:
 
 def print_of_caller(prefix: str) -> Print:
     """Every row by which the token of this prefix is somebody and may do something; its last use is left out."""
-    return (_TOKEN.rows(prefix), _ROLES.rows(prefix), _USER_GRANTS.rows(prefix), _GROUP_GRANTS.rows(prefix))
+    grants = (_USER_GRANTS.rows(prefix), _GROUP_GRANTS.rows(prefix))
+    return (_TOKEN.rows(prefix), _ROLES.rows(prefix), _MEMBERSHIPS.rows(prefix), *grants, _ACCESS_POLICIES.rows())
 
 
 def print_of_live(wanted: Wanted) -> Print:
-    """Every row by which this version is live and not withdrawn; the first part is the model with its owner."""
+    """Every row by which this version is live and not withdrawn; the first part is the model with its owner and team."""
     model = _MODEL.rows(wanted.model)
     if wanted.number is None:
         named = (_ALIAS.rows(wanted.model, wanted.alias), _ALIAS_APPROVALS.rows(wanted.model, wanted.alias))
@@ -272,16 +290,21 @@ def _secretly(header: str) -> str:
     return sha256(header.encode()).hexdigest()
 
 
-def _approvals(**of: Any) -> QuerySet[Any, Any]:
+def _behind(name: str) -> Q:
+    """Of the version behind an alias of this name, or of the stage of this name."""
+    return Q(version__aliases__name=name) | Q(version__aliases__stage__name=name)
+
+
+def _approvals(*which: Q, **of: Any) -> QuerySet[Any, Any]:
     return (
-        Approval.objects.filter(**of)
+        Approval.objects.filter(*which, **of)
         .order_by("pk")
         .values_list("pk", "stage", "promotion", "revocation", "pulls_until", "lapse")
     )
 
 
-def _revocations(**of: Any) -> QuerySet[Any, Any]:
-    return Revocation.objects.filter(**of).order_by("pk").values_list("pk")
+def _revocations(*which: Q, **of: Any) -> QuerySet[Any, Any]:
+    return Revocation.objects.filter(*which, **of).order_by("pk").values_list("pk")
 
 
 _TEXT, _OTHER_TEXT, _NUMBER = "\x1afirst", "\x1asecond", 999_999_937
@@ -301,29 +324,36 @@ _ROLES: Final = _Statement(
     lambda prefix: (
         RoleAssignment.objects.filter(Q(user__tokens__prefix=prefix) | Q(group__user__tokens__prefix=prefix))
         .order_by("pk")
-        .values_list("pk", "group", "role", "role__permissions")
+        .values_list("pk", "group", "role", "role__name", "role__permissions", "team")
     ),
     (_TEXT,),
 )
+_MEMBERSHIPS: Final = _Statement(
+    lambda prefix: Group.objects.filter(user__tokens__prefix=prefix).order_by("pk").values_list("pk", "name"), (_TEXT,)
+)
+_ACCESS_POLICIES: Final = _Statement(newest_publications, ())
 _USER_GRANTS: Final = _Statement(lambda prefix: grants_of_token(RegisteredModel, prefix)[0], (_TEXT,))
 _GROUP_GRANTS: Final = _Statement(lambda prefix: grants_of_token(RegisteredModel, prefix)[1], (_TEXT,))
 _MODEL: Final = _Statement(
-    lambda name: RegisteredModel.objects.filter(name=name).order_by().values_list("pk", "owner"), (_TEXT,)
+    lambda name: (
+        RegisteredModel.objects.filter(name=name).order_by().values_list("pk", "owner", "team", "team__name", "tier")
+    ),
+    (_TEXT,),
 )
 _ALIAS: Final = _Statement(
     lambda model, alias: (
-        Alias.objects.filter(model__name=model, name=alias)
-        .order_by()
+        Alias.objects.filter(Q(name=alias) | Q(stage__name=alias), model__name=model)
+        .order_by("pk")
         .values_list("pk", "stage", "promotion", *(f"version__{one}" for one in _VERSION_FIELDS))
     ),
     (_TEXT, _OTHER_TEXT),
 )
 _ALIAS_APPROVALS: Final = _Statement(
-    lambda model, alias: _approvals(version__aliases__model__name=model, version__aliases__name=alias),
+    lambda model, alias: _approvals(_behind(alias), version__aliases__model__name=model),
     (_TEXT, _OTHER_TEXT),
 )
 _ALIAS_REVOCATIONS: Final = _Statement(
-    lambda model, alias: _revocations(version__aliases__model__name=model, version__aliases__name=alias),
+    lambda model, alias: _revocations(_behind(alias), version__aliases__model__name=model),
     (_TEXT, _OTHER_TEXT),
 )
 _VERSION: Final = _Statement(

@@ -5,7 +5,7 @@ Never 5xx or 429: MLflow's client repeats those for four minutes, POST included,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
@@ -21,6 +21,7 @@ from mlflow.protos.databricks_pb2 import (
     UNAUTHENTICATED,
 )
 
+from foundation.nul import refuse_nul
 from foundation.refusals import Refusal
 from serving.on_record import on_record
 
@@ -51,14 +52,26 @@ def as_mlflow(refusal: Refusal) -> MlflowException:
 
 
 def answers(method: Callable[P, R]) -> Callable[P, R]:
-    """Put the call on record, and let every refusal leave the decorated method in MLflow's form."""
+    """Put the call on record, and let every refusal leave the decorated method in MLflow's form; the first argument is the store."""
 
     @wraps(method)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            refuse_nul(*_texts(args[1:]), *_texts(kwargs.values()))
             with on_record(method, *args, **kwargs):
                 return method(*args, **kwargs)
         except Refusal as refusal:
             raise as_mlflow(refusal) from refusal
 
     return run
+
+
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    """Every text that a client sent, in lists and in MLflow's own tags too."""
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _texts(value)
+        elif hasattr(value, "__dict__"):
+            yield from _texts(vars(value).values())

@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from audit.events import Obj
 from registry.models import ModelVersion, RegisteredModel, Stage
+from serving.tracking_models import Experiment as Experiment
+from serving.tracking_models import ExperimentGrant as ExperimentGrant
 
 SILENT_AFTER: Final = timedelta(seconds=15)
 

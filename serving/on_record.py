@@ -16,6 +16,7 @@ from audit.events import Action, Obj, Outcome
 from audit.tally import Written, tallied
 from foundation.refusals import Refusal
 from serving.caller import caller
+from serving.pulls import by_rule
 
 READS: Final[Mapping[str, Action]] = {
     "get_registered_model": Action.MODEL_VIEW,
@@ -68,7 +69,7 @@ def _refused(name: str, given: Mapping[str, Any], refusal: Refusal, written: Seq
     if refusal.status not in REFUSED or any(one.outcome is not Outcome.OK for one in written):
         return
     action = READS.get(name, Action.ADDRESS_REQUEST)
-    after = {"page": f"mlflow:{name}"}
+    after = {"page": f"mlflow:{name}", **by_rule(refusal)}
     append_alone(action, by=caller(), obj=_obj(given), outcome=Outcome.DENIED, why=refusal.code, after=after)
 
 

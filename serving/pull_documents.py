@@ -51,15 +51,15 @@ def standing(resolved: Resolved) -> Standing:
     return Standing(resolved, current_snapshot().counter, entry_of(resolved.approval.promotion))
 
 
-def pull_document(now: Standing, alias: str = "") -> dict[str, Any]:
-    """The document for who pulls by `alias`, or by number where it is empty; plain JSON. Raises `Unavailable` where records are missing."""
+def pull_document(now: Standing) -> dict[str, Any]:
+    """The document for who pulls what was resolved; plain JSON. Raises `Unavailable` where records are missing."""
     resolved = now.resolved
     version = resolved.version
     here = {"name": version.model.name, "number": version.number}
     return {
         "type": PULL_TYPE,
         "model": version.model.name,
-        "alias": alias or None,
+        "alias": resolved.alias or None,
         "version": version.number,
         "stage": resolved.stage.name,
         "digest": version.digest,

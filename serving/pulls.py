@@ -91,12 +91,20 @@ def record_refusal(model_name: str, asked_for: str, refusal: Refusal, *, by: Pri
         obj=Obj(kind="model", id="", name=model_name[:200]),
         outcome=Outcome.DENIED,
         why=refusal.code,
-        after={"asked_for": asked_for[:200]},
+        after={"asked_for": asked_for[:200], **by_rule(refusal)},
     )
 
 
-def record_proof(resolved: Resolved, *, by: Principal, alias: str = "", held: bool = False) -> Receipt:
-    """Put on record that `by` took the proof that a version is approved, or was told that the one they hold is the newest (`held`)."""
+def by_rule(refusal: Refusal | None) -> dict[str, str]:
+    """The rule of an access policy that refused, for the record; nothing where none did."""
+    return {"rule": refusal.rule} if refusal is not None and refusal.rule else {}
+
+
+def record_proof(resolved: Resolved, *, by: Principal, held: bool = False, form: str = "") -> Receipt:
+    """Put on record that `by` took the proof that a version is approved, or was told that the one they hold is the newest (`held`).
+
+    `form` is set where it was another one than ours: `model.sig`.
+    """
     return put(
         Action.VERSION_ATTEST,
         by=by,
@@ -104,8 +112,9 @@ def record_proof(resolved: Resolved, *, by: Principal, alias: str = "", held: bo
         after={
             "stage": resolved.stage.name,
             "release": resolved.release_digest,
-            **({"alias": alias} if alias else {}),
+            **({"alias": resolved.alias} if resolved.alias else {}),
             **({"held": True} if held else {}),
+            **({"form": form} if form else {}),
         },
     )
 

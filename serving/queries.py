@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from access.permissions import Permission, permit, visible_to
+from access.permissions import Permission, absent_or_kept_out, permit, permit_at, visible_to
 from access.principal import Principal
 from countersign.proof.dsse import envelope_digest
 from foundation.refusals import Conflict, NotFound, Refusal
@@ -27,12 +27,16 @@ HEARTBEAT_EVERY: Final = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A version that may be used now, with the stage for which it is approved and the signed release that says so."""
+    """A version that may be used now, with the stage for which it is approved and the signed release that says so.
+
+    `alias`: behind which it was found, empty where it was asked for by its number.
+    """
 
     version: ModelVersion
     stage: Stage
     approval: Approval
     release: dict[str, Any]
+    alias: str = ""
 
     @property
     def release_digest(self) -> str:
@@ -45,7 +49,12 @@ def find_pullable(name: str, by: Principal) -> RegisteredModel:
     """The model of this name for somebody who wants to pull from it; unknown and invisible look the same (`NotFound`)."""
     model = visible_to(RegisteredModel.objects.all(), by, Permission.PULL_VERSION).filter(name=name).first()
     if model is None:
-        model = find_model(name, by)
+        try:
+            model = find_model(name, by)
+        except NotFound as absent:
+            # Who may pull and not see is told of the access policy that keeps them from pulling, too.
+            there = RegisteredModel.objects.filter(name=name).first()
+            raise absent_or_kept_out(there, by, Permission.PULL_VERSION, absent) from None
         permit(by, Permission.PULL_VERSION, model)
     return model
 
@@ -53,16 +62,20 @@ def find_pullable(name: str, by: Principal) -> RegisteredModel:
 def resolve(
     model_name: str, *, alias: str = "", version: int | None = None, stage_name: str = "", by: Principal
 ) -> Resolved:
-    """The approved version behind `alias` or number `version`; `stage_name` asks for an approval for that stage.
+    """The approved version behind `alias` (or a stage's name) or number `version`; `stage_name` asks for an approval for that stage.
 
-    Raises `NotFound` for an unknown model, alias or number, `Forbidden` without the permission to pull, and `Conflict` with every
+    Raises `NotFound` for an unknown model, alias or number, `Forbidden` without the permission to pull or where an access policy keeps
+    them from pulling what is live at that stage, and `Conflict` with every
     unmet requirement where no approval is in force.
     """
     model = find_pullable(model_name, by)
     if alias:
         row = find_alias(model, alias)
-        return approved(row.version, row.stage)
-    return _approved_number(model, version, stage_name)
+        found = replace(approved(row.version, row.stage), alias=row.name)
+    else:
+        found = _approved_number(model, version, stage_name)
+    permit_at(by, Permission.PULL_VERSION, model, found.stage.name)
+    return found
 
 
 def attested(model_name: str, *, version: int, stage_name: str = "", by: Principal) -> Resolved:
@@ -157,8 +170,14 @@ def deployments_visible_to(by: Principal) -> QuerySet[Deployment]:
     return visible_to(rows, by, Permission.SEE_MODEL, through="model")
 
 
+def alias_named(name: str) -> str:
+    """The alias that a name stands for: a stage's name means the stage's alias, whoever asks and wherever; any other name itself."""
+    return Stage.objects.filter(name=name).values_list("alias", flat=True).first() or name
+
+
 def find_alias(model: RegisteredModel, name: str) -> Alias:
-    """The alias of this name; raises `NotFound` with what there is instead, or why a stage's alias points at nothing yet."""
+    """The alias that a name stands for; raises `NotFound` with what there is instead, or why a stage's alias points at nothing yet."""
+    name = alias_named(name)
     row = Alias.objects.filter(model=model, name=name).select_related("version__model", "stage").first()
     if row is not None:
         return row

@@ -26,6 +26,7 @@ from notices.webhooks.events import Event
 from registry import actions
 from registry.models import ModelVersion, RegisteredModel, Stage
 from reviews.promotion import promote, requirements
+from reviews.queries import where_to_decide
 from serving import mlflow_webhooks
 from serving.caller import caller
 from serving.downloads import check_may_download, download_uri, works_on_candidates
@@ -37,9 +38,11 @@ from serving.mlflow_entities import (
     version_entity,
 )
 from serving.mlflow_errors import answers
+from serving.mlflow_runs import run_of_logged_model
 from serving.mlflow_search import MODELS, VERSIONS, search
-from serving.queries import approved, find_alias, resolve
+from serving.queries import alias_named, approved, find_alias, resolve
 from serving.tracking import folder_of
+from serving.upstreams import is_elsewhere
 
 ALL_STAGES: Final = ("None", "Staging", "Production", "Archived")
 
@@ -147,7 +150,10 @@ class DjangoStore(AbstractStore):
         local_model_path: str | None = None,
         model_id: str | None = None,
     ) -> Any:
-        """Freeze the files of `source` in our store and register them; pending until a worker has scanned them."""
+        """Freeze the files of `source` in our store and register them; pending until a worker has scanned them.
+
+        What another tracking server or a bucket has (`serving.upstreams`) is fetched by a worker first, and fails with the reason.
+        """
         model, tags = _model(name), list(tags or [])
         _refuse_prompt(tags)
         files = _files_of(source, run_id or "", model_id or "", model)
@@ -155,7 +161,7 @@ class DjangoStore(AbstractStore):
             model,
             files,
             source=source,
-            run_id=run_id or "",
+            run_id=run_id or run_of_logged_model(model_id or ""),
             run_link=run_link or "",
             logged_model_id=model_id or "",
             description=description or "",
@@ -239,7 +245,7 @@ class DjangoStore(AbstractStore):
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         """Point a free alias at a version; for the alias of a stage, promote."""
         found = _version(name, version)
-        stage = Stage.objects.filter(alias=alias).first()
+        stage = Stage.objects.filter(alias=alias_named(alias)).first()
         if stage is None:
             actions.set_alias(found.model, alias, found, by=caller())
         elif not found.aliases.filter(stage=stage).exists():
@@ -367,16 +373,17 @@ def _version(name: str, number: str) -> ModelVersion:
 
 
 def _promote(version: ModelVersion, stage: Stage) -> None:
-    """A promotion by the caller. Only people promote and clients are services, so a refusal also says how the case stands."""
+    """A promotion by the caller. Only people promote and clients are services, so a refusal also says how the case stands, and where."""
     try:
         promote(version, stage, by=caller())
     except Forbidden as refusal:
         refusal.requirements = refusal.requirements or requirements(version, stage)
+        refusal.link = refusal.link or where_to_decide(version, stage)
         raise
 
 
-def _files_of(source: str, run_id: str, model_id: str, target: RegisteredModel) -> list[ManifestFile]:
-    """The manifest of a source: a registered version's as it is, a logged model's frozen now."""
+def _files_of(source: str, run_id: str, model_id: str, target: RegisteredModel) -> list[ManifestFile] | None:
+    """The manifest of a source: a registered version's as it is, a logged model's frozen now; None for what a worker has to fetch."""
     name, _, number = source.removeprefix("models:/").partition("/")
     if source.startswith("models:/") and number:
         original = _version(name, number)
@@ -384,6 +391,8 @@ def _files_of(source: str, run_id: str, model_id: str, target: RegisteredModel) 
         return original.files
     if not caller().allows(Permission.REGISTER_VERSION, target):
         return []  # the action refuses, with its sentence, before anything is copied
+    if is_elsewhere(source, run_id=run_id, model_id=model_id):
+        return None
     return freeze(folder_of(source, run_id=run_id, model_id=model_id))
 
 

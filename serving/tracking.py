@@ -15,7 +15,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracing.constant import TraceTagKey
 
 from foundation.refusals import Invalid, NotFound
+from serving.caller import caller
+from serving.tracking_access import check_path
+from serving.tracking_models import Level
 
+SCHEME: Final = "mlflow-artifacts"
 ALLOWED: Final = (
     "Register a model that was logged to this server: runs:/<run>/<path>, models:/<logged model id>, mlflow-artifacts:/<path>, or "
     "models:/<name>/<version> for a version that is registered here already."
@@ -51,21 +55,38 @@ def backend_uri() -> str:
     return address.render_as_string(hide_password=False)
 
 
+def folder_in(location: str) -> str | None:
+    """The folder of our artifact store that an artifact location means, without a slash around it; None where it lies elsewhere."""
+    parts = urlsplit(location)
+    return parts.path.strip("/") if parts.scheme == SCHEME else None
+
+
 def folder_of(source: str, *, run_id: str = "", model_id: str = "") -> Path:
-    """The folder in our artifact root that holds the files of `source`; raises `Invalid` or `NotFound` with what to send instead."""
+    """The folder in our artifact root that holds the files of `source`, of an experiment that the caller reads.
+
+    Raises `Invalid` or `NotFound` with what to send instead.
+    """
     uri = _artifact_uri(_plain(source), run_id, model_id)
     parts = urlsplit(uri)
-    if parts.scheme != "mlflow-artifacts" or parts.netloc:
+    if parts.scheme != SCHEME or parts.netloc:
         raise Invalid(f"The source {source!r} does not lie on this server. {ALLOWED}", code="source")
     root = artifact_root().resolve()
     folder = (root / _relative(parts.path)).resolve()
     if not folder.is_relative_to(root) or folder == root:
         raise Invalid(f"The source {source!r} points out of the artifact store. {ALLOWED}", code="source")
-    if not folder.is_dir():
+    if not folder.is_dir() or not _reads(folder.relative_to(root).as_posix()):
         raise NotFound(
             f"There are no files at {source!r}; log the model first, then register it.", code="source-missing"
         )
     return folder
+
+
+def _reads(path: str) -> bool:
+    try:
+        check_path(path, caller(), Level.READ)
+    except NotFound:
+        return False
+    return True
 
 
 def refuse_archives() -> None:

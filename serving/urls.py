@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from serving import views
+from serving import tracking_views, views
 
 app_name = "serving"
 
@@ -11,4 +11,6 @@ urlpatterns = [
     path("deployments/new/", views.new, name="new"),
     path("deployments/<slug:name>/", views.deployment, name="deployment"),
     path("deployments/<slug:name>/pause/", views.pause, name="pause"),
+    path("experiments/", tracking_views.experiments, name="experiments"),
+    path("experiments/<int:number>/", tracking_views.experiment, name="experiment"),
 ]

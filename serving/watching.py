@@ -20,10 +20,9 @@ from audit.actions import Receipt
 from audit.events import Action, Obj, Outcome
 from foundation.numbers import whole_number
 from foundation.refusals import Conflict, Forbidden, Invalid, NotFound, Refusal, Unauthenticated
-from registry.models import Stage
 from serving.attestations import current_snapshot
 from serving.changes import CHANGES
-from serving.pulls import put
+from serving.pulls import by_rule, put
 from serving.queries import Resolved, resolve
 
 MAX_REFS: Final = 50
@@ -124,14 +123,7 @@ def look(refs: Iterable[Ref], by: Principal) -> Present:
 
 def named(ref: Ref, by: Principal) -> Resolved:
     """What `by` would be given for a ref; raises what `serving.queries.resolve` raises."""
-    return resolve(ref.model, alias=alias_of(ref), version=ref.number, by=by)
-
-
-def alias_of(ref: Ref) -> str:
-    """The alias that a ref names, by itself or by its stage; empty for a version's number."""
-    if not ref.alias:
-        return ""
-    return Stage.objects.filter(name=ref.alias).values_list("alias", flat=True).first() or ref.alias
+    return resolve(ref.model, alias=ref.alias, version=ref.number, by=by)
 
 
 def state_of(ref: Ref, ask: Callable[[Ref], Resolved]) -> State:
@@ -233,7 +225,7 @@ def record_watch(refs: Sequence[Ref], by: Principal, refusal: Refusal | None = N
         obj=obj,
         outcome=Outcome.DENIED if refusal else Outcome.OK,
         why=refusal.code if refusal else "",
-        after={"refs": [ref.text for ref in refs]},
+        after={"refs": [ref.text for ref in refs], **by_rule(refusal)},
     )
 
 

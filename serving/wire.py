@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 import anyio
 from anyio.to_thread import run_sync
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import django_ready  # noqa: F401 - MLflow imports this module in processes where Django is not set up
@@ -27,24 +27,31 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from access.authentication import authenticate_credentials
-from access.permissions import Permission, visible_to
+from access.permissions import Permission
 from access.principal import Principal
 from audit.actions import Receipt
 from countersign.proof.manifest import ManifestFile
+from foundation.collecting import settle
+from foundation.nul import refuse_nul_in_address
 from foundation.numbers import whole_number
 from foundation.refusals import Forbidden, Invalid, NotFound, Refusal, TooLarge, Unauthenticated
-from registry.models import ModelVersion, RegisteredModel
+from registry.models import ModelVersion
 from registry.queries import find_model
+from serving import mlflow_ui
 from serving.byte_ranges import Chosen, choose
 from serving.caller import set_caller
 from serving.downloads import ARTIFACTS, check_may_download
 from serving.ledger_headers import ledger_headers
 from serving.mlflow_errors import as_mlflow
+from serving.mlflow_sources import answer_registration
 from serving.mlflow_webhooks import answer_test
 from serving.pulls import CHUNK_BYTES, Pull, PulledFile, download_headers, find_file
 from serving.queries import find_pullable
 from serving.tracking import refuse_archives
-from serving.wire_rules import Needs, is_ours, needs, plain_path
+from serving.tracking_access import check_path, may_log, may_look
+from serving.tracking_models import Level
+from serving.upstreams import configured
+from serving.wire_rules import Needs, is_ours, is_trace, needs, plain_path
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,12 +68,21 @@ def create_app() -> ASGIApp:
     from mlflow.server import app as flask_app
     from mlflow.server.fastapi_app import create_fastapi_app
 
+    from serving.mlflow_ui_asks import answer_pages
+    from serving.tracking_store import serve_governed
+
     # Django closes a request's connections when its own handlers end one; MLflow's requests end here.
     flask_app.before_request(close_old_connections)
     flask_app.teardown_request(lambda _: close_old_connections())
     refuse_archives()
+    store = serve_governed()
+    flask_app.before_request(answer_pages(store))
     flask_app.before_request(answer_test)  # MLflow's own handler would send from here, past the outbox
-    return Gate(create_fastapi_app(flask_app))
+    configured()  # what is configured wrongly stops the start, not a registration
+    flask_app.before_request(answer_registration)  # MLflow's own handler would look for the source here
+    app = Gate(create_fastapi_app(flask_app))
+    settle()
+    return app
 
 
 class Gate:
@@ -85,8 +101,13 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if mlflow_ui.is_page(scope["path"]):
+            scope, send = _without_prefix(scope), _as_page(scope["path"].removeprefix(mlflow_ui.PREFIX), send)
+            admit = self._admit_page
+        else:
+            admit = self._admit
         try:
-            response = await self._admit(scope)
+            response = await admit(scope)
         except Refusal as refusal:
             await error_response(refusal)(scope, receive, send)
             return
@@ -95,9 +116,37 @@ class Gate:
         else:
             await self.inner(scope, Metered(receive, settings.MAX_FILE_BYTES), send)
 
+    async def _admit_page(self, scope: Scope) -> Response | None:
+        """The same for MLflow's pages, whose session is the portal's."""
+        method, path = scope["method"], scope["path"]
+        if path == "":
+            return RedirectResponse(mlflow_ui.PREFIX + "/")
+        needed, headers = mlflow_ui.page_needs(method, path), _headers(scope)
+        if needed is Needs.NOTHING:
+            return None
+        try:
+            principal = await run_sync(_in_database(mlflow_ui.session_of), headers, _cgi(scope, headers))
+        except Unauthenticated:
+            if path == mlflow_ui.INDEX:
+                return RedirectResponse(settings.PORTAL_URL + mlflow_ui.LOGIN)
+            raise
+        if needed is None:
+            raise NotFound(
+                f"This page of MLflow's is not served here. What goes live is decided on the portal: {settings.PORTAL_URL}",
+                code="no-such-address",
+            )
+        mlflow_ui.check_came_from_here(method, path, headers)
+        # It was judged; MLflow's own list of origins knows only this machine.
+        scope["headers"][:] = [one for one in scope["headers"] if one[0] != b"origin"]
+        set_caller(principal)
+        _check_length(scope)
+        await run_sync(_in_database(_check_runs), principal, needed)
+        return None
+
     async def _admit(self, scope: Scope) -> Response | None:
         """Our own answer, or None for what MLflow's server may answer; raises a refusal for everything else."""
         method, path = scope["method"], scope["path"]
+        refuse_nul_in_address(path, scope["query_string"].decode("latin-1"))
         needed = needs(method, path)
         if needed is Needs.NOTHING:
             return None
@@ -133,11 +182,11 @@ class Metered:
 class PulledResponse(Response):
     """What was chosen of a file of a registered version, on its way out; on record before the first byte and after the last.
 
-    Where no byte leaves (a HEAD, a copy that is confirmed, a range outside the file) that is on record as a read.
+    Where no byte leaves (a copy that is confirmed, a range outside the file) that is on record as a read.
     """
 
-    def __init__(self, pull: Pull, file: ManifestFile, chosen: Chosen, method: str = "GET") -> None:
-        self.pull, self.file, self.chosen, self.method = pull, file, chosen, method
+    def __init__(self, pull: Pull, file: ManifestFile, chosen: Chosen) -> None:
+        self.pull, self.file, self.chosen = pull, file, chosen
         headers = download_headers(file.path.rsplit("/", 1)[-1], file.sha256) | chosen.headers
         if chosen.status == HTTPStatus.NOT_MODIFIED:
             del headers["Content-Length"]  # the server counts the bytes of the body against it
@@ -145,8 +194,8 @@ class PulledResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file in parts; however that ends, the end is recorded."""
-        if self.method == "HEAD" or not self.chosen.sends:
-            receipt = await run_sync(_in_database(self.pull.record_read), self.method, self.chosen.status)
+        if not self.chosen.sends:
+            receipt = await run_sync(_in_database(self.pull.record_read), "GET", self.chosen.status)
             await self._start(receipt, send)
             await send({"type": "http.response.body", "body": b""})
             return
@@ -156,17 +205,56 @@ class PulledResponse(Response):
             await error_response(refusal)(scope, receive, send)
             return
         try:
-            await self._start(stream.receipt, send)
-            while chunk := await run_sync(stream.read, CHUNK_BYTES):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            async with anyio.create_task_group() as group:
+                group.start_soon(_until_gone, receive, group.cancel_scope)
+                await self._send(stream, send)
+                group.cancel_scope.cancel()
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None  # the one that ended it, as if nobody had listened beside it
         finally:
             with anyio.CancelScope(shield=True):
                 await run_sync(_in_database(stream.close))
 
+    async def _send(self, stream: PulledFile, send: Send) -> None:
+        await self._start(stream.receipt, send)
+        while chunk := await run_sync(stream.read, CHUNK_BYTES):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
     async def _start(self, receipt: Receipt, send: Send) -> None:
         self.headers.update(await run_sync(_in_database(ledger_headers), receipt))
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
+
+async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancel `scope` when the client goes away: the server takes what is sent after that and says nothing."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+def _without_prefix(scope: Scope) -> Scope:
+    """The request as MLflow's server knows it."""
+    path = scope["path"].removeprefix(mlflow_ui.PREFIX)
+    return {**scope, "path": path, "raw_path": path.encode(), "headers": list(scope["headers"])}
+
+
+def _as_page(path: str, send: Send) -> Send:
+    """`send` with the headers of a page on the answer, in place of MLflow's of the same names."""
+    own = mlflow_ui.response_headers(path)
+    names = {name for name, _ in own}
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [
+                (name, value)
+                for name, value in message.get("headers", [])
+                if name.lower() not in names and not name.lower().startswith(b"access-control-")
+            ]
+            message = {**message, "headers": [*kept, *own]}
+        await send(message)
+
+    return answer
 
 
 def error_response(refusal: Refusal) -> Response:
@@ -193,7 +281,7 @@ def _in_database(work: Callable[P, R]) -> Callable[P, R]:
 
 
 def _authenticate(scope: Scope) -> Principal:
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    headers = _headers(scope)
     credential = headers.get("authorization", "")
     if not credential:
         raise Unauthenticated(
@@ -202,10 +290,14 @@ def _authenticate(scope: Scope) -> Principal:
     return authenticate_credentials(credential, _cgi(scope, headers))
 
 
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
 def _cgi(scope: Scope, headers: Mapping[str, str]) -> dict[str, str]:
     client = scope.get("client") or ("", 0)
     meta = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
-    return meta | {"REMOTE_ADDR": client[0]}
+    return meta | {"REMOTE_ADDR": client[0], "QUERY_STRING": scope["query_string"].decode("latin-1")}
 
 
 def _check_length(scope: Scope) -> None:
@@ -217,19 +309,11 @@ def _check_length(scope: Scope) -> None:
 
 
 def _check_runs(by: Principal, needed: Needs) -> None:
-    """That `by` may read or write runs: those who train or register may both, those who see models read what was measured.
+    """That `by` may use tracking at all in this way; whose experiment it is, the store asks at every call.
 
     The files of runs are models that nobody has signed, so only who works on them gets those.
     """
-    if needed is Needs.CREDENTIAL:
-        return
-    models = RegisteredModel.objects.all()
-    writes = by.allows(Permission.RUN_TRAINING) or by.allows(Permission.REGISTER_VERSION)
-    if writes or visible_to(models, by, Permission.REGISTER_VERSION).exists():
-        return
-    if needed is Needs.READ_RUNS and (
-        by.allows(Permission.SEE_MODEL) or visible_to(models, by, Permission.SEE_MODEL).exists()
-    ):
+    if needed is Needs.CREDENTIAL or may_log(by) or (needed is Needs.READ_RUNS and may_look(by)):
         return
     raise Forbidden(
         f"{by.name} may not {needed}. It takes the permission {Permission.REGISTER_VERSION} or {Permission.RUN_TRAINING}; "
@@ -245,7 +329,10 @@ def _artifacts(scope: Scope, by: Principal, needed: Needs) -> Response | None:
     if path is None and asked.strip("/"):
         raise Invalid(f"{asked[:80]!r} is not a plain artifact path.", code="path")
     if path is None or not is_ours(path):
-        _check_runs(by, needed)
+        # What a trace says is data about a run wherever it is kept: older clients keep it in a file.
+        reads_trace = needed is Needs.READ_FILES and not listing and path is not None and is_trace(path)
+        _check_runs(by, Needs.READ_RUNS if reads_trace else needed)
+        check_path(path or "", by, Level.WRITE if needed is Needs.WRITE_RUNS else Level.READ)
         return None
     if scope["method"] in WRITING:
         raise Forbidden(
@@ -255,10 +342,10 @@ def _artifacts(scope: Scope, by: Principal, needed: Needs) -> Response | None:
     check_may_download(version, by=by)
     if listing:
         return JSONResponse({"files": listed(version.files, inside)})
-    file, method = find_file(version, inside), scope["method"]
+    file = find_file(version, inside)
     headers = {name.decode("latin-1").title(): value.decode("latin-1") for name, value in scope["headers"]}
-    chosen = choose(file.size, f'"{file.sha256}"', headers, method)
-    return PulledResponse(Pull(version, inside, by, "mlflow", chosen.range), file, chosen, method)
+    chosen = choose(file.size, f'"{file.sha256}"', headers)
+    return PulledResponse(Pull(version, inside, by, by.purpose or "mlflow", chosen.range), file, chosen)
 
 
 def _query_path(scope: Scope) -> str:

@@ -2,8 +2,8 @@
 
 Pure, so that a test can read the table. The registry's addresses need no more than a credential here: each method of the store asks
 for its own permission. What would make the server itself read wherever a run says that its files are (a client may write any address
-into an experiment) does not exist here: clients list and fetch files through the artifact store. The UI and its `/ajax-api`,
-GraphQL, gateway, assistant, scorers and jobs are not let through.
+into an experiment) does not exist here: clients list and fetch files through the artifact store. Gateway, assistant, scorers and jobs
+are not let through. MLflow's pages have a table of their own (`mlflow_ui`).
 """
 
 from __future__ import annotations
@@ -37,75 +37,77 @@ class Rule:
     needs: Needs
 
 
-def _rule(methods: str, path: str, needs: Needs) -> Rule:
+def rule(methods: str, path: str, needs: Needs) -> Rule:
+    """One line of a table: methods separated by spaces, a pattern for the whole path."""
     return Rule(frozenset(methods.split()), re.compile(path), needs)
 
 
 _API: Final = r"/api/[23]\.0/mlflow"
 _ID: Final = r"[A-Za-z0-9_-]{1,64}"
+_SPANS: Final = re.compile(rf".+/traces/{_ID}/artifacts/traces\.json")
 
 RULES: Final = (
-    _rule("GET HEAD", r"/(health|version)", Needs.NOTHING),
-    _rule("GET", rf"{_API}/server-info", Needs.CREDENTIAL),
-    _rule(
+    rule("GET HEAD", r"/(health|version)", Needs.NOTHING),
+    rule("GET", rf"{_API}/server-info", Needs.CREDENTIAL),
+    rule(
         "GET POST PATCH DELETE",
         rf"{_API}/registered-models/(create|get|search|update|delete|rename|alias)",
         Needs.CREDENTIAL,
     ),
-    _rule("GET POST DELETE", rf"{_API}/registered-models/(get-latest-versions|set-tag|delete-tag)", Needs.CREDENTIAL),
-    _rule(
+    rule("GET POST DELETE", rf"{_API}/registered-models/(get-latest-versions|set-tag|delete-tag)", Needs.CREDENTIAL),
+    rule(
         "GET POST PATCH DELETE",
         rf"{_API}/model-versions/(create|get|search|update|delete|transition-stage)",
         Needs.CREDENTIAL,
     ),
-    _rule("GET POST DELETE", rf"{_API}/model-versions/(get-download-uri|set-tag|delete-tag)", Needs.CREDENTIAL),
-    _rule("GET POST", rf"{_API}/webhooks", Needs.CREDENTIAL),
-    _rule("GET PATCH DELETE", rf"{_API}/webhooks/{_ID}", Needs.CREDENTIAL),
-    _rule("POST", rf"{_API}/webhooks/{_ID}/test", Needs.CREDENTIAL),
-    _rule("GET", rf"{_API}/experiments/(get|get-by-name|search)", Needs.READ_RUNS),
-    _rule("POST", rf"{_API}/(experiments|runs|logged-models)/search", Needs.READ_RUNS),
-    _rule(
+    rule("GET POST DELETE", rf"{_API}/model-versions/(get-download-uri|set-tag|delete-tag)", Needs.CREDENTIAL),
+    rule("GET POST", rf"{_API}/webhooks", Needs.CREDENTIAL),
+    rule("GET PATCH DELETE", rf"{_API}/webhooks/{_ID}", Needs.CREDENTIAL),
+    rule("POST", rf"{_API}/webhooks/{_ID}/test", Needs.CREDENTIAL),
+    rule("GET", rf"{_API}/experiments/(get|get-by-name|search)", Needs.READ_RUNS),
+    rule("POST", rf"{_API}/(experiments|runs|logged-models)/search", Needs.READ_RUNS),
+    rule(
         "GET",
         rf"{_API}/(runs/get|metrics/get-history|metrics/get-history-bulk-interval)",
         Needs.READ_RUNS,
     ),
-    _rule("GET", rf"{_API}/logged-models/{_ID}", Needs.READ_RUNS),
-    _rule("GET", rf"{_API}/traces(/{_ID}(/info|/assessments/{_ID})?)?", Needs.READ_RUNS),
-    _rule("POST", rf"{_API}/traces/(search|batchGetInfos|metrics|calculate-filter-correlation)", Needs.READ_RUNS),
-    _rule("GET", rf"{_API}/datasets/{_ID}(/experiment-ids|/records)?", Needs.READ_RUNS),
-    _rule("POST", rf"{_API}/datasets/search", Needs.READ_RUNS),
-    _rule("GET", r"/api/2\.0/mlflow-artifacts/artifacts(/.+)?", Needs.READ_FILES),
-    _rule(
+    rule("GET", rf"{_API}/logged-models/{_ID}", Needs.READ_RUNS),
+    rule("GET", rf"{_API}/traces(/{_ID}(/info|/assessments/{_ID})?)?", Needs.READ_RUNS),
+    rule("POST", rf"{_API}/traces/(search|batchGetInfos|metrics|calculate-filter-correlation)", Needs.READ_RUNS),
+    rule("GET", rf"{_API}/datasets/{_ID}(/experiment-ids|/records)?", Needs.READ_RUNS),
+    rule("POST", rf"{_API}/datasets/search", Needs.READ_RUNS),
+    rule("GET", r"/api/2\.0/mlflow-artifacts/artifacts(/.+)?", Needs.READ_FILES),
+    rule(
         "POST",
         rf"{_API}/experiments/(create|update|delete|restore|set-experiment-tag|delete-experiment-tag)",
         Needs.WRITE_RUNS,
     ),
-    _rule(
+    rule(
         "POST",
         rf"{_API}/runs/(create|update|delete|restore|log-batch|log-metric|log-parameter|log-model)",
         Needs.WRITE_RUNS,
     ),
-    _rule("POST", rf"{_API}/runs/(log-inputs|outputs|set-tag|delete-tag)", Needs.WRITE_RUNS),
-    _rule("POST", rf"{_API}/logged-models(/{_ID}/params)?", Needs.WRITE_RUNS),
-    _rule("PATCH", rf"{_API}/logged-models/{_ID}(/tags)?", Needs.WRITE_RUNS),
-    _rule("DELETE", rf"{_API}/logged-models/{_ID}", Needs.WRITE_RUNS),
-    _rule("DELETE", rf"{_API}/logged-models/{_ID}/tags/.+", Needs.WRITE_RUNS),
-    _rule("POST", r"/v1/traces", Needs.WRITE_RUNS),
-    _rule("POST", rf"{_API}/traces(/delete-traces|/link-to-run|/{_ID}/assessments)?", Needs.WRITE_RUNS),
-    _rule("PATCH", rf"{_API}/traces/{_ID}", Needs.WRITE_RUNS),
-    _rule("PATCH DELETE", rf"{_API}/traces/{_ID}/(tags|assessments/{_ID})", Needs.WRITE_RUNS),
-    _rule("POST", rf"{_API}/datasets/(create|{_ID}/(records|add-experiments|remove-experiments))", Needs.WRITE_RUNS),
-    _rule("PATCH", rf"{_API}/datasets/{_ID}/tags", Needs.WRITE_RUNS),
-    _rule("DELETE", rf"{_API}/datasets/{_ID}(/records|/tags/.+)?", Needs.WRITE_RUNS),
-    _rule("PUT", r"/api/2\.0/mlflow-artifacts/artifacts/.+", Needs.WRITE_RUNS),
+    rule("POST", rf"{_API}/runs/(log-inputs|outputs|set-tag|delete-tag)", Needs.WRITE_RUNS),
+    rule("POST", rf"{_API}/logged-models(/{_ID}/params)?", Needs.WRITE_RUNS),
+    rule("PATCH", rf"{_API}/logged-models/{_ID}(/tags)?", Needs.WRITE_RUNS),
+    rule("DELETE", rf"{_API}/logged-models/{_ID}", Needs.WRITE_RUNS),
+    rule("DELETE", rf"{_API}/logged-models/{_ID}/tags/.+", Needs.WRITE_RUNS),
+    rule("POST", r"/v1/traces", Needs.WRITE_RUNS),
+    rule("POST", rf"{_API}/traces(/delete-traces|/link-to-run|/{_ID}/assessments)?", Needs.WRITE_RUNS),
+    rule("PATCH", rf"{_API}/traces/{_ID}", Needs.WRITE_RUNS),
+    rule("PATCH DELETE", rf"{_API}/traces/{_ID}/(tags|assessments/{_ID})", Needs.WRITE_RUNS),
+    rule("POST", rf"{_API}/datasets/(create|{_ID}/(records|add-experiments|remove-experiments))", Needs.WRITE_RUNS),
+    rule("PATCH", rf"{_API}/datasets/{_ID}/tags", Needs.WRITE_RUNS),
+    rule("DELETE", rf"{_API}/datasets/{_ID}(/records|/tags/.+)?", Needs.WRITE_RUNS),
+    rule("PUT", r"/api/2\.0/mlflow-artifacts/artifacts/.+", Needs.WRITE_RUNS),
 )
 
 
 def needs(method: str, path: str) -> Needs | None:
     """What `method` on `path` needs, or None where there is no such address here."""
-    for rule in RULES:
-        if method in rule.methods and rule.path.fullmatch(path):
-            return rule.needs
+    for one in RULES:
+        if method in one.methods and one.path.fullmatch(path):
+            return one.needs
     return None
 
 
@@ -124,3 +126,8 @@ def plain_path(path: str) -> str | None:
 def is_ours(path: str) -> bool:
     """Whether an artifact path is (or pretends to be) that of a registered version, which nobody writes."""
     return path.split("/", 1)[0].casefold() == OURS
+
+
+def is_trace(path: str) -> bool:
+    """Whether an artifact path is that of the spans of a trace, where clients before 3.2 keep them."""
+    return _SPANS.fullmatch(path) is not None

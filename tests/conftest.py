@@ -25,7 +25,7 @@ from access.models import Role, User
 from access.permissions import PEOPLE_ONLY, Permission
 from access.principal import Principal
 from audit import integrity
-from foundation.keys import create_key
+from foundation.keys import create_key, create_model_signing_key
 from registry import actions as registry_actions
 from registry.models import ModelVersion, RegisteredModel, Stage
 from tests import databases, once
@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for folder in (django_settings.SECRETS_DIR, django_settings.STATIC_ROOT):
         folder.mkdir(parents=True, exist_ok=True)
     create_key(django_settings.REGISTRY_KEY_FILE)
+    create_model_signing_key(django_settings.MODEL_SIGNING_KEY_FILE)
     create_key(django_settings.AUDIT_LOG_KEY_FILE)
     if connection.vendor == "sqlite":  # a file, as in production: threads and live servers get connections of their own
         connection.settings_dict["TEST"]["NAME"] = str(django_settings.VAR_DIR / "tests.sqlite3")

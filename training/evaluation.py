@@ -200,7 +200,7 @@ def _pr(ranked: Ranked) -> list[list[float]]:
     if tp[-1] == 0:
         return []
     grid = np.linspace(0, 1, CURVE_POINTS)
-    place = np.minimum(np.searchsorted(tp / tp[-1], grid - 1e-12, side="left"), len(tp) - 1)
+    place = np.searchsorted(tp / tp[-1], grid - 1e-12, side="left")
     return _points(grid, tp[place] / (tp[place] + fp[place]))
 
 

@@ -82,7 +82,7 @@ def resample(label: Floats, *, seed: int, resamples: int = RESAMPLES, block: int
         size = min(block, resamples - begin)
         weights = np.zeros((size, label.size))
         for rows in strata:
-            for row in range(size if rows.size else 0):
+            for row in range(size):
                 weights[row, rows] = np.bincount(rng.integers(0, rows.size, rows.size), minlength=rows.size)
         yield weights
 

@@ -80,7 +80,7 @@ API_ACTIVITIES: Final[Mapping[str, int]] = {
 ENTITIES: Final = frozenset(
     {
         "alert", "alias", "approval", "break_glass", "card", "certificate", "comment", "comparison", "dataset", "dataset_version",
-        "delegation", "deployment", "envelope", "evidence", "exception", "finding", "grace", "job", "key", "ledger", "model",
+        "delegation", "deployment", "envelope", "evidence", "exception", "experiment", "finding", "grace", "job", "key", "ledger", "model",
         "notification", "policy", "recipe", "retraining", "review", "review_pack", "round", "sign_off", "thread", "thresholds",
         "training", "version", "window",
     }

@@ -18,11 +18,12 @@ from countersign.registry import ADMISSION_SECONDS
 from countersign.version import VERSION
 
 STOPPED: Final = 130
+DAY: Final = 86_400.0
 EXIT_CODES: Final = """exit codes:
   0    done; for `why`: nothing stands in the way
   1    what was delivered is not what was signed, or may not be used now: tampering, rollback, freeze, revoked, expired
   2    the command, a file or a setting is wrong
-  3    the registry refuses: not approved, not permitted, not there; for `why`: something stands in the way
+  3    the registry refuses: not approved, not permitted, not there; for `why`: something stands in the way; for `wait`: rejected
   4    the registry was not reached, or the time given was over: try again
   5    this machine cannot take it: no space, no permission, a folder in the way
   130  stopped by hand
@@ -110,12 +111,27 @@ def _parser() -> ArgumentParser:
     one.add_argument(
         "--require-ledger", action="store_true", help="refuse a promotion that the ledger has not signed yet"
     )
+    one.add_argument(
+        "--model-sig", action="store_true", help="also keep .countersign/model.sig, for the OpenSSF model-signing tool"
+    )
     one.add_argument("--workers", type=int, default=WORKERS, metavar="N", help="files at a time (default: %(default)s)")
     _registry_option(one)
     _key_options(one)
 
+    one = _command(add, "kserve-init", commands.kserve_init, "the entry point of a storage container for KServe")
+    one.add_argument(
+        "pairs",
+        nargs="+",
+        metavar="SRC DEST",
+        help="countersign://credit@production /mnt/models; several of them one after the other",
+    )
+    one.add_argument("--stage", default="", help="ask for an approval for this stage (or set COUNTERSIGN_STAGE)")
+    one.add_argument("--key", default="", metavar="FILE", help="the registry's public key (and the ledger's)")
+    _registry_option(one)
+
     one = _command(add, "verify", commands.check, "check a folder that anybody pulled, offline")
     one.add_argument("folder", metavar="FOLDER", type=Path)
+    one.add_argument("ref", nargs="?", metavar="REF", help="what the folder has to hold: credit@production or credit/3")
     one.add_argument("--key", default="", metavar="FILE", help="the registry's public key; default: the pinned one")
     one.add_argument(
         "--at",
@@ -127,6 +143,15 @@ def _parser() -> ArgumentParser:
         "--refresh", action="store_true", help="ask the registry for a new proof first, and keep it in the folder"
     )
     _registry_option(one)
+
+    one = _command(add, "wait", commands.wait, "wait until a version is signed off and promoted")
+    one.add_argument("ref", metavar="REF", help="credit/3")
+    one.add_argument("--stage", default="production", help="default: %(default)s")
+    one.add_argument(
+        "--timeout", type=float, default=DAY, metavar="SECONDS", help="end with code 4 after so long (default: a day)"
+    )
+    _registry_option(one)
+    _key_options(one)
 
     one = _command(add, "watch", commands.watch, "learn of promotions and revocations at once")
     one.add_argument("ref", nargs="+", metavar="REF")

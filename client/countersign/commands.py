@@ -16,18 +16,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
-from countersign import credentials
+from countersign import credentials, kserve
 from countersign.errors import Misused, NotReached
 from countersign.fetching import Tell
 from countersign.memory import FIRST_USE, Seen
 from countersign.progress import Bar, size_text
+from countersign.proof.pull import VerifiedPull
 from countersign.refs import Ref
 from countersign.registry import Registry, Requirement
 from countersign.verifying import Pulled, verify
+from countersign.waiting import await_release
 from countersign.watching import Event
 
 NOTHING_WRONG: Final = 0
 IN_THE_WAY: Final = 3
+STAGE: Final = "COUNTERSIGN_STAGE"
 
 
 def login(given: Namespace) -> int:
@@ -80,35 +83,59 @@ def pull(given: Namespace) -> int:
             stage=given.stage,
             purpose=given.purpose,
             require_ledger=given.require_ledger,
+            model_sig=given.model_sig,
             workers=given.workers,
             tell=bar,
         )
     return _say(given, found.as_json(), [f"{_named(found)} is in {target}, verified.", *_proof(found)])
 
 
+def kserve_init(given: Namespace) -> int:
+    """Have verified models where KServe's model server will look for them: pairs of a source and a folder."""
+    if len(given.pairs) % 2:
+        raise Misused("KServe gives pairs: countersign://credit@production /mnt/models.", reason="usage")
+    stage = given.stage or os.environ.get(STAGE, "")
+    found = [
+        kserve.fetch(uri, to, url=given.registry, key=given.key, stage=stage)
+        for uri, to in zip(given.pairs[::2], given.pairs[1::2], strict=True)
+    ]
+    lines = [line for one in found for line in (f"{_named(one)} is in {one.folder}, verified.", *_proof(one))]
+    return _say(given, [one.as_json() for one in found], lines)
+
+
 def check(given: Namespace) -> int:
     """Verify a folder that anybody pulled, offline unless asked to refresh its proof."""
     if given.refresh:
         with _registry(given) as registry:
-            found = registry.refresh(given.folder)
+            found = registry.refresh(given.folder, ref=given.ref)
     else:
-        found = verify(given.folder, key=given.key, at=given.at)
+        found = verify(given.folder, key=given.key, at=given.at, ref=given.ref)
     return _say(given, found.as_json(), [f"{_named(found)} in {given.folder} is what was signed.", *_proof(found)])
+
+
+def wait(given: Namespace) -> int:
+    """Wait until a version is released for a stage, and prove it; for pipelines."""
+    ref = Ref.parse(given.ref, whole=True)
+    with _registry(given) as registry:
+        found = await_release(registry, ref, stage=given.stage, seconds=given.timeout).verified
+    return _show(given, found, "{} is released.")
 
 
 def watch(given: Namespace) -> int:
     """Say, and do, what happens to references, until told to stop."""
-    refs = [str(Ref.parse(one, whole=True)) for one in given.ref]
+    watched = [Ref.parse(one, whole=True) for one in given.ref]
+    refs = [str(one) for one in watched]
     if (given.pull or given.until is not None) and len(refs) != 1:
         raise Misused("--pull and --until are for one reference.", reason="usage")
     with _registry(given) as registry:
         for event in registry.watch(*refs, seconds=given.timeout):
             _tell(given, event)
             if event.kind == "release" and given.pull:
-                ref = Ref(
-                    event.model, "", event.version
-                )  # exactly what was announced, also when the alias moves on meanwhile
-                found = registry.pull(ref, given.pull, stage=event.stage, purpose=given.purpose)
+                # Exactly what was announced, also when the alias moves on meanwhile; events are not signed, so of the watched model only.
+                ref = Ref(watched[0].model, "", watched[0].version or event.version)
+                found = registry.pull(
+                    ref, given.pull, stage=event.stage, held_to=watched[0].alias, purpose=given.purpose
+                )
                 if not given.json:
                     _line(f"{_named(found)} is in {given.pull}, verified.")
             if given.run and event.kind in ("release", "revoked"):
@@ -172,10 +199,15 @@ def _status_of(given: Namespace, ref: Ref) -> int:
                 given, version, [f"{named} is {state}.{why_so}{at} (The registry says so; nothing was verified.)"]
             )
         found = registry.resolve(ref, stage=given.stage).verified
+    return _show(given, found, f"{ref} is {{}}.")
+
+
+def _show(given: Namespace, found: VerifiedPull, sentence: str) -> int:
+    """Say what was verified of a version that lies in no folder here; `sentence` has a place for its name."""
     size = found.head.tree.size if found.head else None
     shown = Pulled(Path(), found.release, found.alias, found.entry, size)
     told = {name: value for name, value in shown.as_json().items() if name != "folder"}
-    return _say(given, told, [f"{ref} is {_named(shown)}.", *_proof(shown)])
+    return _say(given, told, [sentence.format(_named(shown)), *_proof(shown)])
 
 
 def _registry(given: Namespace, url: str = "", token: str = "") -> Registry:

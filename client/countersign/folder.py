@@ -21,6 +21,7 @@ from countersign.proof.manifest import ManifestFile
 
 KEPT: Final = ".countersign"
 PULL: Final = "pull.json"
+MODEL_SIG: Final = "model.sig"
 MOST_BYTES: Final = 64 * 1024**2
 _AT_CWD: Final = -100
 _EXCHANGE: Final = 2
@@ -115,6 +116,12 @@ def write_document(folder: Path, document: bytes) -> None:
     places.write_whole(document_path(folder), document)
 
 
+def write_model_sig(folder: Path, bundle: bytes) -> None:
+    """Put the bundle for the OpenSSF model-signing tool beside the pull document."""
+    places.make_folder(folder / KEPT)
+    places.write_whole(folder / KEPT / MODEL_SIG, bundle)
+
+
 @contextmanager
 def staging(target: Path) -> Iterator[Path]:
     """A folder beside `target` to fill; leaving without an error puts it in the place of `target` in one step.
@@ -149,7 +156,7 @@ def _problem(path: Path, file: ManifestFile) -> str:
     except OSError as error:
         raise places.trouble(error, f"read {path}") from error
     if found != (file.size, file.sha256):
-        return f"was changed: its SHA-256 is {found[1][:12]}…, signed was {file.sha256[:12]}…. Do not load it; pull the model again."
+        return f"was changed: {file.sha256[:12]}… was signed, and {found[1][:12]}… is its SHA-256. Do not load it; pull the model again."
     return ""
 
 

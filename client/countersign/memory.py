@@ -1,4 +1,4 @@
-"""Decides what this machine knows of a registry: which keys it pinned, and the newest status and ledger head that it has seen.
+"""Decides what this machine knows of a registry: its pinned keys, the newest status and ledger head, and where each stage's alias was.
 
 What was seen only ever grows, so that nobody can show an older state later (rollback). It is kept for each registry's address.
 """
@@ -6,9 +6,9 @@ What was seen only ever grows, so that nobody can show an older state later (rol
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from countersign import places
 from countersign.errors import Misused, NotProven
 from countersign.keys import Keys, parse_log_keys, parse_registry_key
 from countersign.proof.note import NoteRefused, TreeHead
-from countersign.proof.pull import Head
+from countersign.proof.pull import Head, VerifiedPull
 
 FILE: Final = "registry.json"
 GIVEN: Final = "given"
@@ -24,10 +24,23 @@ FIRST_USE: Final = "first use"
 
 
 @dataclass(frozen=True, slots=True)
+class LastPromotion:
+    """The newest promotion of a model to a stage that was proven here: entry `entry` of the ledger `log` moved `alias` to `version`."""
+
+    model: str
+    stage: str
+    alias: str
+    log: str
+    entry: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What is known of one registry.
 
-    `pinned`: how its keys were come by; `counter`: the highest status counter; `status`: that snapshot.
+    `pinned`: how its keys were come by; `counter`: the highest status counter; `status`: that snapshot; `promotions`: one for each stage of
+    a model from which anything was pulled.
     """
 
     origin: str
@@ -36,6 +49,36 @@ class Seen:
     counter: int = 0
     status: Mapping[str, Any] | None = None
     head: Head | None = None
+    promotions: tuple[LastPromotion, ...] = ()
+
+    @property
+    def logs(self) -> list[str]:
+        """The names of the pinned ledgers, oldest first."""
+        return [key.name for key in self.keys.log] if self.keys else []
+
+    def promotion(self, model: str, stage: str) -> LastPromotion | None:
+        """What is known of one stage of a model."""
+        return next((one for one in self.promotions if (one.model, one.stage) == (model, stage)), None)
+
+    def promotion_as(self, model: str, name: str) -> LastPromotion | None:
+        """What is known of the stage that has this name or this alias."""
+        return next((one for one in self.promotions if one.model == model and name in (one.stage, one.alias)), None)
+
+    def with_promotions(self, found: Iterable[LastPromotion]) -> Seen:
+        """This, and of each stage's promotions the later one."""
+        kept = {(one.model, one.stage): one for one in self.promotions}
+        for one in found:
+            known = kept.get((one.model, one.stage))
+            if known is None or is_later((one.log, one.entry), (known.log, known.entry), self.logs):
+                kept[one.model, one.stage] = one
+        return replace(self, promotions=tuple(kept[key] for key in sorted(kept)))
+
+
+def is_later(one: tuple[str, int], known: tuple[str, int], logs: Sequence[str]) -> bool:
+    """Whether an entry `(log, place)` is later than a known one; a ledger that took another's place goes on after it."""
+    if one[0] == known[0]:
+        return one[1] > known[1]
+    return known[0] not in logs or (one[0] in logs and logs.index(one[0]) > logs.index(known[0]))
 
 
 class Memory:
@@ -65,14 +108,20 @@ class Memory:
             kept = seen.pinned if seen.keys is not None and how == FIRST_USE else how
             return self._write(replace(seen, keys=Keys(keys.registry, log), pinned=kept))
 
-    def remember(self, *, counter: int, status: Mapping[str, Any], head: Head | None) -> Seen:
-        """Keep a verified status and head where they are newer than what is known."""
+    def remember(self, found: VerifiedPull, status: Mapping[str, Any]) -> Seen:
+        """Keep what a verified pull and its `status` say where that is newer than what is known."""
         with self._changing():
             seen = self.read()
-            if counter > seen.counter:
-                seen = replace(seen, counter=counter, status=status)
+            release, placed, head = found.release, found.placed, found.head
+            if release.status.counter > seen.counter:
+                seen = replace(seen, counter=release.status.counter, status=status)
             if head is not None and _is_newer(head, seen):
                 seen = replace(seen, head=head)
+            if placed is not None:
+                last = LastPromotion(
+                    release.model, release.stage, placed.alias, placed.log, placed.seq, release.version
+                )
+                seen = seen.with_promotions([last])
             return self._write(seen)
 
     @contextmanager
@@ -91,6 +140,7 @@ class Memory:
             "counter": seen.counter,
             "status": seen.status,
             "checkpoint": seen.head.note if seen.head else "",
+            "promotions": [asdict(one) for one in seen.promotions],
         }
         places.write_whole(self._path, places.as_json(kept), mode=0o600)
         return seen
@@ -105,12 +155,10 @@ def known_registries(folder: Path | None = None) -> list[Seen]:
 
 def _is_newer(head: Head, seen: Seen) -> bool:
     """Whether a verified head says more than the one that is known: of a longer ledger, or of the one that took its place."""
-    if seen.head is None or head.tree.origin == seen.head.tree.origin:
-        return seen.head is None or head.tree.size > seen.head.tree.size
-    names = [key.name for key in seen.keys.log] if seen.keys else []
-    if seen.head.tree.origin not in names:
-        return True
-    return head.tree.origin in names and names.index(head.tree.origin) > names.index(seen.head.tree.origin)
+    known = seen.head
+    return known is None or is_later(
+        (head.tree.origin, head.tree.size), (known.tree.origin, known.tree.size), seen.logs
+    )
 
 
 def _seen(kept: Mapping[str, Any], origin: str, path: Path) -> Seen:
@@ -121,9 +169,17 @@ def _seen(kept: Mapping[str, Any], origin: str, path: Path) -> Seen:
             keys = Keys(parse_registry_key(kept["registry_key"], str(path)), log)
         note = str(kept["checkpoint"])
         head = Head(TreeHead.parse(note.partition("\n\n")[0] + "\n"), note) if note else None
-        return Seen(origin, keys, str(kept["pinned"]), int(kept["counter"]), kept["status"], head)
+        promotions = tuple(
+            _promotion(one) for one in kept.get("promotions", [])
+        )  # a file of before they were kept has none
+        return Seen(origin, keys, str(kept["pinned"]), int(kept["counter"]), kept["status"], head, promotions)
     except (KeyError, TypeError, ValueError, NoteRefused) as error:
         raise Misused(
             f"{path} was damaged. Where you know why, delete it and log in again with the registry's key.",
             reason="state",
         ) from error
+
+
+def _promotion(kept: Mapping[str, Any]) -> LastPromotion:
+    model, stage, alias, log = (str(kept[name]) for name in ("model", "stage", "alias", "log"))
+    return LastPromotion(model, stage, alias, log, int(kept["entry"]), int(kept["version"]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -16,18 +16,22 @@ from countersign import folder as folders
 from countersign import places, trust, uploads
 from countersign.cache import Cache
 from countersign.credentials import find_access
-from countersign.errors import BLOCKING, LocalTrouble, Misused, NotProven, Refused
+from countersign.errors import BLOCKING, LocalTrouble, Misused, NotProven
 from countersign.fetching import WORKERS, Tell, fetch_all
 from countersign.keys import Keys, parse_log_keys, parse_registry_key, read_keys
 from countersign.memory import FIRST_USE, GIVEN, Memory, Seen
+from countersign.proof.model_sig import BadModelSig, check_bundle
 from countersign.proof.pull import VerifiedPull
 from countersign.refs import Ref
 from countersign.session import Session
-from countersign.verifying import Pulled, pulled, verify_with
+from countersign.verifying import Pulled, check_named, pulled, verify_with
 from countersign.watching import Event, Watch
 
 KEY: Final = "COUNTERSIGN_KEY"
 ADMISSION_SECONDS: Final = 600.0
+AGAIN_SECONDS: Final[Mapping[str, Sequence[float]]] = {"rollback": (1.0,), "pending": (0.5, 1.0, 2.0, 4.0)}
+"""How long to wait before the registry is asked once more: one of several servers may lag behind the others for a moment, and a promotion
+is signed into the ledger about a second after it happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +117,25 @@ class Registry:
             return self._memory.pin(self._shown_keys(), FIRST_USE)
         return seen
 
-    def resolve(self, ref: str | Ref, *, stage: str = "") -> Resolved:
+    def resolve(self, ref: str | Ref, *, stage: str = "", held_to: str = "") -> Resolved:
         """The version that `ref` stands for now, verified; raises `Refused` where it may not be pulled, `NotProven` where proof fails.
 
-        A stage's name stands for the stage's alias: `credit@production` is `credit@champion`.
+        A stage's name stands for the stage's alias: `credit@production` is `credit@champion`. What was proven to stand behind an alias is
+        remembered, and an older promotion refused from then on; so is a version by its number where `held_to` names the alias or stage
+        from which it is taken.
         """
         asked = Ref.parse(ref, whole=True) if isinstance(ref, str) else ref
-        try:
-            return self._resolved(asked, stage)
-        except NotProven as error:
-            if error.reason != "rollback":
-                raise
-            self._session.sleep(1.0)  # one of several servers may lag behind the others for a moment
-            return self._resolved(asked, stage)
-        except Refused as refusal:
-            if refusal.reason != "alias-unknown" or not (alias := self._alias_of_stage(asked)):
-                raise
-            return self._resolved(Ref(asked.model, alias), asked.alias)
+        waits = {reason: list(seconds) for reason, seconds in AGAIN_SECONDS.items()}
+        while True:
+            seen = self.seen()
+            try:
+                return self._resolved(asked, stage, held_to or asked.alias, seen)
+            except NotProven as error:
+                if not waits.get(error.reason):
+                    raise
+                self._session.sleep(waits[error.reason].pop(0))
 
-    def _resolved(self, asked: Ref, stage: str) -> Resolved:
-        seen = self.seen()
+    def _resolved(self, asked: Ref, stage: str, name: str, seen: Seen) -> Resolved:
         trust.keys_of(seen)
         content = self._session.get(asked.address, {"stage": stage} if stage else None)
         document = _document(content)
@@ -145,14 +148,16 @@ class Registry:
             version=asked.version,
             ask=self._ask_consistency,
         )
-        if verified.alias != asked.alias:
+        if asked.alias:
+            check_named(verified, asked.alias)
+        elif verified.alias:
             raise NotProven(
-                f"The registry answered for the alias “{verified.alias}”, and “{asked.alias}” was asked for.",
+                f"The registry answered for the alias “{verified.alias}”, and {asked} was asked for.",
                 reason="other-release",
             )
-        self._memory.remember(
-            counter=verified.release.status.counter, status=document["attestation"]["status"], head=verified.head
-        )
+        if name:
+            trust.check_place(verified, seen, name=name)
+        self._memory.remember(verified, document["attestation"]["status"])
         return Resolved(document, content, verified)
 
     def pull(
@@ -161,20 +166,24 @@ class Registry:
         to: str | Path,
         *,
         stage: str = "",
+        held_to: str = "",
         purpose: str = "",
         require_ledger: bool = False,
+        model_sig: bool = False,
         workers: int = WORKERS,
         tell: Callable[[int], Tell] | None = None,
     ) -> Pulled:
         """Have the version that `ref` stands for in the folder `to`, verified; files that are there already are not fetched again.
 
-        `purpose` is kept in the registry's ledger. `require_ledger` refuses a promotion that the ledger has not signed yet. `tell` is
-        called with the number of bytes to come, and what it returns with each advance. Raises `CountersignError`s; the folder is then
-        as it was before.
+        `held_to`: see `resolve`. `purpose` goes with every request from here on: access policies may
+        ask for it, and it is kept in the registry's ledger. `require_ledger` refuses a promotion that the ledger has not
+        signed yet. `model_sig` puts the bundle for the OpenSSF model-signing tool beside the proof. `tell` is called with the number of
+        bytes to come, and what it returns with each advance. Raises `CountersignError`s; the folder is then as it was before.
         """
         target = Path(os.path.abspath(to))
         folders.check_target(target)
-        resolved = self.resolve(ref, stage=stage)
+        self._session.declare(purpose)
+        resolved = self.resolve(ref, stage=stage, held_to=held_to)
         found = pulled(target, resolved.verified)
         if require_ledger and found.entry is None:
             raise NotProven(
@@ -182,8 +191,9 @@ class Registry:
                 reason="ledger",
             )
         files = resolved.verified.release.files
+        bundle = self._model_sig(resolved) if model_sig else None
         if folders.document_path(target).is_file() and folders.holds(target, files):
-            folders.write_document(target, resolved.content)
+            _keep_proof(target, resolved, bundle)
             return found
         advance: Tell = tell(sum(file.size for file in files)) if tell else _silent
         urls = {str(row["sha256"]): str(row["url"]) for row in resolved.document["files"]}
@@ -192,7 +202,7 @@ class Registry:
                 files, urls, session=self._session, cache=self._cache, tell=advance, purpose=purpose, workers=workers
             )
             try:
-                self._place(target, resolved)
+                self._place(target, resolved, bundle)
             except _DamagedCache:  # known only when it is used; what was damaged is dropped by then, and fetched again
                 if attempt == 2:
                     raise
@@ -200,20 +210,28 @@ class Registry:
                 break
         return found
 
-    def verify(self, folder: str | Path, *, at: datetime | None = None) -> Pulled:
+    def verify(self, folder: str | Path, *, at: datetime | None = None, ref: str | Ref | None = None) -> Pulled:
         """As `countersign.verify`, with the keys that are pinned for this registry."""
         where, seen = Path(folder), self.seen()
-        return verify_with(where, folders.read_document(where), trust.keys_of(seen), seen, at=at)
+        return verify_with(where, folders.read_document(where), trust.keys_of(seen), seen, at=at, ref=ref)
 
-    def refresh(self, folder: str | Path) -> Pulled:
-        """Ask anew whether a pulled folder may still be used, and put the new proof beside its files; raises where it may not."""
+    def refresh(self, folder: str | Path, *, ref: str | Ref | None = None) -> Pulled:
+        """Ask anew whether a pulled folder may still be used, and put the new proof beside its files; raises where it may not.
+
+        Whether the alias by which it was pulled has moved on is not asked: only where a later promotion was proven here before, it is
+        refused. `ref`: what the folder has to hold, see `countersign.verify`.
+        """
         where = Path(folder)
         told = folders.read_document(where)
-        ref = Ref(str(told.get("model")), "", int(told.get("version") or 0))
-        resolved = self.resolve(ref, stage=str(told.get("stage") or ""))
+        meant = Ref.parse(ref) if isinstance(ref, str) else ref or Ref("")
+        alias = str(told.get("alias") or "")
+        version = Ref(meant.model or str(told.get("model")), "", meant.version or int(told.get("version") or 0))
+        resolved = self.resolve(version, stage=str(told.get("stage") or ""), held_to=meant.alias or alias)
+        if meant.alias:
+            check_named(replace(resolved.verified, alias=alias), meant.alias)
         folders.check_files(where, resolved.verified.release.files)
-        folders.write_document(where, resolved.content)
-        return pulled(where, resolved.verified)
+        folders.write_document(where, places.as_json({**resolved.document, "alias": alias or None}))
+        return pulled(where, replace(resolved.verified, alias=alias))
 
     def why(self, ref: str | Ref, *, stage: str = "production") -> list[Requirement]:
         """Everything that `stage` asks of a version, met or not; a model's name alone means its newest version."""
@@ -265,7 +283,18 @@ class Registry:
         """
         return iter(Watch(self._session, [str(Ref.parse(one, whole=True)) for one in refs], seconds=seconds))
 
-    def _place(self, target: Path, resolved: Resolved) -> None:
+    def _model_sig(self, resolved: Resolved) -> bytes:
+        """The `model.sig` of a version; raises `NotProven` where it is not about the files that were verified."""
+        release = resolved.verified.release
+        address = Ref(release.model, "", release.version).address
+        content = self._session.get(f"{address}/model.sig", {"stage": release.stage})
+        try:
+            check_bundle(content, release.files)
+        except BadModelSig as error:
+            raise NotProven(str(error), reason="model-sig") from error
+        return content
+
+    def _place(self, target: Path, resolved: Resolved, bundle: bytes | None) -> None:
         """Put the cached files into `target`; raises `_DamagedCache`, with the damaged one dropped, where the cache has other bytes."""
         with folders.staging(target) as fresh:
             for file in resolved.verified.release.files:
@@ -277,7 +306,7 @@ class Registry:
                         f"{file.path}: the bytes in the cache {places.cache_folder()} keep changing; is the disk sound?",
                         reason="cache",
                     )
-            folders.write_document(fresh, resolved.content)
+            _keep_proof(fresh, resolved, bundle)
 
     def _version_address(self, ref: Ref) -> str:
         number = ref.version
@@ -325,6 +354,13 @@ class Registry:
 
 class _DamagedCache(LocalTrouble):
     """A blob in the cache is not what it was when it was put there."""
+
+
+def _keep_proof(folder: Path, resolved: Resolved, bundle: bytes | None) -> None:
+    """Put the pull document into a folder, and `model.sig` where it was asked for."""
+    folders.write_document(folder, resolved.content)
+    if bundle is not None:
+        folders.write_model_sig(folder, bundle)
 
 
 def _document(content: bytes) -> dict[str, Any]:

@@ -46,6 +46,12 @@ class Session:
         """Let go of the connections."""
         self._client.close()
 
+    def declare(self, purpose: str) -> None:
+        """Say with every request from now on what it is for: the registry's access policies may ask for it. Empty: say nothing."""
+        self._client.headers.pop("X-Countersign-Purpose", None)
+        if purpose:
+            self._client.headers["X-Countersign-Purpose"] = purpose[:200].encode("ascii", "replace").decode()
+
     def get(self, address: str, params: Mapping[str, str] | None = None) -> bytes:
         """The answer's body; tried again where the registry is busy. Raises `Refused` or `NotReached`."""
 

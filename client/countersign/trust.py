@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from countersign.errors import Misused, NotProven
 from countersign.keys import Keys
-from countersign.memory import Seen
+from countersign.memory import Seen, is_later
 from countersign.proof.attestation import NotVerified, verify_status
 from countersign.proof.merkle import verify_consistency
 from countersign.proof.pull import Head, VerifiedPull, verify_pull
@@ -83,14 +83,58 @@ def check_head(known: Head, new: Head, *, names: Sequence[str], ask: AskConsiste
         )
 
 
+def check_place(found: VerifiedPull, seen: Seen, *, name: str) -> None:
+    """That what stands behind `name` (an alias, or a stage's name) is no older than what was proven of it before; raises `NotProven`.
+
+    Each promotion, and each rollback, writes an entry of its own, so the latest entry says what the alias of a stage stands for. Other
+    aliases move without one: nothing is known of them.
+    """
+    release, placed = found.release, found.placed
+    known = seen.promotion_as(release.model, name)
+    if known is None and placed is not None and name in (placed.alias, release.stage):
+        known = seen.promotion(release.model, release.stage)
+    if known is None:
+        return
+    if release.stage != known.stage:
+        raise NotProven(
+            f"“{name}” was proven before to stand for {known.stage}, and version {release.version} was promoted to {release.stage}.",
+            reason="other-release",
+        )
+    if release.version == known.version:
+        return
+    here = f"{release.model} version {release.version}"
+    before = f"“{name}” was proven before to stand for version {known.version} (entry {known.entry:,} of the ledger)"
+    if placed is None:
+        raise NotProven(
+            f"{before}, and that {here} took its place since is not proven: no signed entry of the ledger says so yet. Try again in a few "
+            "seconds; where it stays so, tell the registry's administrators.",
+            reason="pending",
+        )
+    if not is_later((placed.log, placed.seq), (known.log, known.entry), seen.logs):
+        raise NotProven(
+            f"{before}, and {here} was promoted before that (entry {placed.seq:,}): this is an old state. Do not go back to it; pull "
+            "again, and where it stays so, tell the registry's administrators.",
+            reason="rollback",
+        )
+
+
 def check_kept(
-    document: Mapping[str, Any], keys: Keys, *, at: datetime, newest: Mapping[str, Any] | None = None
+    document: Mapping[str, Any],
+    keys: Keys,
+    *,
+    at: datetime,
+    model: str = "",
+    version: int | None = None,
+    newest: Mapping[str, Any] | None = None,
 ) -> VerifiedPull:
-    """What a kept pull document proves at a moment, under the `newest` status that is known where that is newer than its own."""
+    """What a kept pull document proves at a moment, under the `newest` status that is known where that is newer than its own.
+
+    `model` and `version` are what it has to be of; empty ones are not compared.
+    """
     try:
         if newest is not None:
             document = _under(document, keys, newest)
-        return verify_pull(document, keys.registry, at=at, log_keys=keys.log)
+        return verify_pull(document, keys.registry, at=at, log_keys=keys.log, model=model, version=version)
     except NotVerified as problem:
         raise not_proven(problem) from problem
 

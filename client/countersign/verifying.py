@@ -15,6 +15,7 @@ from countersign.keys import Keys, read_keys
 from countersign.memory import Seen, known_registries
 from countersign.proof.attestation import VerifiedRelease
 from countersign.proof.pull import VerifiedPull
+from countersign.refs import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,14 @@ class Pulled:
         }
 
 
-def verify(folder: str | Path, *, key: str | Path = "", at: datetime | None = None) -> Pulled:
+def verify(
+    folder: str | Path, *, key: str | Path = "", at: datetime | None = None, ref: str | Ref | None = None
+) -> Pulled:
     """What a pulled folder proves, without a network: who signed it, and that its files are those; raises `NotProven` or `Misused`.
 
     `key`: the file of the registry's public key (and of the ledger's); without it, a key that is pinned on this machine. `at`: the moment
-    to judge by, now where it is left out; now, the newest status counts that this machine has seen.
+    to judge by, now where it is left out; now, the newest status and promotion count that this machine has seen. `ref`: what the folder
+    has to hold, for example `credit@production`; the document alone says as which alias it was pulled, and nobody signed that.
     """
     where = Path(folder)
     document = folders.read_document(where)
@@ -70,13 +74,20 @@ def verify(folder: str | Path, *, key: str | Path = "", at: datetime | None = No
             "registry's public key, from a channel that you trust: --key registry.pub.",
             reason="no-key",
         )
-    return verify_with(where, document, given, seen, at=at)
+    return verify_with(where, document, given, seen, at=at, ref=ref)
 
 
 def verify_with(
-    where: Path, document: Mapping[str, Any], given: Keys | None, seen: Seen | None, *, at: datetime | None
+    where: Path,
+    document: Mapping[str, Any],
+    given: Keys | None,
+    seen: Seen | None,
+    *,
+    at: datetime | None,
+    ref: str | Ref | None = None,
 ) -> Pulled:
     """As `verify`, with the keys that were `given`, or else those that are pinned in what was `seen`."""
+    meant = Ref.parse(ref) if isinstance(ref, str) else ref or Ref("")
     pinned = seen.keys if seen else None
     keys = given or pinned
     if keys is None:
@@ -84,7 +95,18 @@ def verify_with(
     if not keys.log and pinned is not None and pinned.id == keys.id:
         keys = pinned
     newest = seen.status if seen is not None and at is None else None
-    found = trust.check_kept(document, keys, at=at or datetime.now(timezone.utc), newest=newest)
+    found = trust.check_kept(
+        document,
+        keys,
+        at=at or datetime.now(timezone.utc),
+        model=meant.model,
+        version=meant.version,
+        newest=newest,
+    )
+    if meant.alias:
+        check_named(found, meant.alias)
+    if (name := meant.alias or found.alias) and seen is not None and at is None:
+        trust.check_place(found, seen, name=name)
     folders.check_files(where, found.release.files)
     return pulled(where, found)
 
@@ -95,10 +117,24 @@ def pulled(where: Path, found: VerifiedPull) -> Pulled:
     return Pulled(where, found.release, found.alias, found.entry, size)
 
 
+def check_named(found: VerifiedPull, name: str) -> None:
+    """That a version was pulled as the alias, or promoted to the stage, of this name; raises `NotProven`."""
+    placed = found.placed.alias if found.placed else found.alias
+    stands = found.alias in ("", placed) and name in (placed, found.release.stage)
+    if found.alias != name and not stands:
+        told = f"as the alias “{found.alias}”" if found.alias else "by its number"
+        raise NotProven(
+            f"{found.release.model} version {found.release.version} was answered {told}, for {found.release.stage}; that it is “{name}” "
+            "is not proven.",
+            reason="other-release",
+        )
+
+
 def _known(key_id: str) -> Seen | None:
     """What this machine knows of the registry with this key; the newest where several addresses show it."""
     found = [one for one in known_registries() if one.keys is not None and one.keys.id == key_id]
-    return max(found, key=lambda one: one.counter, default=None)
+    newest = max(found, key=lambda one: one.counter, default=None)
+    return newest and newest.with_promotions(last for one in found for last in one.promotions)
 
 
 def _signing_key(document: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from access.principal import Principal
 from audit.actions import append
 from audit.events import Action
 from audit.governed import governed
+from foundation.documents import Flaw, refusal
 from foundation.refusals import Conflict, Forbidden, Invalid
 from notices.actions import tell
 from notices.models import Notification
@@ -24,7 +25,7 @@ from reviews.actions.cases import person_of
 from reviews.actions.rehearsals import begin_rehearsal
 from reviews.models import Policy, PolicyVersion, Review
 from reviews.people import members
-from reviews.policies import Flaw, PolicyDocument, parse, refusal
+from reviews.policies import PolicyDocument, parse
 from reviews.publication import Needs
 from reviews.rulebook import in_force
 

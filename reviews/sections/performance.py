@@ -6,21 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from foundation.charts import Bin, Curve, Drawing, Reliability, calibration, pr, roc
-from reviews.facts import METRICS, estimate
+from reviews.facts import METRIC_NAMES, METRICS, estimate
 from reviews.sections.differences import Change, change, paired
 from reviews.sections.measured import Measured
 
-NAMES = {
-    "auc": "AUC",
-    "average_precision": "Average precision",
-    "log_loss": "Log loss",
-    "brier": "Brier score",
-    "ece": "Calibration error",
-    "accuracy": "Accuracy",
-    "precision": "Precision",
-    "recall": "Recall",
-    "selection_rate": "Selection rate",
-}
 LOWER = {"log_loss", "brier", "ece"}
 NEITHER = {"selection_rate"}
 
@@ -135,7 +124,7 @@ def metric_rows(new: Measured, old: Measured | None) -> Sequence[MetricRow]:
         found.append(
             MetricRow(
                 key,
-                NAMES[key],
+                METRIC_NAMES[key],
                 hint,
                 own["value"],
                 own.get("low"),

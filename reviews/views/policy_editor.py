@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from access.permissions import Permission, permit
 from access.principal import Principal
+from foundation.documents import Flaw, read
 from foundation.readable import readable_json
 from foundation.refusals import NotFound, Refusal
 from registry.models import Stage
@@ -19,7 +20,7 @@ from reviews.actions import draft_policy
 from reviews.actions.drafts import MAX_NOTE, strangers_in
 from reviews.facts import EXISTS, OWN_FIELDS, FactField
 from reviews.models import Policy, PolicyVersion
-from reviews.policies import Flaw, examine, read
+from reviews.policies import examine
 from reviews.policy_forms import BEGINNING, check_expression, content_of, form_view, operated
 from reviews.views.policies import signed_in
 

@@ -10,9 +10,10 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from access import actions
+from access import actions, groups, roles
 from access.models import Reauthentication, Role, User
 from access.permissions import Permission, people_with
+from access.principal import Principal
 from audit.events import Action
 from foundation.refusals import Refusal
 from tests.access.ledger import outcomes
@@ -44,6 +45,25 @@ def test_two_administrators_cannot_remove_each_other(erin: User, dave: User) -> 
     ended = at_once(
         lambda: actions.deactivate(dave, by=as_(erin)),
         lambda: actions.withdraw_role(Role.objects.get(name="Administrator"), to=erin, by=as_(dave)),
+    )
+
+    assert sum(isinstance(one, Refusal) for one in ended) == 1
+    assert people_with(Permission.MANAGE_PEOPLE).count() == 1
+
+
+def test_no_two_ways_at_once_take_the_last_administrators_away(erin: User, dave: User, bob: User) -> None:
+    """One loses a role, one a group that gives it, one the role's own permission: somebody is left, whoever comes last."""
+    mine = roles.create_role("Mine", description="", permissions=[Permission.MANAGE_PEOPLE], by=as_(erin))
+    circle = groups.create_group("Circle", by=as_(erin))
+    actions.assign_role(mine, to=dave, by=as_(erin))
+    actions.assign_role(Role.objects.get(name="Access administrator"), to=circle, by=as_(erin))
+    actions.add_to_group(circle, bob, by=as_(erin))
+    operator = Principal.system("operator")
+
+    ended = at_once(
+        lambda: actions.withdraw_role(Role.objects.get(name="Administrator"), to=erin, by=operator),
+        lambda: actions.remove_from_group(circle, bob, by=operator),
+        lambda: roles.update_role(mine, permissions=[Permission.SEE_PEOPLE], by=operator),
     )
 
     assert sum(isinstance(one, Refusal) for one in ended) == 1

@@ -14,10 +14,12 @@ from typing import Any, Final
 
 import httpx
 import pytest
+from django.contrib.auth.models import Group
 from django.test import override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from playwright.sync_api import Page
 
+from access.models import Role
 from audit import keys
 from audit.queries import Filter, entries, latest_checkpoint
 from audit.sequencer import Sequencer, initialise
@@ -102,8 +104,20 @@ def _deployment(world: World) -> dict[str, Any]:
     return {"name": world.deployment.name}
 
 
+def _experiment(world: World) -> dict[str, Any]:
+    return {"number": 2}
+
+
 def _bob(world: World) -> dict[str, Any]:
     return {"uuid": world.people["bob"].uuid}
+
+
+def _role(world: World) -> dict[str, Any]:
+    return {"pk": Role.objects.get(name="Administrator").pk}
+
+
+def _group(world: World) -> dict[str, Any]:
+    return {"pk": Group.objects.get(name="Model validation").pk}
 
 
 def _account(world: World) -> dict[str, Any]:
@@ -235,6 +249,9 @@ PAGES: Final = (
     Place("serving:deployments", "erin"),
     Place("serving:deployment", "erin", _deployment),
     Place("serving:new", "erin"),
+    Place("serving:experiments", "erin"),
+    Place("serving:experiments", "alice", query="?q=unheard"),
+    Place("serving:experiment", "erin", _experiment),
     Place("monitoring:list", "bob"),
     Place("monitoring:detail", "bob", _deployment),
     Place("reports:certificate", "bob", _live),
@@ -260,11 +277,23 @@ PAGES: Final = (
     Place("webhooks:edit", "erin", _webhook),
     Place("webhooks:delete", "erin", _webhook),
     Place("webhooks:delivery", "erin", _delivery),
+    Place("access_policies:policies", "erin"),
+    Place("access_policies:new", "erin"),
+    Place("access_policies:edit", "erin", lambda _: {"name": "everybody-with-the-permission"}),
+    Place("access_policies:policy", "erin", lambda _: {"name": "everybody-with-the-permission", "number": 1}),
     Place("access:people", "erin"),
     Place("access:new-person", "erin"),
     Place("access:person", "erin", _bob),
     Place("access:person-active", "erin", _bob),
     Place("access:roles", "erin"),
+    Place("access:role", "erin", _role),
+    Place("access:new-role", "erin"),
+    Place("access:edit-role", "erin", _role),
+    Place("access:delete-role", "erin", _role),
+    Place("access:groups", "erin"),
+    Place("access:new-group", "erin"),
+    Place("access:group", "erin", _group),
+    Place("access:delete-group", "erin", _group),
     Place("access:tokens", "erin"),
     Place("access:new-account", "erin"),
     Place("access:account", "erin", _account),
@@ -273,8 +302,13 @@ PAGES: Final = (
     Place("access:me", "bob"),
 )
 NOT_PAGES: Final = {
+    "access_policies:check": "posted by the editor while a rule is typed",
+    "access_policies:publish": "posted by the policy's page",
+    "access_policies:rehearsal-csv": "a download",
+    "access_policies:retire": "posted by the policy's page",
     "reports:ledger_keys": "keys, for programs and for keeping",
     "reports:ledger_script": "a script, for running elsewhere",
+    "reports:model_signing_key": "a key, for programs and for keeping",
     "reports:registry_key": "a key, for programs and for keeping",
     "reports:sign_off_bundle": "a download",
     "theme": "posted by the toggle",
@@ -335,6 +369,9 @@ NOT_PAGES: Final = {
     "audit:checkpoint": "a signed note for programs",
     "audit:bundle": "a download",
     "audit:receipt": "a download",
+    "access:group-members": "posted by the group's page",
+    "access:group-roles": "posted by the group's page",
+    "access:rename-group": "posted by the group's page",
     "access:person-roles": "posted by the person's page",
     "access:person-groups": "posted by the person's page",
     "access:account-active": "posted by the account's page",

@@ -46,6 +46,8 @@ from reviews.models import PolicyVersion, Review, Round
 from reviews.promotion import promote
 from serving.actions import create_deployment
 from serving.models import Deployment
+from serving.tracking_actions import Known, open_experiment, record_experiment, share_experiment
+from serving.tracking_models import Level, Others
 from tests.browser import evidence
 from tests.conftest import PASSWORD, as_, as_worker
 from tests.factories import stored_tiny_model
@@ -99,6 +101,7 @@ def build() -> World:
     fresh = _version(model, data, people["alice"], auc=0.86)
     training = start_training(model, dataset_version=data, recipe=recipe, by=as_(people["alice"]), reason="Newer data")
     deployment = create_deployment("credit-eu", model=model, stage=production, by=as_(people["erin"]))
+    _experiments(people["alice"], account)
     policy = _proposed_policy(people["pia"])
     _governance(waiting, data, production, people)
     now = timezone.now()
@@ -274,6 +277,14 @@ def _account(owner: User) -> tuple[User, ServiceToken]:
         account, name="loan desk", scopes=[Permission.PULL_VERSION], models=[], days=30, by=operator
     )
     return account, issued.token
+
+
+def _experiments(by: User, service: User) -> None:
+    """Two of MLflow's, one of them shared with a service and open to all who read runs."""
+    record_experiment(Known(1, "credit limits", "1"), by=as_(by))
+    shared = record_experiment(Known(2, "credit limits, nightly", "2"), by=as_(by))
+    share_experiment(shared, Level.WRITE, to=service, by=as_(by))
+    open_experiment(shared, Others.READ, by=as_(by))
 
 
 def _webhook(by: User) -> Webhook:

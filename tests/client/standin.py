@@ -12,17 +12,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from audit.merkle import consistency_proof, inclusion_proof, range_root
 from countersign.proof.dsse import envelope_digest
 from countersign.proof.merkle import leaf_hash, node_hash
+from countersign.proof.model_sig import model_statement, sign_bundle
 from countersign.proof.note import Signer, TreeHead, sign_note
 from countersign.proof.receipts import EntryReceipt
 from tests.serving.attesting import Registry, manifest_of
 
 TOKEN = "cs_test_token"
+STAGE_ALIAS = "champion"
 FILES: dict[str, bytes] = {
     "MLmodel": b"flavors: {}\n",
     "data/schema.json": b"{}",
@@ -55,6 +58,18 @@ class Ledger:
         return EntryReceipt(seq, self.entries[seq], tuple(proof), self.checkpoint())
 
 
+def promotion_entry(version: int, release: str, stage: str = "production") -> dict[str, Any]:
+    """What the ledger says of a promotion."""
+    alias = STAGE_ALIAS if stage == "production" else f"{stage}-alias"
+    said = {"alias": alias, "stage": stage, "version": version, "release": release}
+    return {
+        "action": "alias.set",
+        "outcome": "ok",
+        "obj": {"kind": "model", "id": "m1", "name": "credit", "version": ""},
+        "d": {"after": said},
+    }
+
+
 class StandIn:
     """The registry: `document` is what it answers for any reference; tests change its parts and its manners."""
 
@@ -62,7 +77,10 @@ class StandIn:
         self.registry = Registry(now=datetime.now(UTC))
         self.ledger = Ledger()
         self.files = dict(files)
+        self.signed_files = self.files
         self.version = 3
+        self.stage = "production"
+        self.state = "live"
         self.change: Any = lambda document: document
         self.blob: Any = lambda content: content
         self.break_after: int | None = None
@@ -94,12 +112,13 @@ class StandIn:
         return f"{public}{self.ledger.signer.verifier}\n"
 
     def document(self, alias: str | None = "production") -> dict[str, Any]:
-        """A pull document as the contract has it."""
+        """A pull document as the contract has it, by a promotion of its own; a stage's name is answered as its alias."""
+        alias = STAGE_ALIAS if alias == "production" else alias
         self.registry.now = datetime.now(UTC)
-        attestation = self.registry.attestation(self.files, version=self.version)
+        attestation = self.registry.attestation(self.files, version=self.version, stage=self.stage)
         release = envelope_digest(attestation["release"])
-        entry = {"action": "alias.set", "outcome": "ok", "d": {"after": {"release": release}}}
-        receipt = self.ledger.receipt(self.ledger.append(entry))
+        self.promoted[release] = self.ledger.append(promotion_entry(self.version, release, self.stage))
+        receipt = self.ledger.receipt(self.promoted[release])
         manifest = manifest_of(self.files)
         digest = json.loads(_payload(attestation["release"]))["predicate"]["digest"]
         here = f"/api/v1/models/credit/versions/{self.version}"
@@ -108,25 +127,43 @@ class StandIn:
             "model": "credit",
             "alias": alias,
             "version": self.version,
-            "stage": "production",
+            "stage": self.stage,
             "digest": digest,
             "size": sum(file.size for file in manifest),
             "approved_until": None,
             "files": [file.row() | {"url": f"{here}/blobs/{file.sha256}"} for file in manifest],
             "download": f"{here}/download",
             "attestation": attestation,
-            "ledger": {
-                "log_key": str(self.ledger.signer.verifier),
-                "checkpoint": receipt.checkpoint,
-                "promotion": {
-                    "payload": b64encode(receipt.payload).decode(),
-                    "receipt": receipt.tlog_proof.decode(),
-                },
-                "pending": False,
-            },
+            "ledger": self.ledger_part(receipt),
         }
         changed: dict[str, Any] = self.change(document)
         return changed
+
+    def ledger_part(self, receipt: EntryReceipt) -> dict[str, Any]:
+        """The ledger's word as a document has it."""
+        return {
+            "log_key": str(self.ledger.signer.verifier),
+            "checkpoint": receipt.checkpoint,
+            "promotion": {
+                "payload": b64encode(receipt.payload).decode(),
+                "receipt": receipt.tlog_proof.decode(),
+            },
+            "pending": False,
+        }
+
+    def shown_again(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """An older answer in today's clothes: with the newest status, and its entry proven under the newest checkpoint."""
+        release = document["attestation"]["release"]
+        return {
+            **document,
+            "attestation": document["attestation"] | {"status": self.registry.status()},
+            "ledger": self.ledger_part(self.ledger.receipt(self.promoted[envelope_digest(release)])),
+        }
+
+    def model_sig(self) -> bytes:
+        """The `model.sig` of what it says are the signed files."""
+        statement = model_statement(f"credit/{self.version}", manifest_of(self.signed_files), {})
+        return sign_bundle(statement, ec.generate_private_key(ec.SECP256R1()))
 
     def requests(self, part: str) -> list[dict[str, str]]:
         """The headers of the requests whose address has this part."""
@@ -162,6 +199,10 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 self.send_events()
             elif path == "/api/v1/me/":
                 self.json({"username": "scorer", "roles": ["Service: pull"]})
+            elif path.endswith("/model.sig"):
+                self.answer(stand_in.model_sig())
+            elif path.endswith(f"/versions/{stand_in.version}/"):
+                self.json({"model": "credit", "number": stand_in.version, "state": stand_in.state})
             elif "/aliases/" in path or "/versions/" in path:
                 self.json(stand_in.document(path.rpartition("/")[2] if "/aliases/" in path else None))
             else:

@@ -40,7 +40,7 @@ def test_what_was_signed_arrives_with_its_proof(registry: Registry, tmp_path: Pa
     found = registry.pull("credit@production", tmp_path / "model", purpose="tests")
 
     assert content(tmp_path / "model") == FILES
-    assert (found.release.model, found.release.version, found.alias) == ("credit", 3, "production")
+    assert (found.release.model, found.release.version, found.alias) == ("credit", 3, "champion")
     assert {one.reviewer for one in found.release.sign_offs} == {"bob", "carol"}
     assert found.entry is not None
     assert sorted(one.name for one in tmp_path.iterdir()) == ["home", "model", "registry.pub"]
@@ -50,6 +50,7 @@ def test_the_purpose_goes_with_every_file(registry: Registry, stand_in: StandIn,
     registry.pull("credit@production", tmp_path / "model", purpose="nightly scoring")
 
     assert [one.get("X-Purpose") for one in stand_in.requests("/blobs/")] == ["nightly scoring"] * 3
+    assert {one.get("X-Countersign-Purpose") for one in stand_in.requests("/models/")} == {"nightly scoring"}
 
 
 def test_nothing_is_fetched_twice(registry: Registry, stand_in: StandIn, tmp_path: Path) -> None:

@@ -238,3 +238,92 @@ def test_another_registry_s_key_does_not_verify(folder: Path, tmp_path: Path) ->
     other.close()
 
     assert refusal(folder, key).reason == "signature"
+
+
+def leaves(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every text, number, truth and nothing inside."""
+    if isinstance(value, dict | list) and value:
+        for step, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(part, (*way, step))
+    else:
+        yield way
+
+
+def another(value: Any) -> Any:
+    """Something else of the same kind, and as likely as what is there."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, str) and value:
+        middle = len(value) // 2
+        return value[:middle] + ("b" if value[middle] == "a" else "a") + value[middle + 1 :]
+    return "other"
+
+
+def changed(document: Any, way: tuple[Any, ...]) -> Any:
+    found = copy.deepcopy(document)
+    at(found, way[:-1])[way[-1]] = another(at(found, way))
+    return found
+
+
+_NOT_PART_OF_THE_PROOF = {
+    *("size", "approved_until", "download", "files.url", "ledger.log_key", "ledger.pending"),
+    *("attestation.policies.name", "attestation.policies.number"),
+}
+"""Addresses, hints, and what is said again in what was signed, from where it is taken."""
+
+
+def test_every_single_value_of_the_document_counts(folder: Path, key_file: Path) -> None:
+    good = document_of(folder)
+    free = set()
+
+    for way in leaves(good):
+        rewrite(folder, changed(good, way))
+        try:
+            countersign.verify(folder, key=key_file, ref="credit@production")
+        except NotProven:
+            continue
+        free.add(".".join(step for step in way if isinstance(step, str)))
+
+    assert free == _NOT_PART_OF_THE_PROOF
+
+
+def test_every_field_of_every_statement_is_signed(folder: Path, key_file: Path) -> None:
+    good, seen = document_of(folder), 0
+
+    for way in envelopes(good):
+        said = json.loads(base64.b64decode(at(good, way)["payload"]))
+        for field in leaves(said):
+            document = copy.deepcopy(good)
+            at(document, way)["payload"] = base64.b64encode(json.dumps(changed(said, field)).encode()).decode()
+            rewrite(folder, document)
+            assert refusal(folder, key_file).reason in {"signature", "sign-offs", "malformed"}, (way, field)
+            seen += 1
+
+    assert seen > 70
+
+
+def test_every_field_of_the_promotion_s_entry_is_in_the_ledger(folder: Path, key_file: Path) -> None:
+    good = document_of(folder)
+    said = json.loads(base64.b64decode(good["ledger"]["promotion"]["payload"]))
+
+    for field in leaves(said):
+        document = copy.deepcopy(good)
+        other = json.dumps(changed(said, field)).encode()
+        document["ledger"]["promotion"]["payload"] = base64.b64encode(other).decode()
+        rewrite(folder, document)
+        assert refusal(folder, key_file).reason == "ledger", field
+
+
+def test_every_byte_of_every_file_counts(folder: Path, key_file: Path) -> None:
+    for path, content in FILES.items():
+        for place in {0, len(content) // 2, len(content) - 1}:
+            (folder / path).write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            assert str(refusal(folder, key_file)).startswith(f"{path} was changed")
+        for other in (content[:-1], content + b"\n", b""):
+            (folder / path).write_bytes(other)
+            assert str(refusal(folder, key_file)).startswith(f"{path} was changed")
+        (folder / path).write_bytes(content)
+
+    assert countersign.verify(folder, key=key_file).release.version == 3

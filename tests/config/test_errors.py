@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from django.test import RequestFactory
+import pytest
+from django.db import connection
+from django.test import Client, RequestFactory
+from rest_framework.test import APIClient
 
+from access.models import User
 from access.principal import Principal
 from config.errors import server_error
 
@@ -26,3 +30,24 @@ def test_what_was_sent_is_not_asked_for_again_by_a_link(rf: RequestFactory) -> N
 
     assert "Try again</a>" not in page
     assert "Start page" in page
+
+
+@pytest.mark.django_db
+@(pytest.mark.postgres if connection.vendor == "postgresql" else pytest.mark.timeout(60))
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/models/cre%00dit/", "/models/?q=%00", "/%00", "/api/v1/models/cre%00dit/aliases/champion"),
+        *("/api/v1/models/?search=a%00b", "/api/v1/models/credit/versions/1?stage=%00"),
+    ],
+)
+def test_a_nul_in_an_address_is_an_ordinary_refusal_on_every_database(
+    client: Client, alice: User, address: str
+) -> None:
+    client.force_login(alice)
+
+    answer = client.get(address)
+    anonymous = APIClient().get(address)
+
+    assert (answer.status_code, "NUL" in answer.content.decode()) == (400, True)
+    assert anonymous.status_code in {302, 400, 401}

@@ -195,7 +195,14 @@ def test_nothing_found_says_what_is_searched(bob: User, client_for: ClientFor) -
         assert "Searched are names of models" in found(client_for(bob), "no such thing", **more)
 
 
-@pytest.mark.parametrize("query", ["", "%", "_", "\\", "' or 1=1", "<b>", "v" * 400, "credit v999999999", "\0credit"])
+def test_a_query_with_a_nul_is_refused_and_says_so(root: User, client_for: ClientFor) -> None:
+    answer = client_for(root).get("/search/", {"q": "\0credit"})
+
+    assert answer.status_code == 400
+    assert "NUL character" in answer.content.decode()
+
+
+@pytest.mark.parametrize("query", ["", "%", "_", "\\", "' or 1=1", "<b>", "v" * 400, "credit v999999999"])
 def test_odd_queries_find_nothing_and_break_nothing(
     query: str, model: RegisteredModel, root: User, client_for: ClientFor
 ) -> None:

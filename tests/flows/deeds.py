@@ -12,6 +12,7 @@ from typing import Final
 CHANGES_NOTHING: Final[Mapping[str, str]] = {
     "POST api/v1/policies/check/": "reads an expression and says what is wrong with it",
     "POST policies/check/": "the same for the editor",
+    "POST access-policies/check/": "the same for the editor of access policies",
     "POST api/v1/serving/authorize": "says whether a caller may score; what was scored is recorded by the worker in groups",
     "POST verify/": "checks what somebody brings along and keeps nothing of it",
     "POST healthz": "answers any method and keeps nothing",
@@ -34,6 +35,16 @@ BY_THE_ACTION_ALONE: Final[frozenset[str]] = frozenset()
 is not. Nothing is added here."""
 
 _BY_FILE: Final[Mapping[str, Mapping[str, str]]] = {
+    "tests/access/test_role_pages.py": {
+        "POST groups/<int:pk>/delete/": "test_members_and_roles_of_a_group_change_on_its_page",
+        "POST groups/<int:pk>/members/": "test_members_and_roles_of_a_group_change_on_its_page",
+        "POST groups/<int:pk>/rename/": "test_members_and_roles_of_a_group_change_on_its_page",
+        "POST groups/<int:pk>/roles/": "test_members_and_roles_of_a_group_change_on_its_page",
+        "POST groups/new/": "test_a_group_is_created_on_its_page",
+        "POST roles/<int:pk>/delete/": "test_a_role_is_written_changed_and_deleted_on_its_pages",
+        "POST roles/<int:pk>/edit/": "test_a_role_is_written_changed_and_deleted_on_its_pages",
+        "POST roles/new/": "test_a_role_is_written_changed_and_deleted_on_its_pages",
+    },
     "tests/access/test_api.py": {
         "POST api/v1/service-accounts/<uuid:uuid>/tokens/": "test_a_token_is_issued_once_with_the_fields_that_may_be_set",
         "POST api/v1/tokens/<str:prefix>/revoke/": "test_a_session_changes_nothing_through_the_api_without_a_csrf_token",
@@ -120,6 +131,12 @@ _BY_FILE: Final[Mapping[str, Mapping[str, str]]] = {
         "POST me/mail/test/": "test_a_test_mail_is_asked_for_on_ones_own_page",
         "POST notifications/<uuid:uuid>/read/": "test_one_or_all_are_marked_as_read",
         "POST notifications/read/": "test_one_or_all_are_marked_as_read",
+    },
+    "tests/access/entry/test_views.py": {
+        "POST access-policies/new/": "test_a_policy_is_written_rehearsed_and_published_by_two_people",
+        "POST access-policies/<slug:name>/edit/": "test_a_policy_is_edited_and_ended",
+        "POST access-policies/<slug:name>/retire/": "test_a_policy_is_edited_and_ended",
+        "POST access-policies/<slug:name>/v/<int:number>/publish/": "test_a_policy_is_written_rehearsed_and_published_by_two_people",
     },
     "tests/notices/webhooks/test_api.py": {
         "POST api/v1/webhooks/": "test_a_webhook_is_made_with_a_secret_that_is_answered_once",
@@ -219,6 +236,10 @@ _BY_FILE: Final[Mapping[str, Mapping[str, str]]] = {
     "tests/serving/test_views.py": {
         "POST deployments/<slug:name>/pause/": "test_the_kill_switch_asks_for_a_reason_and_shows_it",
         "POST deployments/new/": "test_a_deployment_is_set_up_with_a_form",
+    },
+    "tests/serving/test_tracking_views.py": {
+        "POST api/v1/experiments/<int:number>": "test_the_same_over_the_api",
+        "POST experiments/<int:number>/": "test_an_owner_shares_it_and_takes_it_back",
     },
     "tests/training/test_views.py": {
         "POST api/v1/training/": "test_the_api_starts_follows_and_cancels",

@@ -18,7 +18,7 @@ from django.test import Client
 from django.utils import timezone
 
 from access.actions import create_person
-from access.models import User
+from access.models import Role, User
 from access.permissions import Permission, grant
 from access.principal import Principal
 from datasets.models import DatasetVersion
@@ -28,6 +28,7 @@ from registry.models import Stage
 from reviews import break_glass
 from reviews.actions import give_delegation, open_thread, raise_finding
 from serving.actions import create_deployment
+from serving.tracking_actions import Known, record_experiment
 from tests.conftest import PASSWORD, MakeVersion, as_
 from tests.datasets.made import prepared, registered, versioned
 from tests.flows.routes import address, templates
@@ -53,6 +54,7 @@ SAID_TO_ANYBODY: Final = {
     "/readyz",
     "/verify/",
     "/verify/ledger.pub",
+    "/verify/model-signing.pub",
     "/verify/registry.pub",
     "/verify/verify.py",
     "/api/schema/",
@@ -64,6 +66,7 @@ bring along, the keys and the script that it is made with, the API's description
 SAID_TO_EVERYBODY_SIGNED_IN: Final = SAID_TO_ANYBODY | {
     "/",
     "/deployments/",
+    "/experiments/",
     "/me/",
     "/me/activity/",
     "/findings/",
@@ -87,6 +90,7 @@ SAID_TO_EVERYBODY_SIGNED_IN: Final = SAID_TO_ANYBODY | {
     "/notifications/",
     "/notifications/read/",
     "/api/v1/delegations/",
+    "/api/v1/experiments",
     "/api/v1/findings/",
     "/api/v1/me/",
     "/api/v1/models/",
@@ -159,6 +163,7 @@ def world(
         by=as_(alice),
     )
     create_deployment("credit-live", model=model, stage=production, by=as_(erin))
+    experiment = record_experiment(Known(7, SECRET, "7"), by=as_(alice))
     webhook = create_webhook(
         "pipeline", "https://receiver.example/", ["model_version_tag.set"], description=SECRET, by=as_(erin)
     )
@@ -187,12 +192,17 @@ def world(
         "recipe_name": recipe.name,
         "training.uuid": training.job.uuid,
         "deployments.name": "credit-live",
+        "experiments.number": experiment.pk,
         "serving.name": "credit-live",
         "monitoring.name": "credit-live",
+        "access-policies.name": "everybody-with-the-permission",
+        "access-policies.number": 1,
         "policies.name": "production-tier-1",
         "policies.number": 1,
         "policies.key": "eu-ai-act",
         "people.uuid": alice.uuid,
+        "groups.pk": Group.objects.get(name="Model validation").pk,
+        "roles.pk": Role.objects.get(name="Viewer").pk,
         "service-accounts.uuid": alice.uuid,
         "prefix": "abcdefgh",
         "what": "approvals",

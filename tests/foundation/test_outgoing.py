@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from foundation.outgoing import (
     NoAnswer,
     Reach,
     checked_url,
+    get,
     is_loopback,
     post,
     resolved,
@@ -355,3 +356,71 @@ def test_who_is_silent_after_the_handshake_is_cut_off(certificate: Path) -> None
 def test_a_host_is_this_machine_by_number_or_as_localhost() -> None:
     assert all(is_loopback(host) for host in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "localhost"))
     assert not any(is_loopback(host) for host in ("localhost.evil.example", "10.0.0.1", ""))
+
+
+@contextmanager
+def answering(*parts: bytes, pause: float = 0.0) -> Iterator[str]:
+    """The address of a server that answers one request with these parts, as they are, with pauses in between, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            line, _ = listening.accept()
+            with line, suppress(OSError):  # whoever asked may have had enough
+                line.recv(65_536)
+                for part in parts:
+                    line.sendall(part)
+                    time.sleep(pause)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/file?x=1"
+        thread.join()
+
+
+def test_a_file_is_read_in_parts_as_they_come() -> None:
+    head = b'HTTP/1.1 200 OK\r\nContent-Length: 6\r\nETag: "a"\r\n\r\nabc'
+    with answering(head, b"def", pause=0.1) as url, get(url, {}, reach=HERE) as answer:
+        assert (answer.status, answer.header("ETag"), answer.header("X")) == (200, '"a"', "")
+        assert [answer.read(100), answer.read(2), answer.read(2), answer.read(2)] == [b"abc", b"de", b"f", b""]
+
+
+def test_a_body_that_ends_before_its_length_broke_off() -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc") as url, get(url, {}, reach=HERE) as answer:
+        assert answer.read(100) == b"abc"
+        with pytest.raises(NoAnswer, match="3 bytes before the end"):
+            answer.read(100)
+
+
+def test_a_chunked_body_that_ends_early_broke_off() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"
+    with answering(head) as url, get(url, {}, reach=HERE) as answer:
+        assert answer.read(100) == b"ab"
+        with pytest.raises(NoAnswer):
+            answer.read(100)
+
+
+def test_silence_in_a_body_is_not_waited_out() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc"
+    with answering(head, b"def", pause=1.0) as url, get(url, {}, reach=HERE, timeout=0.3) as answer:
+        assert answer.read(100) == b"abc"
+        with pytest.raises(NoAnswer):
+            answer.read(100)
+
+
+def test_headers_that_drip_are_cut_off() -> None:
+    drops = [b"HTTP/1.1 200 OK\r\n"] + [b"X-Drop: 1\r\n"] * 8
+    with answering(*drops, pause=0.1) as url, pytest.raises(NoAnswer, match=r"within 0\.3 seconds"):
+        get(url, {}, reach=HERE, timeout=0.3)
+
+
+def test_a_redirect_is_an_answer_and_not_followed() -> None:
+    head = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n"
+    with answering(head) as url, get(url, {}, reach=HERE) as answer:
+        assert (answer.status, answer.read(10)) == (302, b"")
+
+
+def test_nothing_is_read_from_where_nobody_may_be_reached() -> None:
+    with pytest.raises(BadAddress):
+        get("http://127.0.0.1:9/", {}, reach=Reach())
+    with pytest.raises(NoAnswer):
+        get("http://127.0.0.1:9/", {}, reach=HERE)

@@ -411,7 +411,7 @@ class TestAliases:
 
         assert Alias.objects.get().version == second
 
-    @pytest.mark.parametrize("name", ["champion", "Champion", "challenger"])
+    @pytest.mark.parametrize("name", ["champion", "Champion", "challenger", "production", "Staging"])
     def test_the_alias_of_a_stage_is_refused_with_the_way_to_a_review(self, version, alice, name):
         with pytest.raises(Conflict, match="reviewed, signed and promoted") as refused:
             actions.set_alias(version.model, name, version, by=as_(alice))
@@ -419,7 +419,7 @@ class TestAliases:
         assert refused.value.code == "alias-protected"
         assert not Alias.objects.exists()
 
-    @pytest.mark.parametrize("name", ["champion", "challenger"])
+    @pytest.mark.parametrize("name", ["champion", "challenger", "production"])
     def test_the_alias_of_a_stage_is_not_deleted(self, model, alice, name):
         with pytest.raises(Conflict):
             actions.delete_alias(model, name, by=as_(alice))

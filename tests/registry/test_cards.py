@@ -238,6 +238,7 @@ def test_every_flaw_of_a_card_is_named_at_once() -> None:
         "owner": "A section is text in Markdown.",
     }
     assert all(error in refused.value.detail for error in refused.value.errors.values())
+    assert refused.value.code == "card"
 
 
 def test_a_line_of_which_one_word_changed_is_one_line_removed_and_one_added() -> None:

@@ -87,6 +87,36 @@ def test_what_is_taken_away_is_gone_and_nothing_else(later: Line, left: list[str
     assert pullers(*HELD, later) == (left or ["person:p1", "person:p2", "service:s1"])
 
 
+def test_a_role_that_was_edited_since_permits_what_it_says_then() -> None:
+    ends = line(7, Action.ROLE_UPDATE, name="Pull", before=MAY, after={"permissions": ["see_model"]})
+    again = line(8, Action.ROLE_UPDATE, name="Pull", before={"permissions": ["see_model"]}, after=MAY)
+
+    assert pullers(*HELD, ends) == ["person:p2"]
+    assert pullers(*HELD, ends, again) == ["person:p1", "person:p2", "service:s1"]
+
+
+def test_a_role_on_a_teams_models_counts_while_the_model_is_the_teams_under_whatever_name() -> None:
+    role = line(1, Action.ROLE_ASSIGN, name="Pull", after={"holder": "person:p1", "team": "Retail"} | MAY)
+    joins = line(2, Action.MODEL_CHANGE_TEAM, before={"team": ""}, after={"team": "Retail"})
+    renamed = line(3, Action.GROUP_RENAME, before={"name": "Retail"}, after={"name": "Shops"})
+    leaves = line(4, Action.MODEL_CHANGE_TEAM, before={"team": "Shops"}, after={"team": ""})
+
+    assert pullers(role) == []
+    assert pullers(role, joins) == ["person:p1"]
+    assert pullers(role, joins, renamed) == ["person:p1"]
+    assert pullers(role, joins, renamed, leaves) == []
+
+
+def test_a_group_that_was_renamed_gives_what_it_gave() -> None:
+    role = line(1, Action.ROLE_ASSIGN, name="Pull", after={"holder": "group:Crew"} | MAY)
+    joins = line(2, Action.GROUP_ADD, name="Crew", after={"member": "p1"})
+    renamed = line(3, Action.GROUP_RENAME, before={"name": "Crew"}, after={"name": "Team"})
+    leaves = line(4, Action.GROUP_REMOVE, name="Team", before={"member": "p1"})
+
+    assert pullers(role, joins, renamed) == ["person:p1"]
+    assert pullers(role, joins, renamed, leaves) == []
+
+
 def test_who_is_let_in_again_could_pull_again() -> None:
     gone = line(9, Action.PERSON_DEACTIVATE, id="p1", after={})
     back = line(10, Action.PERSON_REACTIVATE, id="p1")

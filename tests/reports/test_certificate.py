@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -19,18 +20,29 @@ from audit.sequencer import Sequencer
 from countersign.proof.merkle import leaf_hash
 from countersign.proof.receipts import verify_receipt
 from foundation.refusals import Conflict
-from registry.models import ModelVersion
-from reports.certificate import Holds, certificate_of
-from reports.signed import logged_of
-from reviews.models import Approval, Review
+from registry.models import Alias, ModelVersion, Stage
+from registry.queries import evidence_of
+from reports.brief import charts
+from reports.certificate import Holds, Receipt, certificate_of
+from reports.pdf import printed
+from reports.signed import Logged, logged_of
+from reviews.models import Approval, GateResult, Grace, Lapse, RetrainingEnvelope, Review, Revocation
+from reviews.promotion import promote, requirements
 from reviews.revocation import revoke
 from tests.audit.conftest import happen, ledger_of_its_own, sequencer
 from tests.conftest import as_
-from tests.reviews.conftest import proof_of
+from tests.databases import without_triggers
+from tests.reports.standing import allow_exceptions, except_gate
+from tests.reports.test_signed import renewed
+from tests.reviews.conftest import MakeCandidate, approve, ask, proof_of
+from tests.reviews.test_envelopes import Trained, base, clock, envelope, source, trained
+from tests.reviews.test_people import registered_the_same_bytes
+from tests.reviews.test_renewal import at
 
-__all__ = ["ledger_of_its_own", "sequencer"]
+__all__ = ["base", "clock", "envelope", "ledger_of_its_own", "sequencer", "source", "trained"]
 
 ClientFor = Callable[[User], Client]
+DAY = timedelta(days=1)
 
 
 def test_prints_name_time_meaning_and_method_of_every_signature(released: ModelVersion) -> None:
@@ -191,3 +203,234 @@ def test_each_signature_of_a_break_glass_has_an_entry_of_its_own(sequencer: Sequ
     assert first is not None
     assert second is not None
     assert second.entry == first.entry + 1
+
+
+def test_it_may_be_relied_upon_before_it_is_released_and_while_it_is_in_force(
+    approved: Review, production: Stage, rita: User
+) -> None:
+    before = certificate_of(approved.version, at=timezone.now())
+    promote(approved.version, production, by=as_(rita))
+    after = certificate_of(approved.version, at=timezone.now())
+
+    assert [(one.holds, one.in_force) for one in (before, after)] == [
+        (Holds.NOT_RELEASED, True),
+        (Holds.IN_FORCE, True),
+    ]
+    assert (after.ahead_of_review, after.by_envelope) == (False, False)
+
+
+def test_what_a_signer_does_afterwards_takes_no_signature_from_it(released: ModelVersion, bob: User) -> None:
+    registered_the_same_bytes(bob, released)
+
+    with time_machine.travel(timezone.now() + timedelta(hours=1)):
+        found = certificate_of(released, at=timezone.now())
+
+    assert [one.name for one in found.signatures] == ["Bob Lindqvist", "Carol Adeyemi"]
+
+
+@pytest.mark.parametrize("row", ["approval", "revocation"])
+def test_a_revocation_shows_whichever_row_of_it_somebody_took_away(
+    released: ModelVersion, make_candidate: MakeCandidate, carol: User, row: str
+) -> None:
+    revoke(released, reason="Data breach.", reauthentication=proof_of(carol), by=as_(carol))
+    with without_triggers():
+        if row == "approval":
+            Approval.objects.update(revocation=None)
+        else:
+            Revocation.objects.update(version=make_candidate())
+
+    found = certificate_of(ModelVersion.objects.get(pk=released.pk), at=timezone.now())
+
+    assert found.holds is Holds.REVOKED
+    assert found.revocation == Revocation.objects.get()
+
+
+def test_gates_that_passed_are_counted_and_those_beside_them_named(
+    make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User
+) -> None:
+    allow_exceptions("auc-floor", slot="risk")
+    review = ask(make_candidate(auc=0.70), production, alice)
+    except_gate(review, "auc-floor", carol)
+    approve(review, bob, carol)
+    results = GateResult.objects.filter(round=review.current_round)
+    with without_triggers():
+        results.filter(pk=results.filter(status="satisfied")[0].pk).update(status="not_applicable")
+    statuses = Counter(results.values_list("status", flat=True))
+
+    found = certificate_of(review.version, at=timezone.now())
+
+    assert found.gates_passed == statuses.pop("satisfied") > 1
+    assert statuses.pop("not_applicable") > 0
+    assert len(found.gates_open) == statuses.total() > 0
+    assert "auc-floor" in {one.key for one in found.gates_open}
+
+
+def test_it_is_drawn_with_the_version_that_it_was_compared_with(
+    released: ModelVersion, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User
+) -> None:
+    newer = make_candidate()
+    approve(ask(newer, production, alice), bob, carol)
+
+    found = certificate_of(newer, at=timezone.now())
+
+    own = evidence_of(newer)
+    assert found.compared_with == released
+    assert found.charts == charts(newer, own, released, evidence_of(released))
+    assert found.charts != charts(newer, own, released, {})
+
+
+def test_of_several_stages_the_highest_is_shown_unless_one_is_named(approved: Review, candidate: ModelVersion) -> None:
+    first = Approval.objects.get()
+    staging = Stage.objects.get(name="staging")
+    lower = renewed(first)
+    with without_triggers():
+        Approval.objects.filter(pk=lower.pk).update(stage=staging)
+
+    found = certificate_of(candidate, at=timezone.now())
+    assert (found.approval, found.successor) == (first, None)
+    assert certificate_of(candidate, at=timezone.now(), stage=staging).approval == lower
+
+
+def test_the_newest_approval_is_shown_and_succeeds_all_before_it(approved: Review) -> None:
+    first = Approval.objects.get()
+    second = renewed(first)
+    third = renewed(second)
+    assert certificate_of(approved.version, at=timezone.now()).approval == third
+    with without_triggers():
+        Approval.objects.update(approved_at=first.approved_at)
+
+    assert certificate_of(approved.version, at=timezone.now()).approval == third
+    assert certificate_of(approved.version, at=timezone.now(), number=first.pk).successor == third
+
+
+def test_an_approval_of_another_version_succeeds_none(
+    approved: Review, make_candidate: MakeCandidate, production: Stage, alice: User, bob: User, carol: User
+) -> None:
+    approve(ask(make_candidate(), production, alice), bob, carol)
+
+    found = certificate_of(approved.version, at=timezone.now())
+
+    assert (found.holds, found.successor) == (Holds.NOT_RELEASED, None)
+
+
+def test_a_revoked_approval_succeeds_none(approved: Review, carol: User) -> None:
+    first = Approval.objects.get()
+    renewed(first)
+    revoke(approved.version, reason="Data breach.", reauthentication=proof_of(carol), by=as_(carol))
+    with without_triggers():
+        Approval.objects.filter(pk=first.pk).update(revocation=None)
+
+    assert certificate_of(approved.version, at=timezone.now(), number=first.pk).successor is None
+
+
+def test_what_is_missing_is_said_for_the_stage_that_was_asked_for(candidate: ModelVersion, production: Stage) -> None:
+    staging = Stage.objects.get(name="staging")
+    said = {}
+    for stage in (None, staging):
+        with pytest.raises(Conflict) as refused:
+            certificate_of(candidate, at=timezone.now(), stage=stage)
+        said[stage] = refused.value
+
+    assert said[None].requirements == requirements(candidate, production) != said[staging].requirements
+    assert said[staging].requirements == requirements(candidate, staging)
+    assert (said[None].code, said[None].title) == ("no-approval", "No certificate")
+
+
+def test_it_ends_at_the_very_moment_until_which_it_is_valid(released: ModelVersion) -> None:
+    end = Approval.objects.get().valid_until
+
+    holds = [certificate_of(released, at=moment).holds for moment in (end - timedelta(microseconds=1), end)]
+
+    assert holds == [Holds.IN_FORCE, Holds.EXPIRED]
+
+
+def test_an_approval_that_the_clock_found_expired_is_expired(released: ModelVersion) -> None:
+    Lapse.objects.create(
+        approval=Approval.objects.get(), kind=Lapse.Kind.EXPIRED, reason="It ran out.", at=timezone.now()
+    )
+
+    found = certificate_of(released, at=timezone.now())
+
+    assert (found.holds, found.in_force) == (Holds.EXPIRED, False)
+    assert found.why_not.startswith("The approval has run out")
+
+
+def test_pulls_go_on_after_the_end_until_the_policy_s_moment_and_only_of_what_was_released(
+    released: ModelVersion,
+) -> None:
+    approval = Approval.objects.get()
+    until = approval.valid_until + 30 * DAY
+    Approval.objects.update(pulls_until=until)
+
+    before, then = (certificate_of(released, at=at).why_not for at in (until - timedelta(microseconds=1), until))
+    with without_triggers():
+        Approval.objects.update(promotion=None)
+    unreleased = certificate_of(released, at=approval.valid_until).why_not
+
+    assert "pull it until" in before
+    assert "pull it until" not in then + unreleased
+
+
+def test_what_has_to_be_met_is_told_until_its_moment_and_only_while_the_approval_stands(released: ModelVersion) -> None:
+    approval = Approval.objects.get()
+    until = timezone.now() + DAY
+    Grace.objects.create(
+        approval=approval, policy_version=approval.round.policies.get(), until=until, unmet=["No audit.", "No owner."]
+    )
+
+    before, then = (certificate_of(released, at=at).notes for at in (until - timedelta(microseconds=1), until))
+    Lapse.objects.create(approval=approval, kind=Lapse.Kind.GRACE, reason="Too late.", at=timezone.now())
+    ended = certificate_of(released, at=timezone.now()).notes
+
+    assert before == (f"A policy was tightened: it has to be met by {until:%d %B %Y}. Not met: No audit. No owner.",)
+    assert (then, ended) == ((), ())
+
+
+def test_a_release_whose_alias_is_gone_says_that_nothing_is_live(released: ModelVersion) -> None:
+    Alias.objects.all().delete()
+
+    assert certificate_of(released, at=timezone.now()).notes == ("It is not live in production any more: nothing is.",)
+
+
+def test_an_approval_that_was_never_released_is_not_said_to_be_live_no_more(approved: Review) -> None:
+    assert certificate_of(approved.version, at=timezone.now()).notes == ()
+
+
+def test_one_by_a_retraining_envelope_names_those_who_signed_in_advance(
+    envelope: RetrainingEnvelope, base: ModelVersion, trained: Trained, client_for: ClientFor, dave: User
+) -> None:
+    version = trained(of=base, auc=0.851)
+    at(timezone.now())
+
+    found = certificate_of(version, at=timezone.now())
+
+    assert (found.by_envelope, found.ahead_of_review, found.holds) == (True, False, Holds.IN_FORCE)
+    assert [one.name for one in found.signatures] == ["Bob Lindqvist", "Carol Adeyemi"]
+    assert found.conditions == ()
+    page = client_for(dave).get(f"/models/credit/v/{version.number}/certificate/").content.decode()
+    assert "By a retraining envelope" in page
+    assert "By a retraining envelope" in printed(found)
+
+
+@pytest.mark.parametrize(
+    ("review", "promotion", "entry"),
+    [(None, None, None), (Logged(1, "aa"), None, 1), (Logged(1, "aa"), Logged(3, "cc"), 3)],
+)
+def test_its_entry_is_the_release_s_else_the_review_s(
+    review: Logged | None, promotion: Logged | None, entry: int | None
+) -> None:
+    receipt = Receipt(review, None, promotion, None)
+
+    assert receipt.entry == entry
+    assert len(receipt.steps) == sum(one is not None for one in (review, promotion))
+
+
+def test_no_checkpoint_is_named_while_a_step_is_not_in_the_ledger(sequencer: Sequencer, approved: Review) -> None:
+    assert certificate_of(approved.version, at=timezone.now()).receipt == Receipt(None, None, None, None)
+    forget_tiles()
+    sequencer.tick()
+
+    found = certificate_of(approved.version, at=timezone.now()).receipt
+
+    assert [title for title, _ in found.steps] == ["Review asked for", "Approved"]
+    assert found.checkpoint is not None

@@ -1,6 +1,6 @@
 import pytest
 
-from reviews.cel import FactType
+from foundation.cel import FactType
 from reviews.facts import FIELDS, LANGUAGE, SCHEMA, VersionFacts, facts_for, facts_of
 from tests.reviews.evidence import CARD, estimate, evidence
 

@@ -486,6 +486,16 @@ class TestPages:
         assert right.status_code == 302
         assert finding.events.filter(kind="extended").count() == 1
 
+    def test_a_date_beyond_the_policys_days_is_refused_beside_its_field(
+        self, finding: Finding, bob: User, client_for: Browser
+    ) -> None:
+        sent = {"due": (timezone.now() + timedelta(days=400)).date().isoformat(), "reason": "Late.", "secret": PASSWORD}
+        answer = client_for(bob).post(reverse("reviews:finding-extend", args=[finding.uuid]), sent)
+
+        assert answer.status_code == 400
+        assert "days from now" in answer.context["form"].errors["due"][0]
+        assert not answer.context["form"].non_field_errors()
+
     def test_an_empty_answer_is_marked_in_its_form(self, finding: Finding, alice: User, client_for: Browser) -> None:
         answer = client_for(alice).post(reverse("reviews:finding-act", args=[finding.uuid, "answer"]), {"body": ""})
 

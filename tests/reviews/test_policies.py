@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
+from foundation.documents import read
 from foundation.refusals import Invalid
-from reviews.policies import PolicyRef, Rules, examine, parse, read
+from reviews.policies import PolicyRef, Rules, examine, parse
 from reviews.shipped import shipped_policies
 
 NAMES = sorted(shipped_policies())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reviews.policies import Flaw
+from foundation.documents import Flaw
 from reviews.policy_forms import BEGINNING, FormView, check_expression, control_id, form_view, operated
 
 

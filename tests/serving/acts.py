@@ -26,7 +26,7 @@ from django.utils import timezone  # noqa: E402 - after setup
 
 from access.actions import revoke_token  # noqa: E402 - after setup
 from access.models import ServiceToken, User  # noqa: E402 - after setup
-from foundation.keys import create_key  # noqa: E402 - after setup
+from foundation.keys import create_key, create_model_signing_key  # noqa: E402 - after setup
 from jobs.models import Job  # noqa: E402 - after setup
 from jobs.work import perform  # noqa: E402 - after setup
 from notices.models import Webhook  # noqa: E402 - after setup
@@ -59,6 +59,7 @@ def act_setup() -> dict[str, str]:
     for folder in (settings.SECRETS_DIR, settings.STATIC_ROOT):
         Path(folder).mkdir(parents=True, exist_ok=True)
     create_key(settings.REGISTRY_KEY_FILE)
+    create_model_signing_key(settings.MODEL_SIGNING_KEY_FILE)
     call_command("migrate", verbosity=0)
     erin = _person("erin", display_name="Erin Osei", role="Administrator")
     alice = _person("alice", display_name="Alice Moreau", role="Data scientist")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+
 import pytest
 
 from access import actions as access_actions
@@ -17,6 +21,15 @@ from tests.conftest import as_
 from tests.reviews.conftest import approve, ask, candidate, make_candidate, proof_of
 
 __all__ = ["candidate", "make_candidate"]
+
+
+@pytest.fixture(autouse=True)
+def no_experiment_is_left_active() -> Iterator[None]:
+    """`mlflow.set_experiment` stays in force for the process; the next test speaks to another server."""
+    yield
+    if fluent := sys.modules.get("mlflow.tracking.fluent"):
+        vars(fluent)["_active_experiment_id"] = None
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
 
 
 def release(version: ModelVersion, *, by: User, validator: User, risk: User, promoter: User) -> ModelVersion:

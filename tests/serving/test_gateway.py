@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -25,12 +26,14 @@ from audit.queries import Filter, entries
 from audit.sequencer import Sequencer
 from foundation.refusals import Unavailable
 from registry.actions import create_model
-from registry.models import ModelVersion
+from registry.models import ModelVersion, RegisteredModel
 from registry.store import ArtifactStore
 from reviews.models import Approval
 from serving import live
 from serving.attestations import current_snapshot
 from serving.gateway import Gateway
+from serving.gateway_http import Asked
+from serving.gateway_watching import Watching
 from serving.models import StatusCounter
 from tests.audit.conftest import happen, ledger_of_its_own, sequencer
 from tests.conftest import as_
@@ -168,7 +171,7 @@ def test_it_says_what_the_portal_says(
 ) -> None:
     sequencer.tick()
     portal = api_for(scorer_token)
-    paths = (CHAMPION, f"{V1}/versions/1", f"{V1}/versions/1?stage=production")
+    paths = (CHAMPION, f"{V1}/aliases/production", f"{V1}/versions/1", f"{V1}/versions/1?stage=production")
     expected = [portal.get(path) for path in paths]
 
     async def scenario(client: Client) -> None:
@@ -225,6 +228,57 @@ def test_it_refuses_what_the_portal_refuses(
 
 def _count() -> int:
     return len(entries(Filter(outcome="denied")))
+
+
+def test_what_no_request_here_has_is_refused(scorer_token: str, released: ModelVersion) -> None:
+    async def scenario(client: Client) -> None:
+        for path in (
+            f"{V1}/aliases/cham\x00pion",
+            "/api/v1/models/\x00/aliases/champion",
+            f"{V1}/versions/1?stage=%00",
+        ):
+            said = await client.get(path)
+            assert (said.status, said.json["type"]) == (400, "urn:countersign:refusal:nul"), path
+        assert (await client.get("/api/v1/watch?ref=cre%00dit@champion")).status == 400
+        bodies: tuple[dict[str, Any], ...] = ({"content_length": "7"}, {"transfer_encoding": "chunked"})
+        for body in bodies:
+            said = await client.get(CHAMPION, **body)
+            assert (said.status, said.headers["Connection"]) == (413, "close")
+        assert (await client.get(CHAMPION, content_length="0")).status == 200
+
+    through_gateway(scorer_token, scenario)
+
+
+@pytest.mark.parametrize("bound", ["serving.gateway.MOST_LEARNING", "serving.gateway_desk.MOST_WAITING"])
+def test_more_than_can_be_checked_or_recorded_is_told_to_come_again(
+    scorer_token: str, released: ModelVersion, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    async def scenario(client: Client) -> None:
+        monkeypatch.setattr(bound, 0)
+        said = await client.get(CHAMPION)
+        assert (said.status, said.json["type"]) == (503, "urn:countersign:refusal:too-busy")
+        assert said.headers["Retry-After"] == "1"
+        monkeypatch.undo()
+        assert (await client.get(CHAMPION)).status == 200
+
+    through_gateway(scorer_token, scenario)
+
+
+def test_the_end_of_a_pull_is_recorded_however_many_wait(
+    scorer_token: str, released: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = released.files[0]
+
+    async def scenario(client: Client) -> None:
+        async with client.following(f"{V1}/versions/1/files/{file.path}") as messages:
+            async for message in messages:
+                monkeypatch.setattr("serving.gateway_desk.MOST_WAITING", 0)
+                if not message.get("more_body", message["type"] == "http.response.start"):
+                    break
+
+    through_gateway(scorer_token, scenario)
+
+    assert [after["step"] for _, _, after in recorded("version.pull")] == ["begun", "completed"]
 
 
 def test_files_leave_as_from_the_portal(scorer_token: str, released: ModelVersion) -> None:
@@ -336,6 +390,21 @@ class TestTheNextRequest:
     def test_a_withdrawn_role(self, scorer_token: str, released: ModelVersion, scorer: User) -> None:
         def deed() -> None:
             withdraw_role(Role.objects.get(name="Service: pull"), to=scorer, by=Principal.system("operator"))
+
+        assert self.after(scorer_token, deed) == 404
+
+    @pytest.mark.parametrize("leaves", ["the model", "the role"])
+    def test_a_team(self, leaves: str, scorer_token: str, released: ModelVersion, scorer: User) -> None:
+        """The role is on one team's models; then the model is no more the team's, or the role is on another's."""
+        retail, other = Group.objects.create(name="Retail"), Group.objects.create(name="Other")
+        RoleAssignment.objects.filter(user=scorer).update(team=retail)
+        RegisteredModel.objects.filter(pk=released.model_id).update(team=retail)
+
+        def deed() -> None:
+            if leaves == "the model":
+                RegisteredModel.objects.filter(pk=released.model_id).update(team=other)
+            else:
+                RoleAssignment.objects.filter(user=scorer).update(team=other)
 
         assert self.after(scorer_token, deed) == 404
 
@@ -574,6 +643,30 @@ class TestWatches:
                 assert await self.events(messages) == []
 
         through_gateway(scorer_token, scenario)
+
+    @pytest.mark.parametrize("token", ["stands", "revoked"])
+    def test_nothing_is_told_before_it_is_on_record(
+        self, scorer_token: str, released: ModelVersion, scorer: User, monkeypatch: pytest.MonkeyPatch, token: str
+    ) -> None:
+        record = Watching._record
+
+        async def forgotten_meanwhile(watching: Watching, asked: Asked, pairs: Any) -> None:
+            snapshot = watching._gateway.desk_here.snapshot
+            snapshot._live.clear()
+            if token == "revoked":
+                await doing(ServiceToken.objects.filter(user=scorer).update)(revoked_at=timezone.now())
+            await record(watching, asked, pairs)
+
+        monkeypatch.setattr(Watching, "_record", forgotten_meanwhile)
+
+        async def scenario(client: Client) -> None:
+            async with client.following("/api/v1/watch?ref=credit@production") as messages:
+                told = [name for name, _ in await self.events(messages)]
+                assert told == (["release", "status"] if token == "stands" else ["denied"])
+
+        through_gateway(scorer_token, scenario)
+
+        assert len(recorded("version.watch")) == (token == "stands")
 
     def test_many_hear_of_one_change(self, scorer_token: str, released: ModelVersion, carol: User) -> None:
         async def scenario(client: Client) -> None:

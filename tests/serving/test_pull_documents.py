@@ -114,6 +114,14 @@ def test_until_the_promotion_is_signed_in_the_ledger_its_proof_is_pending(
     assert again.json()["ledger"]["pending"] is False
 
 
+def test_the_name_of_a_stage_is_answered_as_its_alias(scorer_api: APIClient, released: ModelVersion) -> None:
+    by_alias, by_stage = scorer_api.get(CHAMPION), scorer_api.get(CHAMPION.replace("champion", "production"))
+    empty = scorer_api.get(CHAMPION.replace("champion", "staging"))
+
+    assert (by_stage.json()["alias"], by_stage["ETag"]) == ("champion", by_alias["ETag"])
+    assert (empty.status_code, "“challenger” points at nothing yet" in empty.json()["detail"]) == (404, True)
+
+
 def test_a_version_by_its_number_says_the_same_but_for_the_alias(scorer_api: APIClient, released: ModelVersion) -> None:
     by_alias, by_number = scorer_api.get(CHAMPION), scorer_api.get(f"{FIRST}?stage=production")
 

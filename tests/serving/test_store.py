@@ -14,17 +14,19 @@ from pytest_django import Settings
 
 from access.models import User
 from foundation.refusals import Invalid, NotFound, Refusal, Requirement, RequirementStatus, TooLarge, Unavailable
-from registry.models import ModelVersion, RegisteredModel
+from registry.models import ModelVersion, RegisteredModel, Stage
 from registry.store import ArtifactStore
 from serving.caller import set_caller
 from serving.freezing import freeze
 from serving.mlflow_errors import as_mlflow
 from serving.store import DjangoStore
 from serving.tracking import artifact_root, folder_of
+from serving.tracking_models import Experiment
 from serving.wire import listed
 from serving.wire_rules import Needs, is_ours, needs, plain_path
 from tests.conftest import MakeVersion, as_
 from tests.factories import store_files, tiny_model_files
+from tests.reviews.conftest import ask
 from tests.serving.conftest import withdraw_approval
 
 
@@ -40,8 +42,10 @@ def refused(attempt: Callable[[], Any]) -> MlflowException:
 
 
 @pytest.fixture
-def root(settings: Settings, tmp_path: Path) -> Path:
-    """MLflow's artifact folder with one logged model in it, and a secret outside."""
+def root(settings: Settings, tmp_path: Path, alice: User) -> Path:
+    """MLflow's artifact folder with one model in it, logged to an experiment that alice, who asks, reads; and a secret outside."""
+    Experiment.objects.create(experiment_id=1, name="limits", folder="1", owner=alice)
+    set_caller(as_(alice))
     settings.VAR_DIR = tmp_path
     (tmp_path / "secret.txt").write_text("secret")
     folder = artifact_root() / "1" / "models" / "m-1" / "artifacts"
@@ -52,6 +56,24 @@ def root(settings: Settings, tmp_path: Path) -> Path:
 
 
 SOURCE = "mlflow-artifacts:/1/models/m-1/artifacts"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda store: store.get_registered_model("cre\x00dit"),
+        lambda store: store.get_model_version_by_alias("credit", "\x00"),
+        lambda store: store.create_registered_model("x", tags=[RegisteredModelTag("a", "b\x00")]),
+        lambda store: store.search_model_versions(filter_string="name = '\x00'"),
+    ],
+)
+def test_a_nul_is_a_wrong_parameter_and_no_failure(
+    store: DjangoStore, alice: User, attempt: Callable[[DjangoStore], Any]
+) -> None:
+    set_caller(as_(alice))
+
+    assert refused(lambda: attempt(store)).error_code == "INVALID_PARAMETER_VALUE"
 
 
 @pytest.mark.django_db
@@ -201,6 +223,29 @@ def test_searches_show_what_the_caller_may_see_and_page(
     set_caller(as_(Account.objects.create_user("stranger")))
     assert store.search_registered_models(max_results=10) == []
     assert store.search_model_versions(max_results=10) == []
+
+
+@pytest.mark.django_db
+def test_a_refused_move_says_where_a_review_is_requested_and_then_where_it_is(
+    store: DjangoStore, alice: User, candidate: ModelVersion
+) -> None:
+    set_caller(as_(alice))
+    page = "http://localhost:8000/models/credit/v/1"
+
+    before = [refused(move) for move in _moves(store)]
+    ask(candidate, Stage.objects.get(name="production"), alice)
+    after = [refused(move) for move in _moves(store)]
+
+    assert [one.json_kwargs["link"] for one in before] == [f"{page}/request-review/?stage=production"] * 2
+    assert [one.json_kwargs["link"] for one in after] == [f"{page}/?stage=production"] * 2
+    assert all(one.json_kwargs["requirements"] and one.json_kwargs["link"] in one.message for one in before + after)
+
+
+def _moves(store: DjangoStore) -> list[Callable[[], Any]]:
+    return [
+        lambda: store.set_registered_model_alias("credit", "champion", "1"),
+        lambda: store.transition_model_version_stage("credit", "1", "Production", archive_existing_versions=False),
+    ]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 429, 500, 503])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics as sk
 
 from countersign.proof.canonical import canonical
@@ -32,6 +34,9 @@ def test_the_report_has_the_agreed_form_and_is_canonical_json() -> None:
     assert set(report["fairness"]["attributes"]) == {"sex", "age"}
     assert set(report["fairness"]["worst"]) == {"attribute", "group", "equal_opportunity_gap"}
     assert set(report["fairness"]["intersections"]) == {"sex × age"}
+    recall = report["metrics"]["metrics"]["recall"]["value"]
+    assert report["fairness"]["overall_tpr"]["value"] == pytest.approx(recall, abs=1e-6)
+    assert report["fairness"]["simultaneous"]["level"] == 0.95
     for content in report.values():
         assert canonical(content)
         assert json.loads(json.dumps(content)) == content
@@ -63,6 +68,14 @@ def test_the_roc_curve_is_scikit_learns_and_encloses_the_auc() -> None:
     np.testing.assert_allclose(curve[1:, 1], np.interp(curve[1:, 0], fpr, tpr), atol=2e-3)
     assert (curve[0].tolist(), curve[-1].tolist()) == ([0.0, 0.0], [1.0, 1.0])
     assert np.trapezoid(curve[:, 1], curve[:, 0]) == pytest.approx(sk.roc_auc_score(rows.label, rows.score), abs=5e-3)
+
+
+def test_the_roc_curve_goes_straight_through_scores_that_both_classes_share() -> None:
+    label, score = np.array([1, 0, 1, 0.0]), np.array([0.9, 0.9, 0.1, 0.1])
+
+    curve = evaluate(Holdout(label, score, {}, {}), cutoff=0.5, seed=0, resamples=5)["curves"]["roc"]
+
+    assert curve == [[place / 100, place / 100] for place in range(101)]
 
 
 def test_every_point_of_the_precision_recall_curve_can_be_reached() -> None:
@@ -122,6 +135,39 @@ def test_calibration_bins_hold_every_row_once_with_rising_predictions() -> None:
     assert sum(one["n"] for one in bins) == len(rows.label)
     assert [one["predicted"] for one in bins] == sorted(one["predicted"] for one in bins)
     assert all(one["low"] <= one["observed"] <= one["high"] for one in bins)
+
+
+def test_each_calibration_bin_says_what_was_predicted_and_observed_in_it_with_wilsons_interval() -> None:
+    score = np.arange(100) / 100
+    label = (np.arange(100) % 3 == 0).astype(float)
+
+    bins = evaluate(Holdout(label, score, {}, {}), cutoff=0.5, seed=0, resamples=5)["calibration"]["bins"]
+
+    assert [one["predicted"] for one in bins] == pytest.approx([np.mean(part) for part in np.split(score, 10)])
+    assert [one["observed"] for one in bins] == pytest.approx([np.mean(part) for part in np.split(label, 10)])
+    assert {one["n"] for one in bins} == {10}
+    for one, part in zip(bins, np.split(label, 10), strict=True):
+        interval = binomtest(int(part.sum()), 10).proportion_ci(method="wilson")
+        assert (one["low"], one["high"]) == pytest.approx((interval.low, interval.high), abs=1e-6)
+
+
+def test_numbers_have_as_many_digits_as_their_page_needs_and_no_more() -> None:
+    report = evaluate(holdout(), cutoff=0.5, seed=0, resamples=20)
+    of_curves = list(numbers([report["curves"]["roc"], report["curves"]["pr"]]))
+    factor = report["fairness"]["simultaneous"]["factor"]
+
+    assert all(number == round(number, 6) for number in numbers(list(report.values())))
+    assert all(number == round(number, 5) for number in of_curves)
+    assert factor == round(factor, 4) > 0
+
+
+def numbers(content: Any) -> Iterator[float]:
+    """Every number in it with a fraction."""
+    if isinstance(content, float):
+        yield content
+    elif isinstance(content, dict | list):
+        for one in content.values() if isinstance(content, dict) else content:
+            yield from numbers(one)
 
 
 def test_a_model_compared_with_itself_differs_in_nothing() -> None:

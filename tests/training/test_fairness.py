@@ -14,7 +14,7 @@ from fairlearn.metrics import (
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from training.fairness import FairnessResult, fairness, intersect, simultaneous, worst_of
-from training.measures import Ranked
+from training.measures import Estimate, Ranked
 
 
 def people(n: int = 6_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -161,7 +161,8 @@ def test_nobody_to_judge_is_said_and_not_a_crash() -> None:
     result = judged(label, score, np.array(["a", "b", "a"], dtype=object)).attributes[0]
 
     assert result.worst is None
-    assert result.worst_gap.value is None
+    assert result.worst_gap == result.demographic_parity_difference == Estimate(None, None, None, 0)
+    assert simultaneous([result]) == ({}, 0.0, 0)
     assert result.groups[1].tpr.value is None
     assert result.worst_draws.shape == (100,)
     assert np.isnan(result.worst_draws).all()
@@ -169,6 +170,8 @@ def test_nobody_to_judge_is_said_and_not_a_crash() -> None:
 
 def test_intersections_name_both_groups() -> None:
     assert intersect(np.array(["a"], dtype=object), np.array(["b"], dtype=object)).tolist() == ["a, b"]
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        intersect(np.array(["a"], dtype=object), np.array([], dtype=object))
 
 
 def test_simultaneous_intervals_cover_all_true_gaps_at_once_in_nearly_all_worlds() -> None:

@@ -63,6 +63,19 @@ def test_calibration_error_is_the_mean_distance_over_ten_bins() -> None:
     assert found == pytest.approx(expected, abs=2e-4)
 
 
+def test_there_are_ten_calibration_bins_of_equal_size_and_equal_scores_share_one() -> None:
+    score = np.linspace(0, 1, 100)
+
+    assert Ranked.of(np.ones(100), score)[0].bins.tolist() == list(range(0, 100, 10))
+    assert Ranked.of(np.ones(100), np.r_[np.zeros(95), np.ones(5)])[0].bins.tolist() == [0, 5]
+
+
+def test_a_resample_of_one_class_draws_as_many_rows_as_there_are() -> None:
+    (block,) = resample(np.ones(7), seed=0, resamples=4)
+
+    assert block.sum(axis=1).tolist() == [7] * 4
+
+
 def test_a_resample_draws_as_many_positives_and_negatives_as_there_are() -> None:
     label, _ = scored(500)
 

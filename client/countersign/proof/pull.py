@@ -22,7 +22,8 @@ from countersign.proof.note import NoteRefused, TreeHead, Verifier, open_checkpo
 from countersign.proof.receipts import ReceiptRefused, verify_receipt
 
 PULL_TYPE: Final = "https://countersign.dev/pull/v1"
-PROMOTING: Final = frozenset({"alias.set", "version.promote", "version.roll_back"})
+PROMOTING: Final = "alias.set"
+"""The action of the entry that moves a stage's alias, whatever the promotion rests on; a rollback writes one too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,30 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifiedPull:
-    """A pull that may be used. `head`: the ledger as it was shown, `entry`: the promotion's place in it.
+class Placed:
+    """The entry `seq` of the ledger `log` by which a version went to its stage: the later one says where the stage's `alias` points."""
 
-    Both are None where no key of the ledger was given; `entry` also while the promotion is too new to be signed.
+    log: str
+    seq: int
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPull:
+    """A pull that may be used. `alias`: as which it was asked for; `head`: the ledger as it was shown, `placed`: the promotion in it.
+
+    Both are None where no key of the ledger was given; `placed` also while the promotion is too new to be signed.
     """
 
     release: VerifiedRelease
     alias: str
     head: Head | None
-    entry: int | None
+    placed: Placed | None
+
+    @property
+    def entry(self) -> int | None:
+        """The place of the promotion in the ledger."""
+        return None if self.placed is None else self.placed.seq
 
 
 def verify_pull(
@@ -74,8 +89,10 @@ def verify_pull(
             seen_counter=seen_counter,
         )
         _check_told(document, release)
-        head, entry = _ledger(document["ledger"], log_keys, envelope_digest(document["attestation"]["release"]))
-        return VerifiedPull(release, str(document["alias"] or ""), head, entry)
+        head, placed = _ledger(
+            document["ledger"], log_keys, release, envelope_digest(document["attestation"]["release"])
+        )
+        return VerifiedPull(release, str(document["alias"] or ""), head, placed)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, NotVerified):
             raise
@@ -97,9 +114,9 @@ def _check_told(document: Mapping[str, Any], release: VerifiedRelease) -> None:
 
 
 def _ledger(
-    ledger: Mapping[str, Any], log_keys: Sequence[Verifier], release_digest: str
-) -> tuple[Head | None, int | None]:
-    """The signed head of the ledger, and the place of the promotion's entry in it; nothing where no key is trusted."""
+    ledger: Mapping[str, Any], log_keys: Sequence[Verifier], release: VerifiedRelease, release_digest: str
+) -> tuple[Head | None, Placed | None]:
+    """The signed head of the ledger, and the promotion's entry in it; nothing where no key is trusted."""
     if not log_keys:
         return None, None
     said = ledger["promotion"]
@@ -117,10 +134,31 @@ def _ledger(
         raise NotVerified("ledger", f"The receipt of the promotion does not hold: {error}.") from error
     if proven.head.size == head.tree.size and proven.head.root != head.tree.root:
         raise NotVerified("ledger", f"The ledger shows two different states of its first {head.tree.size:,} entries.")
+    if (
+        proven.head != head.tree
+    ):  # the head is held to what was seen before, so nothing is believed that another one proves
+        raise NotVerified(
+            "ledger", "The receipt of the promotion is under another checkpoint than the one that is shown."
+        )
     entry = json.loads(payload)
-    if entry["action"] not in PROMOTING or entry["outcome"] != "ok" or entry["d"]["after"]["release"] != release_digest:
+    if entry["action"] != PROMOTING or entry["outcome"] != "ok" or entry["d"]["after"].get("release") != release_digest:
         raise NotVerified("ledger", f"Entry {proven.seq:,} of the ledger is not the promotion by this release.")
-    return head, proven.seq
+    return head, Placed(head.tree.origin, proven.seq, _alias_moved(entry, proven.seq, release))
+
+
+def _alias_moved(entry: Mapping[str, Any], seq: int, release: VerifiedRelease) -> str:
+    """The stage's alias that the entry moved; it has to say the model, version and stage that were signed."""
+    after = entry["d"]["after"]
+    said = {"model": entry["obj"]["name"], "version": after["version"], "stage": after["stage"]}
+    for name, value in said.items():
+        if value != getattr(release, name):
+            raise NotVerified(
+                "ledger",
+                f"Entry {seq:,} of the ledger promoted {name} {value}, and {name} {getattr(release, name)} was signed.",
+            )
+    if entry["obj"]["kind"] != "model" or not isinstance(after["alias"], str) or not after["alias"]:
+        raise NotVerified("ledger", f"Entry {seq:,} of the ledger does not say which alias it moved.")
+    return after["alias"]
 
 
 def _opened(note: str, log_keys: Sequence[Verifier]) -> TreeHead:

@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from config import demo, service_accounts
-from foundation.keys import create_key
+from foundation.keys import create_key, create_model_signing_key
 
 UNUSED_STATIC: Final = ("redoc*", "swagger-ui-es*", "rest_framework", "guardian", "prettify*")
 """Files of packages that no page of ours uses; leaving them out saves half a minute of compressing."""
@@ -45,6 +45,7 @@ class Command(BaseCommand):
             # Settings read the secrets when they load: start over now that there are some.
             os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - this very command again
         create_key(settings.REGISTRY_KEY_FILE)
+        create_model_signing_key(settings.MODEL_SIGNING_KEY_FILE)
         call_command("migrate", verbosity=0, interactive=False)
         call_command("audit", "init")
         _collect_static()

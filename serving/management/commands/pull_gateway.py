@@ -9,7 +9,9 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from foundation.collecting import settle
 from serving.gateway import Gateway
+from serving.gateway_protocol import KEEP_ALIVE_SECONDS, BoundedProtocol, places
 
 
 class Server(uvicorn.Server):
@@ -36,6 +38,7 @@ class Command(BaseCommand):
         if not port:
             raise CommandError("Say where it listens: --port, or COUNTERSIGN_GATEWAY_PORT.")
         gateway = Gateway()
+        BoundedProtocol.limit = places()
         config = uvicorn.Config(
             gateway,
             host=host,
@@ -46,7 +49,9 @@ class Command(BaseCommand):
             # Whom to believe about a client's address is decided by access.clients, as everywhere.
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=30,
+            http=BoundedProtocol,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=10,
         )
+        settle()
         Server(config, gateway).run()

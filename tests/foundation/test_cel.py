@@ -1,8 +1,9 @@
 import math
+from datetime import UTC, datetime
 
 import pytest
 
-from reviews.cel import BadExpression, Comparison, FactType, Language, clauses, comparison
+from foundation.cel import BadExpression, Comparison, FactType, Language, clauses, comparison
 
 LANGUAGE = Language(
     {
@@ -110,3 +111,43 @@ def test_a_name_may_be_written_with_blanks_and_comments_around_its_dots() -> Non
     )
 
     assert spaced.passed
+
+
+def test_program_says_what_asking_says_and_asks_only_for_what_it_names() -> None:
+    rule = LANGUAGE.program("metrics.auc >= 0.75 && data.rows > 10")
+
+    assert set(rule.names) == {"metrics.auc", "data.rows"}
+    assert rule.ask({"metrics.auc": 0.8, "data.rows": 11}).passed
+    assert not rule.ask({"metrics.auc": 0.8, "data.rows": 10}).passed
+
+
+def test_program_that_cannot_be_evaluated_is_an_error_and_no_pass() -> None:
+    answer = LANGUAGE.program("10 / data.rows > 1").ask({"data.rows": 0})
+
+    assert not answer.passed
+    assert "zero" in answer.error
+
+
+def test_program_that_does_not_fit_the_schema_is_refused() -> None:
+    with pytest.raises(BadExpression, match="true or false"):
+        LANGUAGE.program("metrics.auc")
+
+
+def test_moments_are_read_with_a_zone_and_texts_by_declared_tests() -> None:
+    language = Language(
+        {"now": FactType.MOMENT, "network": FactType.TEXT},
+        tests={"within": lambda address, network: address.startswith(network)},
+    )
+    facts = {"now": datetime(2026, 7, 1, 22, 30, tzinfo=UTC), "network": "10.1.2.3"}
+
+    assert language.program('now.getHours("Europe/Berlin") == 0').ask(facts).passed  # summer time
+    assert language.program('network.within("10.")').ask(facts).passed
+    assert not language.program('network.within("192.")').ask(facts).passed
+
+
+def test_what_is_typed_is_told_by_type_or_by_position() -> None:
+    assert LANGUAGE.examined("metrics.auc > 0.5").gives == "true or false"
+    wrong = LANGUAGE.examined("metrics.auk > 0.5")
+
+    assert (wrong.line, wrong.column) == (1, 8)
+    assert wrong.marked == "metrics.auk > 0.5\n       ^"

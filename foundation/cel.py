@@ -10,7 +10,7 @@ import difflib
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -27,6 +27,8 @@ _WORDS: Final = {
     "string": "text",
     "list": "a list",
     "map": "values by name",
+    "google.protobuf.timestamp": "a moment",
+    "timestamp": "a moment",
 }
 _POSITION: Final = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']+)'")
@@ -45,6 +47,7 @@ class FactType(StrEnum):
     WHOLES = "list(int)"
     NUMBERS = "map(string, double)"
     COUNTS = "map(string, int)"
+    MOMENT = "timestamp"
 
 
 _TYPES: Final = {
@@ -56,7 +59,11 @@ _TYPES: Final = {
     FactType.WHOLES: cel.Type.List(cel.Type.INT),
     FactType.NUMBERS: cel.Type.Map(cel.Type.STRING, cel.Type.DOUBLE),
     FactType.COUNTS: cel.Type.Map(cel.Type.STRING, cel.Type.INT),
+    FactType.MOMENT: cel.Type.TIMESTAMP,
 }
+
+TextTest = Callable[[str, str], bool]
+"""A question about one text with another as argument: `network.within("10.0.0.0/8")`."""
 
 
 @dataclass(eq=False)
@@ -101,14 +108,59 @@ class Comparison:
     right: str
 
 
-class Language:
-    """CEL over one schema: names with dots, each of one type."""
+@dataclass(frozen=True)
+class Checked:
+    """What is known of an expression: the type that it gives, or what is wrong, where, and the line with the place marked."""
 
-    def __init__(self, schema: Mapping[str, FactType]) -> None:
+    gives: str = ""
+    problem: str = ""
+    line: int = 0
+    column: int = 0
+    marked: str = ""
+    boolean: bool = True
+
+
+class Program:
+    """One expression, compiled, for asking it thousands of times a second. `names`: the facts that it may ask for."""
+
+    __slots__ = ("_env", "_expression", "names")
+
+    def __init__(self, env: Any, expression: Any, names: tuple[str, ...]) -> None:
+        self._env, self._expression, self.names = env, expression, names
+
+    def ask(self, facts: Mapping[str, Any]) -> Answer:
+        """What it says about `facts`, of which all that it names have to be there; numbers have to be finite."""
+        try:
+            result = self._expression.eval(self._env.Activation({name: facts[name] for name in self.names}))
+        except RuntimeError as error:
+            return Answer(error=_sentence(str(error), facts))
+        value = result.plain_value()
+        if value is True or value is False:
+            return Answer(value=value)
+        return Answer(error=_sentence(str(value), facts))
+
+
+class Language:
+    """CEL over one schema: names with dots, each of one type. `tests` are functions of a text with another text as argument.
+
+    `example` is what somebody is shown who wrote nothing.
+    """
+
+    def __init__(
+        self,
+        schema: Mapping[str, FactType],
+        *,
+        tests: Mapping[str, TextTest] | None = None,
+        example: str = "metrics.auc >= 0.75",
+    ) -> None:
         self.schema = dict(schema)
-        self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in schema.items()})
+        self._example = example
+        self._env = cel.NewEnv(
+            variables={name: _TYPES[kind] for name, kind in schema.items()},
+            functions=[_declared(name, test) for name, test in (tests or {}).items()],
+        )
         self._compile = lru_cache(maxsize=1_024)(self._compiled)
-        self._mentioned = lru_cache(maxsize=1_024)(self._names_in)
+        self._mentioned = lru_cache(maxsize=1_024)(self._words_in)
 
     def check(self, expression: str, *, boolean: bool = True) -> None:
         """Raise `BadExpression` with position when it does not parse, names an unknown fact or mixes types."""
@@ -117,6 +169,21 @@ class Language:
         if boolean and found != cel.Type.BOOL:
             raise BadExpression(f"This gives {found.name().lower()}; a rule must give true or false.", 1, 1)
 
+    def program(self, expression: str) -> Program:
+        """A rule that fits the schema, compiled once; raises `BadExpression` for one that does not."""
+        self.check(expression)
+        return Program(self._env, self._compile(expression), self.names_in(expression))
+
+    def examined(self, expression: str, *, boolean: bool = True, optional: bool = False) -> Checked:
+        """Type-check one expression for whoever types it, with the place of what is wrong marked by a caret under its line."""
+        if optional and not expression.strip():
+            return Checked(boolean=boolean)
+        try:
+            self.check(expression, boolean=boolean)
+        except BadExpression as error:
+            return Checked("", error.detail, error.line, error.column, error.marked_in(expression), boolean)
+        return Checked(self.gives(expression), boolean=boolean)
+
     def gives(self, expression: str) -> str:
         """The type of an expression that fits the schema, in words."""
         name = str(self._compile(expression).return_type().name()).lower()
@@ -124,7 +191,7 @@ class Language:
 
     def ask(self, expression: str, facts: Mapping[str, Any]) -> Answer:
         """What the expression says about `facts` (schema names to values). Numbers that are not finite count as missing."""
-        asked = {name: facts[name] for name in self._mentioned(expression) if name in facts}
+        asked = {name: facts[name] for name in self.names_in(expression) if name in facts}
         finite = {name: value for name, value in asked.items() if _is_finite(value)}
         try:
             result = self._compile(expression).eval(data=finite)
@@ -137,8 +204,11 @@ class Language:
         value = result.plain_value()
         return Answer(value=value) if _is_finite(value) else Answer(error="The result is not a finite number.")
 
-    def _names_in(self, expression: str) -> tuple[str, ...]:
+    def names_in(self, expression: str) -> tuple[str, ...]:
         """The names that the expression may ask for, by their words and however they are spaced; rather one too many."""
+        return self._mentioned(expression)
+
+    def _words_in(self, expression: str) -> tuple[str, ...]:
         words = set(_WORD.findall(expression))
         return tuple(name for name in self.schema if words.issuperset(name.split(".")))
 
@@ -148,7 +218,7 @@ class Language:
                 f"An expression has at most {MAX_EXPRESSION} characters; this one has {len(expression)}."
             )
         if not expression.strip():
-            raise BadExpression("An expression is needed, for example metrics.auc >= 0.75.", 1, 1)
+            raise BadExpression(f"An expression is needed, for example {self._example}.", 1, 1)
         try:
             return self._env.compile(expression)
         except RuntimeError as error:
@@ -167,6 +237,11 @@ class Language:
             return "."
         close = difflib.get_close_matches(unknown[1], self.schema, n=1, cutoff=0.7)
         return f". Did you mean {close[0]}?" if close else ". The list of facts names what a rule may use."
+
+
+def _declared(name: str, test: TextTest) -> Any:
+    text = cel.Type.STRING
+    return cel.FunctionDecl(name, [cel.Overload(f"text_{name}", cel.Type.BOOL, [text, text], True, test)])
 
 
 def clauses(expression: str) -> list[str]:
