@@ -6,10 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 MANAGE := $(PY) manage.py
+# Browsers and real processes share the machine with whatever else runs: what failed is tried once more, alone, and both runs are shown.
+ONCE_MORE := $(PY) -m pytest --last-failed --last-failed-no-failures none
 UNIT := -m "not postgres and not browser and not story"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup install install-dev lint types floors templates migrations-check unit postgres browser story soak bench-ledger bench-registry bench-pages lock format clean openapi
+.PHONY: help machine run test check setup install install-dev lint types floors templates migrations-check unit postgres browser story soak bench-ledger bench-registry bench-pages lock format clean openapi
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -64,18 +66,21 @@ templates: install-dev ## djade and djlint
 migrations-check: install-dev ## no model without its migration
 	COUNTERSIGN_VAR_DIR=$$(mktemp -d) $(MANAGE) makemigrations --check --dry-run
 
-unit: install-dev ## unit and flow tests on SQLite
+machine: install-dev
+	@$(PY) -m tests.services printing
+
+unit: machine ## unit and flow tests on SQLite
 	$(PY) -m pytest $(UNIT) -n 2 --dist loadgroup
 
-postgres: install-dev ## races, triggers and the ledger on PostgreSQL (started for the occasion)
+postgres: machine ## races, triggers and the ledger on PostgreSQL (started for the occasion)
 	$(PY) -m tests.services postgres -- $(PY) -m pytest -m postgres
 
-browser: install-dev ## pages in a real browser
+browser: machine ## pages in a real browser
 	$(PY) -m tests.services chromium
-	$(PY) -m pytest -m browser
+	$(PY) -m pytest -m browser || $(ONCE_MORE) -m browser
 
-story: install-dev ## real processes: workers, servers, the MLflow client
-	$(PY) -m pytest -m story
+story: machine ## real processes: workers, servers, the MLflow client
+	$(PY) -m pytest -m story || $(ONCE_MORE) -m story
 
 soak: install-dev ## the long proofs: 10,000 random walks, 1,000 killed sequencers on each database, 100 races of 100 (an hour on 2 cores)
 	$(PY) -m tests.audit.soak --kills 1000 --database sqlite

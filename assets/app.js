@@ -183,7 +183,9 @@
   if (palette) {
     const input = $("input", palette);
     const behind = () => { const list = $("[data-asked]", palette); return !list || list.dataset.asked !== input.value.trim().replace(/\s+/g, " "); };
-    palette.addEventListener("palette:open", () => input.dispatchEvent(new CustomEvent("palette:open")));
+    const ask = () => input.dispatchEvent(new CustomEvent("palette:open"));
+    palette.addEventListener("palette:open", ask);
+    input.addEventListener("htmx:after:init", () => { if (palette.open && behind()) ask(); });  // it may be opened and typed into before htmx listens
     input.addEventListener("keydown", e => {
       const all = options(), at = all.findIndex(o => o.getAttribute("aria-selected") === "true");
       if (e.key === "ArrowDown") { select(at + 1); e.preventDefault(); }

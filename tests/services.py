@@ -1,12 +1,14 @@
-"""What the tests need from the machine, found or installed: PostgreSQL for races and triggers, Chromium for pages.
+"""What the tests need from the machine, found or installed: PostgreSQL for races, Chromium for pages, Pango for paper.
 
 `python -m tests.services postgres -- COMMAND…` runs COMMAND with DATABASE_URL pointing at a server of its own.
 `python -m tests.services chromium` makes sure that there is a browser and prints its path.
+`python -m tests.services printing` makes sure that PDF files can be made: Pango, and HarfBuzz's subsetter beside it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes.util
 import os
 import pwd
 import shutil
@@ -18,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 IS_ROOT = os.geteuid() == 0
+PRINTING = {"pangoft2-1.0": "libpangoft2-1.0-0", "harfbuzz-subset": "libharfbuzz-subset0"}
 
 
 class Missing(Exception):
@@ -154,11 +157,21 @@ def _chromium_here() -> Path | None:
     return next(iter(sorted(caches.glob("chromium-*/chrome-linux*/chrome"), reverse=True)), None)
 
 
+def printing() -> None:
+    """The libraries that WeasyPrint draws with; without the second it warns, and a warning is an error in tests."""
+    missing = [package for library, package in PRINTING.items() if ctypes.util.find_library(library) is None]
+    if missing and not apt_install(*missing):
+        raise Missing(f"PDF files cannot be made: install Debian's {' and '.join(missing)} and run this again.")
+
+
 def main(arguments: list[str]) -> int:
     """Run what the arguments ask for; returns the exit code."""
     try:
         if arguments[:1] == ["chromium"]:
             print(chromium())  # noqa: T201 - the answer of this command
+            return 0
+        if arguments[:1] == ["printing"]:
+            printing()
             return 0
         if arguments[:2] == ["postgres", "--"]:
             with postgres() as url:

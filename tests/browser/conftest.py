@@ -24,6 +24,7 @@ from playwright.sync_api import (
     Response,
     StorageState,
     ViewportSize,
+    expect,
 )
 from pytest_django.live_server_helper import LiveServer
 from pytest_django.plugin import DjangoDbBlocker
@@ -37,11 +38,15 @@ Theme = Literal["light", "dark"]
 WIDE: Final[ViewportSize] = {"width": 1440, "height": 900}
 PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 TOO_WIDE: Final = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+SLOWEST: Final = 15_000  # milliseconds that a page may take to say what is expected: two cores, shared with the server and its workers
 EXPECTED_NOISE: Final = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
 AXE_RULES: Final = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     "resultTypes": ["violations"],
 }
+
+
+expect.set_options(timeout=SLOWEST)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

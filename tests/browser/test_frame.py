@@ -77,6 +77,19 @@ def test_the_palette_finds_a_model_and_goes_there(visit: Visit) -> None:
     page.wait_for_url("**/models/credit/**")
 
 
+def test_what_is_typed_into_the_palette_before_htmx_listens_is_found_all_the_same(visit: Visit) -> None:
+    page = visit("/models/", "bob")
+    page.add_init_script(
+        "const real = setTimeout; window.setTimeout = (f, ms, ...more) => real(f, ms ?? 1500, ...more)"
+    )
+    page.reload()
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("credit")
+
+    expect(page.get_by_role("option").filter(has_text="credit").first).to_have_attribute("aria-selected", "true")
+
+
 def test_the_palette_is_walked_with_the_arrow_keys(visit: Visit) -> None:
     page = visit("/models/", "alice")
     field = page.locator("#palette input")
