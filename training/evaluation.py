@@ -135,8 +135,8 @@ def summary(holdout: Holdout, *, cutoff: float, seed: int, resamples: int = RESA
     return {
         "cutoff": cutoff,
         **{name: found[name].as_dict() for name in ("auc", "accuracy", "selection_rate")},
-        "worst_gap": worst.worst_gap.as_dict() if worst else None,
-        "worst_group": f"{worst.attribute}: {worst.worst.group}" if worst and worst.worst else "",
+        "worst_gap": worst.gap.as_dict() if worst else None,
+        "worst_group": f"{worst.attribute}: {worst.group}" if worst else "",
     }
 
 
@@ -159,10 +159,9 @@ def _gap_difference(
         for decided in (mine, before)
     ]
     own, other = sides
-    if own is None or other is None or own.worst_gap.value is None or other.worst_gap.value is None:
+    if own is None or other is None:
         return None
-    drawn = own.worst_draws - other.worst_draws
-    return estimate(own.worst_gap.value - other.worst_gap.value, drawn, ours.n).as_dict()
+    return estimate(own.size - other.size, own.draws - other.draws, ours.n).as_dict()
 
 
 def _single(holdout: Holdout, order: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.object_]]:
@@ -260,10 +259,10 @@ def _fairness(results: Sequence[AttributeResult], order: Mapping[str, tuple[str,
         "intersections": {result.attribute: _intersection(result, order, together) for result in pairs},
         "worst": {
             "attribute": worst.attribute,
-            "group": worst.worst.group,
-            "equal_opportunity_gap": worst.worst_gap.as_dict(),
+            "group": worst.group,
+            "equal_opportunity_gap": worst.gap.as_dict(),
         }
-        if worst and worst.worst
+        if worst
         else None,
         "worst_intersection": _worst_intersection(pairs, together),
         "simultaneous": {
@@ -284,15 +283,16 @@ def _worst_intersection(
     pairs: Sequence[AttributeResult], together: Mapping[tuple[str, str], tuple[float, float]]
 ) -> Content | None:
     found = worst_of(pairs)
-    if found is None or found.worst is None:
+    if found is None:
         return None
-    gap, (low, high) = found.worst.equal_opportunity_gap, together[found.attribute, found.worst.group]
-    size = abs(gap.value or 0.0)
+    low, high = together[found.attribute, found.group]
     reach = (high - low) / 2
     return {
         "attribute": found.attribute,
-        "group": found.worst.group,
-        "equal_opportunity_gap": Estimate(size, max(0.0, size - reach), size + reach, gap.n).as_dict(),
+        "group": found.group,
+        "equal_opportunity_gap": Estimate(
+            found.size, max(0.0, found.size - reach), found.size + reach, found.gap.n
+        ).as_dict(),
     }
 
 

@@ -7,7 +7,7 @@ difference: largest minus smallest selection rate. A group too small to say anyt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -49,26 +49,36 @@ class GroupResult:
 
 
 @dataclass(frozen=True)
+class Worst:
+    """The sufficient group of an attribute whose gap is the largest in either direction.
+
+    `size`: that gap as a positive number; `gap`: the same with its interval; `draws`: in each resample `(resamples,)`.
+    """
+
+    attribute: str
+    group: str
+    size: float
+    gap: Estimate
+    draws: Floats = field(compare=False)
+
+
+@dataclass(frozen=True)
 class AttributeResult:
-    """All groups of one attribute; `worst` is the sufficient group with the largest gap in either direction, None without one.
+    """All groups of one attribute; `worst` is None where no group is sufficient.
 
     `gap_draws`: each group's gap in each resample `(resamples, groups)`.
     """
 
     attribute: str
     groups: tuple[GroupResult, ...]
-    worst: GroupResult | None
-    worst_gap: Estimate
+    worst: Worst | None
     demographic_parity_difference: Estimate
     gap_draws: Floats
 
     @property
-    def worst_draws(self) -> Floats:
-        """The size of the worst group's gap in each resample: `(resamples,)`; NaN without a worst group."""
-        if self.worst is None:
-            return np.full(len(self.gap_draws), np.nan)
-        found: Floats = np.abs(self.gap_draws[:, self.groups.index(self.worst)])
-        return found
+    def worst_gap(self) -> Estimate:
+        """The size of the worst group's gap with its interval; undefined without one."""
+        return self.worst.gap if self.worst else NOTHING
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,7 @@ class _Table:
         return point, draws
 
 
+NOTHING: Final = Estimate(None, None, None, 0)
 # Cells: 0 true negative, 1 false positive, 2 false negative, 3 true positive
 ALL: Final = (0, 1, 2, 3)
 SELECTED: Final = (1, 3)
@@ -173,10 +184,9 @@ def simultaneous(results: Sequence[AttributeResult]) -> tuple[dict[tuple[str, st
     return found, factor, len(judged)
 
 
-def worst_of(results: Sequence[AttributeResult]) -> AttributeResult | None:
-    """The attribute whose worst group has the largest gap of all; None where no group could be judged."""
-    judged = [one for one in results if one.worst is not None]
-    return max(judged, key=lambda one: one.worst_gap.value or 0.0) if judged else None
+def worst_of(results: Sequence[AttributeResult]) -> Worst | None:
+    """The worst group of all attributes; None where no group could be judged."""
+    return max((one.worst for one in results if one.worst), key=lambda worst: worst.size, default=None)
 
 
 def intersect(first: Groups, second: Groups) -> Groups:
@@ -234,17 +244,16 @@ def _attribute(name: str, table: _Table, overall: _Table, auc_point: Floats, auc
     groups = tuple(_group(name, number, table, rates) for number in range(len(table.names)))
     judged = [number for number, group in enumerate(groups) if group.sufficient]
     if not judged:
-        nothing = Estimate(None, None, None, 0)
-        return AttributeResult(name, groups, None, nothing, nothing, rates["gap"][1])
-    worst = max(judged, key=lambda number: abs(rates["gap"][0][number]))
-    size = np.abs(rates["gap"][1][:, worst])
+        return AttributeResult(name, groups, None, NOTHING, rates["gap"][1])
+    sizes, draws = (np.abs(values) for values in rates["gap"])
+    worst = max(judged, key=lambda number: float(sizes[number]))
+    size, resampled = float(sizes[worst]), draws[:, worst]
     n = sum(groups[number].n for number in judged)
     selected, drawn = (values[..., judged] for values in rates["selection_rate"])
     return AttributeResult(
         name,
         groups,
-        groups[worst],
-        estimate(float(abs(rates["gap"][0][worst])), size, groups[worst].positives),
+        Worst(name, groups[worst].group, size, estimate(size, resampled, groups[worst].positives), resampled),
         estimate(float(np.ptp(selected)), np.ptp(drawn, axis=-1), n),
         rates["gap"][1],
     )

@@ -69,8 +69,9 @@ def test_the_gap_is_the_groups_true_positive_rate_minus_the_overall_one() -> Non
     worst = result.attributes[0].worst
     assert worst is not None
     assert worst.group == "b"
-    assert worst.equal_opportunity_gap.value is not None
-    assert result.attributes[0].worst_gap.value == pytest.approx(-worst.equal_opportunity_gap.value)
+    (gap,) = (one.equal_opportunity_gap.value for one in result.attributes[0].groups if one.group == "b")
+    assert gap is not None
+    assert result.attributes[0].worst_gap.value == worst.size == pytest.approx(-gap)
     assert result.attributes[0].worst_gap.low is not None
     assert result.attributes[0].worst_gap.low > 0, "it is real, so its interval excludes zero"
 
@@ -164,8 +165,6 @@ def test_nobody_to_judge_is_said_and_not_a_crash() -> None:
     assert result.worst_gap == result.demographic_parity_difference == Estimate(None, None, None, 0)
     assert simultaneous([result]) == ({}, 0.0, 0)
     assert result.groups[1].tpr.value is None
-    assert result.worst_draws.shape == (100,)
-    assert np.isnan(result.worst_draws).all()
 
 
 def test_intersections_name_both_groups() -> None:
@@ -282,7 +281,8 @@ def test_the_worst_attribute_is_the_one_with_the_widest_gap_among_those_that_can
     narrow, wide = fairness(ranked, groups, 0.5, seed=0, resamples=50, areas=0).attributes
     small = judged(label[:100], score[:100], group[:100]).attributes[0]
 
-    assert worst_of([narrow, wide]) is wide
-    assert worst_of([wide, small, narrow]) is wide
+    assert wide.worst is not None
+    assert worst_of([narrow, wide]) is wide.worst
+    assert worst_of([wide, small, narrow]) is wide.worst
     assert worst_of([small]) is None
     assert worst_of([]) is None
