@@ -91,6 +91,12 @@ class Environment(BaseSettings):
         description="an internal location of nginx that is var/artifacts/sha256/ (X-Accel-Redirect); empty: this process sends files",
     )
     log_level: str = "INFO"
+    session_idle_minutes: int = Field(
+        default=30, ge=5, le=480, description="minutes without a request that end a session"
+    )
+    session_hours: int = Field(
+        default=12, ge=1, le=24, description="hours after which a session ends, whatever happens in it"
+    )
     trusted_proxies: int = Field(default=0, description="number of reverse proxies whose X-Forwarded-For is believed")
 
     @property

@@ -152,7 +152,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_ADAPTER = "access.adapter.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_ON_GET = False
-ACCOUNT_SESSION_REMEMBER = False  # a session ends with the browser, at the latest after SESSION_COOKIE_AGE
+ACCOUNT_SESSION_REMEMBER = False  # a session ends with the browser, at the latest when access.timeouts says so
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 # Per address: slows a spray over many names. Per key (a name, or a person's second factor): axes locks name and address long before.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/900s/key"}
@@ -173,7 +173,11 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # so that the time the pa
 AXES_DISABLE_ACCESS_LOG = True  # logins are in the ledger, where names and addresses can be erased
 AXES_ENABLE_ADMIN = False
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_SECONDS = ENV.session_hours * 3600  # counted from the login, see access.timeouts
+SESSION_IDLE_SECONDS = ENV.session_idle_minutes * 60
+SESSION_COOKIE_AGE = (
+    SESSION_SECONDS + 86400
+)  # a day longer is known whose session it was, so that the next login can say why it ended
 SECURE_COOKIES = ENV.origin.startswith("https://")
 SESSION_COOKIE_SECURE = SECURE_COOKIES
 CSRF_COOKIE_SECURE = SECURE_COOKIES
