@@ -1,4 +1,7 @@
-"""Decides what is known of a session that lets nobody in: whose it was and why it ended, without believing its holder anything."""
+"""Decides who ends sessions before their time, and what is known of one that lets nobody in.
+
+Of a session that is over it is told whose it was and why it ended, without believing its holder anything.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,31 @@ from django.utils import timezone
 
 from access.attempts import record_attempt
 from access.models import User
+from access.permissions import Permission, permit
 from access.principal import Principal
+from audit.actions import append
 from audit.events import Action, Obj
+from audit.governed import governed
 
 KEY_CHARACTERS: Final = 40
 _NOBODYS: Final = Obj("session", "")
 
 log = structlog.get_logger(__name__)
+
+
+@governed(Action.SESSION_END_ALL)
+def end_sessions(user: User, *, by: Principal) -> User:
+    """End every session of a person from its next request on: one's own, or, for who manages people, anybody's.
+
+    Returns the account as it is now; whoever ends their own keeps the one that they ask from by carrying its new hash.
+    """
+    user = User.objects.locked(user.pk)
+    if by.user is None or by.user.pk != user.pk:
+        permit(by, Permission.MANAGE_PEOPLE)
+    user.session_generation += 1
+    user.save(update_fields=["session_generation"])
+    append(Action.SESSION_END_ALL, by=by, obj=user.ledger_ref())
+    return user
 
 
 def record_refused_session(request: HttpRequest, *, by: Principal) -> None:

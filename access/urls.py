@@ -15,6 +15,7 @@ urlpatterns = [
     path("people/<uuid:uuid>/roles/", views.change_role, name="person-roles"),
     path("people/<uuid:uuid>/groups/", views.change_group, name="person-groups"),
     path("people/<uuid:uuid>/active/", views.change_active, name="person-active"),
+    path("people/<uuid:uuid>/sessions/", views.person_sessions, name="person-sessions"),
     path("roles/", role_views.matrix, name="roles"),
     path("roles/new/", role_views.new_role, name="new-role"),
     path("roles/<int:pk>/", role_views.role, name="role"),
@@ -35,5 +36,6 @@ urlpatterns = [
     path("service-accounts/<uuid:uuid>/tokens/", account_views.new_token, name="new-token"),
     path("service-accounts/<uuid:uuid>/tokens/<str:prefix>/revoke/", account_views.revoke, name="revoke-token"),
     path("me/", views.me, name="me"),
+    path("me/sessions/", views.sessions, name="sessions"),
     path("me/keys/", views.keys, name="keys"),
 ]

@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import Group
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -20,6 +21,7 @@ from access.forms import GroupChange, NewPerson, PeopleFilter, show_refusal
 from access.models import Passkey, Role, User
 from access.permissions import Permission, people_with, permissions_of, permit
 from access.requests import principal_of
+from access.sessions import end_sessions
 from foundation.refusals import Invalid, Unauthenticated
 
 PER_PAGE: Final = 25
@@ -134,6 +136,32 @@ def change_active(request: HttpRequest, uuid: UUID) -> HttpResponse:
         actions.reactivate(shown, by=by)
         messages.success(request, f"{shown} is active again.")
     return redirect("access:person", uuid=uuid)
+
+
+@require_http_methods(["GET", "POST"])
+def person_sessions(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Ask whether every session of a person is to end, and end them."""
+    by = principal_of(request)
+    permit(by, Permission.MANAGE_PEOPLE)
+    shown = queries.person(uuid, by)
+    if request.method == "GET":
+        return render(request, "access/end_sessions.html", {"shown": shown, "own": False})
+    end_sessions(shown, by=by)
+    messages.success(request, f"{shown} is logged out everywhere.")
+    return redirect("access:person", uuid=uuid)
+
+
+@require_http_methods(["GET", "POST"])
+def sessions(request: HttpRequest) -> HttpResponse:
+    """Ask whether all one's sessions but this one are to end, and end them."""
+    by = principal_of(request)
+    if by.user is None:
+        raise Unauthenticated("Sign in to end your sessions.")
+    if request.method == "GET":
+        return render(request, "access/end_sessions.html", {"shown": by.user, "own": True})
+    update_session_auth_hash(request, end_sessions(by.user, by=by))
+    messages.success(request, "You are logged out everywhere but here.")
+    return redirect("access:me")
 
 
 @require_GET

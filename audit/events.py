@@ -71,6 +71,7 @@ class Action(StrEnum):
     ROLE_WITHDRAW = "role.withdraw", "took a role away from somebody"
     SERVICE_CREATE = "service.create", "created a service account"
     SESSION_END = "session.end", "signed out"
+    SESSION_END_ALL = "session.end_all", "ended every session of an account, or every other one of their own"
     SESSION_REAUTHENTICATE = "session.reauthenticate", "proved again who they are, to sign"
     SESSION_START = "session.start", "signed in"
     SESSION_USE = "session.use", "sent a session"

@@ -285,6 +285,8 @@ PAGES: Final = (
     Place("access:new-person", "erin"),
     Place("access:person", "erin", _bob),
     Place("access:person-active", "erin", _bob),
+    Place("access:person-sessions", "erin", _bob),
+    Place("access:sessions", "bob"),
     Place("access:roles", "erin"),
     Place("access:role", "erin", _role),
     Place("access:new-role", "erin"),

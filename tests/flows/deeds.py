@@ -35,6 +35,10 @@ BY_THE_ACTION_ALONE: Final[frozenset[str]] = frozenset()
 is not. Nothing is added here."""
 
 _BY_FILE: Final[Mapping[str, Mapping[str, str]]] = {
+    "tests/access/test_ending_sessions.py": {
+        "POST me/sessions/": "test_logging_out_everywhere_else_asks_first_and_keeps_this_session",
+        "POST people/<uuid:uuid>/sessions/": "test_an_administrator_ends_a_persons_sessions_when_confirmed",
+    },
     "tests/access/test_role_pages.py": {
         "POST groups/<int:pk>/delete/": "test_members_and_roles_of_a_group_change_on_its_page",
         "POST groups/<int:pk>/members/": "test_members_and_roles_of_a_group_change_on_its_page",

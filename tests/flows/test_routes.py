@@ -74,6 +74,7 @@ SAID_TO_EVERYBODY_SIGNED_IN: Final = SAID_TO_ANYBODY | {
     "/me/delegations/",
     "/me/keys/",
     "/me/mail/test/",
+    "/me/sessions/",
     "/models/",
     "/monitoring/",
     "/policies/",
