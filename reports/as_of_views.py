@@ -23,6 +23,7 @@ from registry.models import Stage
 from registry.queries import find_model
 from reports.as_of import Json
 from reports.as_of_answer import ask, encode
+from reports.printing import printing
 
 _TIMES: Final = frozenset({"at", "ends_at", "expires", "from", "until"})
 _ACCOUNT: Final = re.compile(r"(?:person|service):[0-9a-f-]{36}")
@@ -73,10 +74,8 @@ def as_of(request: HttpRequest) -> HttpResponse:
 @require_GET
 def as_of_pdf(request: HttpRequest) -> HttpResponse:
     """The answer on paper: identifiers and no names, so that the same question has the same bytes."""
-    from reports.pdf import (  # WeasyPrint takes a second to import, which no other page should wait for
-        pdf_of,
-        printed_answer,
-    )
+    with printing():  # WeasyPrint takes a second to import, which no other page should wait for
+        from reports.pdf import pdf_of, printed_answer
 
     by = principal_of(request)
     permit(by, Permission.SEE_AUDIT)

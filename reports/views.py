@@ -29,6 +29,7 @@ from reports.certificate import Certificate, certificate_of
 from reports.checking import LARGEST_BYTES, Checked, check
 from reports.forms import CheckForm, PeriodForm
 from reports.ledger_files import check_receipt, check_uploaded_bundle, is_bundle, is_receipt, ledger_public_keys
+from reports.printing import printing
 from reports.review_pack import pack_of
 
 
@@ -42,7 +43,8 @@ def certificate(request: HttpRequest, name: str, number: int) -> HttpResponse:
 @require_GET
 def certificate_pdf(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The same on paper; handing it out is on record."""
-    from reports.pdf import pdf_of, printed  # WeasyPrint takes a second to import, which no other page should wait for
+    with printing():  # WeasyPrint takes a second to import, which no other page should wait for
+        from reports.pdf import pdf_of, printed
 
     found = _certificate(request, name, number)
     data = pdf_of(printed(found))
@@ -60,7 +62,8 @@ def certificate_pdf(request: HttpRequest, name: str, number: int) -> HttpRespons
 @require_GET
 def review_pack(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The review page on paper for a committee, of the stage and beside the version in the address; handing it out is on record."""
-    from reports.pdf import pdf_of, printed_pack  # see `certificate_pdf`
+    with printing():  # see `certificate_pdf`
+        from reports.pdf import pdf_of, printed_pack
 
     by = principal_of(request)
     stage, base = (request.GET.get(key, "") for key in ("stage", "base"))
