@@ -11,7 +11,7 @@ ONCE_MORE := $(PY) -m pytest --last-failed --last-failed-no-failures none
 UNIT := -m "not postgres and not browser and not story"
 
 .DEFAULT_GOAL := help
-.PHONY: help machine run test check setup install install-dev lint types floors templates migrations-check unit postgres browser story soak bench-ledger bench-registry bench-pages lock format clean openapi
+.PHONY: help machine run test check setup install install-dev lint security types floors templates migrations-check unit postgres browser story soak bench-ledger bench-registry bench-pages lock format clean openapi
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ help: ## list the commands
 run: setup ## set everything up, tell the main job on real data once, keep the portal running
 	@$(MANAGE) run --story
 
-test: install-dev lint types floors templates migrations-check unit postgres browser story ## set up what is missing and run every check and test
+test: install-dev lint security types floors templates migrations-check unit postgres browser story ## set up what is missing and run every check and test
 
 check: test ## the same as `make test`: exactly what CI runs
 
@@ -52,6 +52,10 @@ format: install-dev ## let ruff and djade mend what they can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/djade --target-version 5.2 $$(git ls-files 'templates/*.html' 'templates/**/*.html')
+
+security: install-dev ## bandit, and advisories on what is locked (said in a line where the service cannot be asked)
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
+	$(PY) -m tests.advisories
 
 types: install-dev ## mypy, strict
 	$(BIN)/mypy .
