@@ -1,11 +1,13 @@
-"""Records what allauth does with second factors. The one place with signals: allauth.mfa calls no hook that we could put this into."""
+"""Records what allauth does with second factors, by signals: allauth.mfa calls no hook that we could put this into."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from allauth.core import context
 from allauth.mfa import signals
 from allauth.mfa.models import Authenticator
+from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
@@ -17,9 +19,19 @@ from audit.events import Action, Outcome
 from countersign.proof.webauthn import encoded
 
 
+@receiver(post_save, sender=Authenticator)
+def record_app_set_up(instance: Authenticator, created: bool, **_: Any) -> None:
+    """A person set up an authenticator app: recorded as its row is written, for allauth's own signal comes after the commit."""
+    request = context.request
+    if created and instance.type == Authenticator.Type.TOTP and request is not None:
+        _record(Action.AUTHENTICATOR_ADD, request, instance.user, instance)
+
+
 @receiver(signals.authenticator_added)
 def record_added(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
-    """A person set up an authenticator, got recovery codes, or added a passkey, whose key is then bound to them for signatures."""
+    """A person got recovery codes, or added a passkey, whose key is then bound to them for signatures."""
+    if authenticator.type == Authenticator.Type.TOTP:
+        return  # see `record_app_set_up`
     if authenticator.type != Authenticator.Type.WEBAUTHN:
         _record(Action.AUTHENTICATOR_ADD, request, user, authenticator)
         return

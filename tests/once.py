@@ -26,7 +26,6 @@ QUIET: Final[frozenset[str]] = frozenset()
 
 
 UNRECORDED: Final[Mapping[str, str]] = {
-    "POST accounts/2fa/totp/activate/": "allauth tells of it after the commit, which a test's own transaction puts off",
     "POST models/<str:name>/v/<int:number>/sign/": "asking for a passkey's challenge makes the statement and takes it back",
     "POST api/v1/serving/deployments/<slug:name>/heartbeat": "many times a minute, and what changes for good is recorded",
 }

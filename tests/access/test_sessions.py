@@ -7,12 +7,14 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import generate_totp_secret
 from axes.models import AccessAttempt
 from django.conf import settings as django_settings
 from django.core.cache import cache
+from django.db import DatabaseError
 from django.http import HttpResponse
-from django.test import Client, TestCase
+from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -221,10 +223,9 @@ def test_a_second_factor_is_asked_for_counted_and_on_record(bob: User, client: C
     session = client.session
     session["mfa.totp.secret"] = secret
     session.save()
-    with TestCase.captureOnCommitCallbacks(execute=True):
-        client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret)})
+    client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret)})
     client.post("/accounts/logout/")
-    assert entries(Action.AUTHENTICATOR_ADD)[0]["obj"]["id"] == str(bob.uuid)
+    assert [one["obj"]["id"] for one in entries(Action.AUTHENTICATOR_ADD)] == [str(bob.uuid)]
 
     log_in(client, "bob")
     assert not signed_in(client)
@@ -234,6 +235,26 @@ def test_a_second_factor_is_asked_for_counted_and_on_record(bob: User, client: C
     assert b"Too many failed login attempts" in answers[-1].content
     assert len(outcomes(Action.SESSION_START)) < 21
     assert secret.encode() not in public_bytes()
+
+
+def test_an_authenticator_that_cannot_be_recorded_is_not_set_up(
+    bob: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DatabaseError("the ledger takes nothing")
+
+    secret = generate_totp_secret()
+    log_in(client, "bob")
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    session = client.session
+    session["mfa.totp.secret"] = secret
+    session.save()
+    monkeypatch.setattr("access.receivers.append_alone", fail)
+
+    with pytest.raises(DatabaseError):
+        client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret)})
+
+    assert not Authenticator.objects.filter(user=bob).exists()
 
 
 def test_a_login_leads_to_no_other_site(bob: User, client: Client) -> None:

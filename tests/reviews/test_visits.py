@@ -42,7 +42,7 @@ def test_a_later_visit_tells_what_others_said_signed_attached_and_revised(
     registry_actions.revise_card(review.version, CARD | {"limitations": "Few people under 25 in it."}, by=as_(alice))
 
     with time_machine.travel(timezone.now() + timedelta(hours=2)):
-        page = words(browser.get(address("version", review.version)))
+        page = words(client_for(bob).get(address("version", review.version)))
 
     assert "what happened since your last visit" in page
     for said in (
@@ -62,11 +62,12 @@ def test_a_reload_within_the_visit_hides_nothing(review: Review, bob: User, caro
     open_thread(review, "Why is the gap so wide?", by=as_(carol))
     later = timezone.now() + timedelta(hours=2)
     with time_machine.travel(later):
+        browser = client_for(bob)
         browser.get(address("version", review.version))
     with time_machine.travel(later + timedelta(minutes=10)):
         again = words(browser.get(address("version", review.version)))
     with time_machine.travel(later + timedelta(hours=3)):
-        next_visit = words(browser.get(address("version", review.version)))
+        next_visit = words(client_for(bob).get(address("version", review.version)))
 
     assert "since your last visit ( 1 comment" in again
     assert "nothing new since" in next_visit
