@@ -41,6 +41,14 @@
   });
   document.addEventListener("toast", e => toast(String(e.detail && e.detail.value !== undefined ? e.detail.value : e.detail)));
 
+  /* what asks the server through htmx may be wanted before htmx listens to it: the newest of a kind is then told as soon as it does */
+  const listening = new WeakSet(), owed = new Map();
+  const tell = (element, name) => { if (listening.has(element)) element.dispatchEvent(new CustomEvent(name)); else owed.set(name, element); };
+  document.addEventListener("htmx:after:init", e => {
+    listening.add(e.target);
+    owed.forEach((element, name) => { if (element === e.target) { owed.delete(name); element.dispatchEvent(new CustomEvent(name)); } });
+  });
+
   /* dialogs and menus; one that the server fills asks again while nothing has come, since it may be opened before htmx listens */
   const fill = (dialog, tries = 40) => {
     if (!dialog.open || $("form", dialog)) return;
@@ -183,9 +191,7 @@
   if (palette) {
     const input = $("input", palette);
     const behind = () => { const list = $("[data-asked]", palette); return !list || list.dataset.asked !== input.value.trim().replace(/\s+/g, " "); };
-    const ask = () => input.dispatchEvent(new CustomEvent("palette:open"));
-    palette.addEventListener("palette:open", ask);
-    input.addEventListener("htmx:after:init", () => { if (palette.open && behind()) ask(); });  // it may be opened and typed into before htmx listens
+    palette.addEventListener("palette:open", () => tell(input, "palette:open"));
     input.addEventListener("keydown", e => {
       const all = options(), at = all.findIndex(o => o.getAttribute("aria-selected") === "true");
       if (e.key === "ArrowDown") { select(at + 1); e.preventDefault(); }
@@ -198,7 +204,7 @@
   const keysOff = () => Boolean($("#help [data-keys=off]"));
   let pending = false, section = -1;
   const step = (list, at, by) => Math.max(0, Math.min(list.length - 1, at + by));
-  const moveRow = by => { const rows = $$(".q"), at = rows.findIndex(r => r.classList.contains("on")); rows.forEach(r => r.classList.remove("on")); const row = rows[step(rows, at, by)]; row.classList.add("on"); row.focus(); row.dispatchEvent(new CustomEvent("preview")); };
+  const moveRow = by => { const rows = $$(".q"), at = rows.findIndex(r => r.classList.contains("on")); rows.forEach(r => r.classList.remove("on")); const row = rows[step(rows, at, by)]; row.classList.add("on"); row.focus(); tell(row, "preview"); };
   const moveSection = by => { const all = $$("[data-evidence]"); section = step(all, section, by); all.forEach((s, i) => s.classList.toggle("is-cursor", i === section)); all[section].scrollIntoView(); };
   document.addEventListener("keydown", e => {
     if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === "k") { if (show("palette")) e.preventDefault(); return; }

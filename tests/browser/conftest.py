@@ -39,6 +39,7 @@ WIDE: Final[ViewportSize] = {"width": 1440, "height": 900}
 PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 TOO_WIDE: Final = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 SLOWEST: Final = 15_000  # milliseconds that a page may take to say what is expected: two cores, shared with the server and its workers
+HTMX_LATE: Final = "const real = setTimeout; window.setTimeout = (f, ms, ...more) => real(f, ms ?? 1500, ...more)"
 EXPECTED_NOISE: Final = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
 AXE_RULES: Final = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],

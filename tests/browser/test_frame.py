@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE, log_in, overflow
+from tests.browser.conftest import HTMX_LATE, PHONE, log_in, overflow
 
 Visit = Callable[..., Page]
 
@@ -79,9 +79,7 @@ def test_the_palette_finds_a_model_and_goes_there(visit: Visit) -> None:
 
 def test_what_is_typed_into_the_palette_before_htmx_listens_is_found_all_the_same(visit: Visit) -> None:
     page = visit("/models/", "bob")
-    page.add_init_script(
-        "const real = setTimeout; window.setTimeout = (f, ms, ...more) => real(f, ms ?? 1500, ...more)"
-    )
+    page.add_init_script(HTMX_LATE)
     page.reload()
 
     page.keyboard.press("Control+k")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import HTMX_LATE
 from tests.browser.world import World, another_review
 from tests.conftest import PASSWORD
 
@@ -71,6 +72,18 @@ def test_the_history_comes_when_it_is_scrolled_to(installation: World, visit: Vi
 def test_moving_through_the_inbox_shows_each_review_beside_it(installation: World, visit: Visit) -> None:
     another_review(installation, "flow-first")
     page = visit("/", "bob")
+
+    page.keyboard.press("j")
+    chosen = page.locator(".q.on .q__t b").inner_text().split(",")[0].strip()
+
+    expect(page.locator("#preview h2")).to_have_text(chosen)
+
+
+def test_a_row_that_is_chosen_before_htmx_listens_is_shown_all_the_same(installation: World, visit: Visit) -> None:
+    another_review(installation, "flow-early")
+    page = visit("/", "bob")
+    page.add_init_script(HTMX_LATE)
+    page.reload()
 
     page.keyboard.press("j")
     chosen = page.locator(".q.on .q__t b").inner_text().split(",")[0].strip()
