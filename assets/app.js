@@ -49,17 +49,12 @@
     owed.forEach((element, name) => { if (element === e.target) { owed.delete(name); element.dispatchEvent(new CustomEvent(name)); } });
   });
 
-  /* dialogs and menus; one that the server fills asks again while nothing has come, since it may be opened before htmx listens */
-  const fill = (dialog, tries = 40) => {
-    if (!dialog.open || $("form", dialog)) return;
-    if (!dialog.classList.contains("htmx-request")) dialog.dispatchEvent(new CustomEvent("fill"));
-    if (tries) setTimeout(() => fill(dialog, tries - 1), 250);
-  };
+  /* dialogs and menus; one that the server fills is filled once, and asked for again when it is opened again with nothing in it */
   const show = id => {
     const dialog = document.getElementById(id);
     if (!dialog || dialog.tagName !== "DIALOG") return false;
     if (!dialog.open) dialog.showModal();
-    if (dialog.matches("[hx-get]")) fill(dialog);
+    if (dialog.matches("[hx-get]") && !$("form", dialog) && !dialog.classList.contains("htmx-request")) tell(dialog, "fill");
     const first = $("[autofocus]", dialog); if (first) first.focus();
     dialog.dispatchEvent(new CustomEvent(`${id}:open`));
     return true;

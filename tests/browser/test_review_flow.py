@@ -60,6 +60,19 @@ def test_the_dialog_keeps_what_was_written_until_it_is_signed(installation: Worl
     expect(dialog.get_by_label("Reason")).to_have_value("The gap is not explained.")
 
 
+def test_the_dialog_that_is_opened_before_htmx_listens_is_filled_all_the_same(
+    installation: World, visit: Visit
+) -> None:
+    review = another_review(installation, "flow-eager")
+    page = visit(f"/models/flow-eager/v/{review.version.number}/", "bob")
+    page.add_init_script(HTMX_LATE)
+    page.reload()
+
+    page.keyboard.press("a")
+
+    expect(page.locator("dialog#sign").get_by_label("Reason")).to_be_visible()
+
+
 def test_the_history_comes_when_it_is_scrolled_to(installation: World, visit: Visit) -> None:
     review = another_review(installation, "flow-history")
     page = visit(f"/models/flow-history/v/{review.version.number}/", "dave")
