@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests import advisories
 
-REPORT = {
+REPORT: dict[str, Any] = {
     "dependencies": [
         {"name": "sound", "version": "1.0", "vulns": []},
         {"name": "skipped", "skip_reason": "not on the index"},
@@ -30,11 +32,17 @@ def test_each_advisory_is_named_with_the_release_that_mends_it() -> None:
     ]
 
 
+def test_what_could_not_be_asked_about_is_counted_beside_the_advisories_on_the_rest() -> None:
+    assert advisories.unasked(REPORT) == "1 of 3 packages, first not on the index"
+    assert advisories.unasked({"dependencies": [REPORT["dependencies"][0]]}) == ""
+
+
 @pytest.mark.parametrize(
     ("answer", "arguments", "code", "said"),
     [
         (([], ""), [], 0, "No advisory is published"),
         ((["unsound 2.0: PYSEC-1"], ""), [], 1, "Advisory: unsound 2.0: PYSEC-1"),
+        ((["unsound 2.0: PYSEC-1"], "1 of 3 packages"), [], 1, "NOT looked up: 1 of 3 packages"),
         (([], "no route to host"), [], 0, "NOT looked up: no route to host"),
         (([], "no route to host"), ["--required"], 1, "NOT looked up: no route to host"),
     ],
