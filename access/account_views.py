@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from access import actions, queries
 from access.changing import change_role_of
-from access.forms import NewAccount, NewToken, show_refusal
+from access.forms import NewAccount, NewToken, accepted, show_refusal
 from access.models import Role, User
 from access.permissions import PEOPLE_ONLY, Permission, permissions_of, permit
 from access.principal import Principal
@@ -66,18 +66,18 @@ def new_token(request: HttpRequest, uuid: UUID) -> HttpResponse:
     permit(by, Permission.MANAGE_TOKENS)
     form = NewToken(request.POST or None, initial={"scopes": [one.value for one in permissions_of(shown)]})
     if request.method == "POST" and form.is_valid():
-        try:
-            issued = actions.issue_token(
+        issued = accepted(
+            form,
+            lambda: actions.issue_token(
                 shown,
                 name=form.cleaned_data["name"],
                 scopes=[Permission(scope) for scope in form.cleaned_data["scopes"]],
                 models=form.cleaned_data["models"],
                 days=form.cleaned_data["days"],
                 by=by,
-            )
-        except Invalid as refusal:
-            show_refusal(form, refusal.errors, refusal.detail)
-        else:
+            ),
+        )
+        if issued:
             return _page(request, shown, by, issued=issued)
     return render(request, "access/new_token.html", {"shown": shown, "form": form}, status=400 if form.errors else 200)
 

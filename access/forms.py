@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib.auth.models import Group
@@ -11,6 +12,7 @@ from access.holders import Holder
 from access.models import Role, User
 from access.permissions import PEOPLE_ONLY, Permission
 from access.tokens import MAX_TOKEN_DAYS
+from foundation.refusals import Invalid
 
 PERMISSIONS = [(one.value, f"{one.value}: {one.label}") for one in Permission]
 SCOPES = [(one.value, f"{one.value}: {one.label}") for one in Permission if one not in PEOPLE_ONLY]
@@ -162,6 +164,18 @@ class NewToken(forms.Form):
     def clean_models(self) -> list[str]:
         """The names as a list, without blanks around them."""
         return [name.strip() for name in str(self.cleaned_data["models"]).split(",") if name.strip()]
+
+
+T = TypeVar("T")
+
+
+def accepted(form: forms.Form, act: Callable[[], T]) -> T | None:
+    """What the action makes of the form; None where it finds the input invalid, and its sentences stand in the form."""
+    try:
+        return act()
+    except Invalid as refusal:
+        show_refusal(form, refusal.errors, refusal.detail)
+        return None
 
 
 def show_refusal(form: forms.Form, errors: dict[str, str], sentence: str) -> None:

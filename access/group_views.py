@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from access import groups
 from access.changing import change_membership, change_role_of
 from access.duties import signing_groups
-from access.forms import GroupFilter, GroupName, MemberChange, show_refusal
+from access.forms import GroupFilter, GroupName, MemberChange, accepted
 from access.models import Role, RoleAssignment, User
 from access.permissions import Permission, permit, visible_to
 from access.principal import Principal
@@ -52,11 +52,8 @@ def new_group(request: HttpRequest) -> HttpResponse:
     permit(by, Permission.MANAGE_PEOPLE)
     form = GroupName(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        try:
-            created = groups.create_group(form.cleaned_data["name"], by=by)
-        except Invalid as refusal:
-            show_refusal(form, refusal.errors, refusal.detail)
-        else:
+        created = accepted(form, lambda: groups.create_group(form.cleaned_data["name"], by=by))
+        if created:
             messages.success(request, f"The group {created.name} exists. Add its members.")
             return redirect("access:group", pk=created.pk)
     return render(request, "access/new_group.html", {"form": form}, status=400 if form.errors else 200)
@@ -76,11 +73,8 @@ def rename_group(request: HttpRequest, pk: int) -> HttpResponse:
     found = _found(pk, by)
     form = GroupName(request.POST)
     if form.is_valid():
-        try:
-            renamed = groups.rename_group(found, form.cleaned_data["name"], by=by)
-        except Invalid as refusal:
-            show_refusal(form, refusal.errors, refusal.detail)
-        else:
+        renamed = accepted(form, lambda: groups.rename_group(found, form.cleaned_data["name"], by=by))
+        if renamed:
             messages.success(request, f"The group is called {renamed.name} now.")
             return redirect("access:group", pk=pk)
     return _page(request, found, by, form, status=400)

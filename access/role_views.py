@@ -9,12 +9,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from access import roles
 from access.duties import clashes_of_role, signing_groups
-from access.forms import EditRole, NewRole, RoleFilter, show_refusal
+from access.forms import EditRole, NewRole, RoleFilter, accepted
 from access.models import Role, RoleAssignment
 from access.permissions import Permission, permit
 from access.principal import Principal
 from access.requests import principal_of
-from foundation.refusals import Invalid
 
 
 @require_GET
@@ -71,17 +70,17 @@ def new_role(request: HttpRequest) -> HttpResponse:
     form = NewRole(request.POST or None, initial=_copied(request.GET.get("from", "")))
     if request.method == "POST" and form.is_valid():
         fields = form.cleaned_data
-        try:
-            created = roles.create_role(
+        created = accepted(
+            form,
+            lambda: roles.create_role(
                 fields["name"],
                 description=fields["description"],
                 permissions=_chosen(fields["permissions"]),
                 gives=_chosen(fields["gives"]),
                 by=by,
-            )
-        except Invalid as refusal:
-            show_refusal(form, refusal.errors, refusal.detail)
-        else:
+            ),
+        )
+        if created:
             messages.success(request, f"The role {created.name} exists. Nobody holds it yet.")
             return redirect("access:role", pk=created.pk)
     return render(request, "access/new_role.html", {"form": form}, status=400 if form.errors else 200)
@@ -97,17 +96,17 @@ def edit_role(request: HttpRequest, pk: int) -> HttpResponse:
     form = EditRole(request.POST or None, initial=began)
     if request.method == "POST" and form.is_valid():
         fields = form.cleaned_data
-        try:
-            roles.update_role(
+        changed = accepted(
+            form,
+            lambda: roles.update_role(
                 found,
                 description=fields["description"],
                 permissions=_chosen(fields["permissions"]),
                 gives=_chosen(fields["gives"]),
                 by=by,
-            )
-        except Invalid as refusal:
-            show_refusal(form, refusal.errors, refusal.detail)
-        else:
+            ),
+        )
+        if changed:
             messages.success(request, f"The role {found.name} permits what is said here from now on.")
             return redirect("access:role", pk=pk)
     context = {"form": form, "role": found, "holders": found.assignments.count()}

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from access import actions, queries, stepup
 from access.changing import change_membership, change_role_of
 from access.duties import clashes_of
-from access.forms import GroupChange, NewPerson, PeopleFilter, show_refusal
+from access.forms import GroupChange, NewPerson, PeopleFilter, accepted
 from access.models import Passkey, Role, User
 from access.permissions import Permission, people_with, permissions_of, permit
 from access.requests import principal_of
@@ -59,11 +59,9 @@ def new_person(request: HttpRequest) -> HttpResponse:
     permit(by, Permission.MANAGE_PEOPLE)
     form = NewPerson(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        try:
-            created = actions.create_person(form.cleaned_data.pop("username"), **form.cleaned_data, by=by)
-        except Invalid as refusal:
-            show_refusal(form, refusal.errors, refusal.detail)
-        else:
+        fields = form.cleaned_data
+        created = accepted(form, lambda: actions.create_person(fields.pop("username"), **fields, by=by))
+        if created:
             messages.success(
                 request, f"{created} can log in. Give them a role or a group so that they can do something."
             )
