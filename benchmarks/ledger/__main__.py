@@ -14,27 +14,15 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from benchmarks.goals import Goal, between_marks, goal_table
 from tests import services
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HOME: Final = ROOT / "var" / "bench" / "ledger"
-BEGIN, END = "<!-- ledger: begin -->", "<!-- ledger: end -->"
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """One line of the table: what, the goal in words, the figure and whether it is met, and the peers."""
-
-    what: str
-    goal: str
-    figure: str
-    met: bool
-    beside: str
 
 
 def main() -> int:
@@ -52,8 +40,7 @@ def main() -> int:
     print(table)  # noqa: T201 - a command's output
     if asked.write:
         text = asked.write.read_text(encoding="utf-8")
-        head, _, rest = text.partition(BEGIN)
-        asked.write.write_text(f"{head}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        asked.write.write_text(between_marks(text, "ledger", table), encoding="utf-8")
     return 0
 
 
@@ -153,13 +140,9 @@ def _goals(sqlite: dict[str, Any], postgres: dict[str, Any]) -> list[Goal]:
 def _table(goals: list[Goal], events: int) -> str:
     head = (
         f"{events:,} entries; {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}. Added cost is measured "
-        "without waiting for the disk (`synchronous` NORMAL, `synchronous_commit` off), durable figures with it.\n\n"
-        "| | goal | measured | met | beside it |\n|---|---|---|---|---|\n"
+        "without waiting for the disk (`synchronous` NORMAL, `synchronous_commit` off), durable figures with it."
     )
-    rows = [
-        f"| {one.what} | {one.goal} | {one.figure} | {'yes' if one.met else '**no**'} | {one.beside} |" for one in goals
-    ]
-    return head + "\n".join(rows)
+    return f"{head}\n\n{goal_table(goals)}"
 
 
 if __name__ == "__main__":

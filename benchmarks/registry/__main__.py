@@ -23,20 +23,18 @@ from typing import Final
 import httpx
 import psycopg
 
+from benchmarks.goals import Goal, between_marks, goal_table
 from benchmarks.registry.figures import (
     AT,
     GATEWAY,
     PEER,
     PEER_ALONE,
     PORTAL,
-    Goal,
     Measured,
     Place,
     Run,
     at_least,
     at_most,
-    between_marks,
-    goal_table,
     load_goals,
     load_table,
     short,

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.goals import Goal
+
 PEER: Final = "mlflow, 4 workers"
 PEER_ALONE: Final = "mlflow, 1 worker"
 GATEWAY, PORTAL, WIRE = "gateway", "portal", "MLflow wire"
@@ -73,17 +75,6 @@ class Measured:
     def failed(self) -> int:
         """Requests that were refused or lost, in all rounds together."""
         return sum(run.failed for run in self.runs)
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """One line of the table: what, the goal in words, the figure, whether it is met, and what is beside it."""
-
-    what: str
-    goal: str
-    figure: str
-    met: bool
-    beside: str = ""
 
 
 def parse_run(output: str, cpu_seconds: float) -> Run:
@@ -179,14 +170,6 @@ def _grown(then: Measured, now: Measured, by_key: Mapping[tuple[Place, str, str]
     return at_most(what, times(then.per_second, now.per_second), limit, beside=beside)
 
 
-def goal_table(goals: Sequence[Goal]) -> str:
-    """The goals as Markdown."""
-    rows = [
-        f"| {one.what} | {one.goal} | {one.figure} | {'yes' if one.met else '**no**'} | {one.beside} |" for one in goals
-    ]
-    return "\n".join(["| | goal | measured | met | beside it |", "|---|---|---|---|---|", *rows])
-
-
 def load_table(measured: Sequence[Measured]) -> str:
     """Every figure under load at one place as Markdown: answers a second (times the peer's), and the CPU of a request at 16 clients."""
     clients = sorted({one.clients for one in measured})
@@ -210,12 +193,3 @@ def _cell(by_key: Mapping[tuple[str, str, int], Measured], operation: str, way: 
     if peer is None or way in {PEER, PEER_ALONE}:
         return short(own.per_second) + failed
     return f"{short(own.per_second)} ({short(times(own.per_second, peer.per_second))} ×){failed}"
-
-
-def between_marks(text: str, name: str, table: str) -> str:
-    """`text` with `table` between the marks of this name; raises `ValueError` where there are none."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    if begin not in text or end not in text:
-        raise ValueError(f"There is no {begin} and {end}.")
-    head, _, rest = text.partition(begin)
-    return f"{head}{begin}\n{table}\n{end}{rest.partition(end)[2]}"

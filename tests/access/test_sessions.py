@@ -216,13 +216,19 @@ def test_nobody_signs_themselves_up(client: Client) -> None:
     assert not User.objects.filter(username="intruder").exists()
 
 
-def test_a_second_factor_is_asked_for_counted_and_on_record(bob: User, client: Client) -> None:
-    secret = generate_totp_secret()
-    log_in(client, "bob")
+def about_to_set_up_an_app(client: Client, username: str) -> str:
+    """Log in as far as the page that shows an authenticator app its secret; returns the secret."""
+    secret: str = generate_totp_secret()
+    log_in(client, username)
     client.post("/accounts/reauthenticate/", {"password": PASSWORD})
     session = client.session
     session["mfa.totp.secret"] = secret
     session.save()
+    return secret
+
+
+def test_a_second_factor_is_asked_for_counted_and_on_record(bob: User, client: Client) -> None:
+    secret = about_to_set_up_an_app(client, "bob")
     client.post("/accounts/2fa/totp/activate/", {"code": code_of(secret)})
     client.post("/accounts/logout/")
     assert [one["obj"]["id"] for one in entries(Action.AUTHENTICATOR_ADD)] == [str(bob.uuid)]
@@ -243,12 +249,7 @@ def test_an_authenticator_that_cannot_be_recorded_is_not_set_up(
     def fail(*_: object, **__: object) -> None:
         raise DatabaseError("the ledger takes nothing")
 
-    secret = generate_totp_secret()
-    log_in(client, "bob")
-    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
-    session = client.session
-    session["mfa.totp.secret"] = secret
-    session.save()
+    secret = about_to_set_up_an_app(client, "bob")
     monkeypatch.setattr("access.receivers.append_alone", fail)
 
     with pytest.raises(DatabaseError):

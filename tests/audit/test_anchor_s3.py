@@ -6,33 +6,27 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]  # the extra has no types
 import pytest
-from moto.server import ThreadedMotoServer
 
 from audit.anchors.configured import state_journal
 from audit.anchors.protocol import SinkFailed, SinkMisconfigured
 from audit.anchors.s3 import S3Sink
 from audit.journal import Line
 from audit.sequencer import Sequencer
+from tests.buckets import client_of, s3_server
 
 KEY = "ledger/countersign.test/ledger/00000000000000000600"
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture
 def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    return boto3.client("s3", endpoint_url=endpoint)
+    return client_of(endpoint, monkeypatch)
 
 
 @pytest.fixture

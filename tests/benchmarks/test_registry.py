@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.goals import between_marks, goal_table
 from benchmarks.registry.content import model_count, placed
 from benchmarks.registry.figures import (
     GATEWAY,
@@ -14,8 +15,6 @@ from benchmarks.registry.figures import (
     Run,
     at_least,
     at_most,
-    between_marks,
-    goal_table,
     load_goals,
     load_table,
     parse_run,

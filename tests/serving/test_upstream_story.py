@@ -17,8 +17,8 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from moto.server import ThreadedMotoServer
 
+from tests.buckets import s3_server
 from tests.serving.installation import Installation, free_port
 from tests.serving.test_mlflow_story import ROWS, fitted, log
 
@@ -66,11 +66,8 @@ class Elsewhere:
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

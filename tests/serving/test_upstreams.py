@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]  # the extra has no types
 import pytest
 from mlflow import MlflowClient
-from moto.server import ThreadedMotoServer
 from pytest_django import Settings
 
 from access.models import User
@@ -24,6 +22,7 @@ from serving.mlflow_runs import run_of_logged_model
 from serving.tracking import backend_uri, home
 from serving.upstreams import configured, is_elsewhere
 from serving.upstreams_s3 import Bucket, BucketFolder
+from tests.buckets import client_of, s3_server
 from tests.conftest import as_
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow uses what SQLAlchemy is about to drop
@@ -143,19 +142,14 @@ def test_the_run_of_a_logged_model_is_known(ours: tuple[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture
 def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
-        monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setattr(fetching, "PAUSES", (0.01,))
-    return boto3.client("s3", endpoint_url=endpoint)
+    return client_of(endpoint, monkeypatch)
 
 
 @pytest.fixture
